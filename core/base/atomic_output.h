@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Output that appears whole or not at all. Both classes write to a hidden temporary sibling of the target (same file
+// system) and rename it in commit(); without commit() the destructor removes it. One thread.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+namespace eigenscope {
+
+class AtomicFile {
+public:
+    explicit AtomicFile(std::filesystem::path target);  // throws Io when the folder is missing or not writable
+    ~AtomicFile();
+    AtomicFile(const AtomicFile&) = delete;
+    AtomicFile& operator=(const AtomicFile&) = delete;
+
+    void write(std::span<const std::byte> bytes);
+    void write(std::string_view text);
+    void commit();  // flushes to disk, then renames over the target
+
+private:
+    std::filesystem::path m_target, m_temporary;
+    int m_fd = -1;
+};
+
+class AtomicDirectory {
+public:
+    // The target must not exist, unless it is an empty directory (throws InvalidInput otherwise: nothing is overwritten).
+    explicit AtomicDirectory(std::filesystem::path target);
+    ~AtomicDirectory();
+    AtomicDirectory(const AtomicDirectory&) = delete;
+    AtomicDirectory& operator=(const AtomicDirectory&) = delete;
+
+    const std::filesystem::path& path() const { return m_temporary; }  // write the contents here
+    void commit();
+
+private:
+    std::filesystem::path m_target, m_temporary;
+};
+
+// Whole text file written atomically.
+void writeTextFile(const std::filesystem::path& target, std::string_view text);
+std::string readTextFile(const std::filesystem::path& file, std::size_t max_bytes = std::size_t{1} << 30);
+
+}  // namespace eigenscope

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The calibration run: sampled windows through the original model, an observer adding Gram matrices.
+#pragma once
+
+#include "core/calibration/statistics.h"
+#include "core/generation/generate.h"
+#include "core/model/model.h"
+
+#include <filesystem>
+
+namespace eigenscope {
+
+struct CalibrationOptions {
+    int samples = 128;
+    int sequence_length = 2048;  // at most the model's max positions
+    std::uint64_t seed = 0;
+    RunOptions run;
+};
+
+// Throws InvalidInput for a converted model (its keys are no longer the original's).
+Statistics calibrate(JobContext& job, const OpenModel& model, const std::filesystem::path& text,
+                     const CalibrationOptions& options);
+
+}  // namespace eigenscope

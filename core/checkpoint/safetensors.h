@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The safetensors format (https://github.com/huggingface/safetensors, "Format"): 8 bytes little-endian header length,
+// a JSON header {name: {dtype, shape, data_offsets}, "__metadata__": {string: string}}, then the data. The reader maps
+// the file and checks everything before it hands out a byte: header length, JSON, dtypes, shapes, offsets in range,
+// no gaps or overlaps, sizes that fit. Immutable after opening; any thread.
+#pragma once
+
+#include "kernels/api/dtype.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace eigenscope {
+
+enum class FileDType : std::uint8_t { F64, F32, F16, BF16, I64, I32, I16, I8, U8, Bool };
+std::size_t sizeOf(FileDType dtype);
+std::string_view nameOf(FileDType dtype);               // as the format writes it: "F32"
+std::optional<DType> engineDType(FileDType dtype);      // F32, F16, BF16; else empty
+
+// A tensor in an open file. The bytes live as long as `owner`.
+struct TensorRecord {
+    std::string name;
+    FileDType dtype = FileDType::F32;
+    std::vector<std::int64_t> shape;
+    std::span<const std::byte> bytes;
+    std::shared_ptr<const void> owner;
+    std::filesystem::path file;
+
+    std::int64_t count() const;
+};
+
+class SafetensorsFile {
+public:
+    explicit SafetensorsFile(const std::filesystem::path& file);
+
+    const std::filesystem::path& path() const { return m_path; }
+    const std::vector<TensorRecord>& tensors() const { return m_tensors; }  // in file order
+    const TensorRecord* find(std::string_view name) const;
+    const TensorRecord& at(std::string_view name) const;  // throws naming the file and the tensor
+    const std::map<std::string, std::string>& metadata() const { return m_metadata; }
+
+private:
+    std::filesystem::path m_path;
+    std::vector<TensorRecord> m_tensors;
+    std::map<std::string, std::size_t, std::less<>> m_index;
+    std::map<std::string, std::string> m_metadata;
+};
+
+// What a writer is told about a tensor before its bytes follow.
+struct TensorSpec {
+    std::string name;
+    FileDType dtype = FileDType::F32;
+    std::vector<std::int64_t> shape;
+    std::size_t bytes() const;
+};
+
+// Streams a file: all specs first, then every tensor's bytes in the same order. Data start 64-byte aligned.
+class SafetensorsWriter {
+public:
+    SafetensorsWriter(const std::filesystem::path& file, std::vector<TensorSpec> specs,
+                      const std::map<std::string, std::string>& metadata);
+    ~SafetensorsWriter();
+    void write(std::string_view name, std::span<const std::byte> bytes);  // name and size are checked against the spec
+    void commit();  // throws when tensors are missing; the file appears only now
+
+private:
+    struct State;
+    std::unique_ptr<State> m_state;
+};
+
+}  // namespace eigenscope

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Prompt to text: chunked prefill, decode, stop tokens, streaming, timing.
+#pragma once
+
+#include "core/base/job_context.h"
+#include "core/generation/sampling.h"
+#include "core/model/model.h"
+#include "core/model/transformer.h"
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace eigenscope {
+
+struct RunOptions {
+    int threads = 0;                   // 0: the device's default
+    std::optional<Compute> compute;    // empty: automaticCompute()
+    std::optional<DType> kv_format;    // empty: f32 on CPU for f32 checkpoints, else the checkpoint's dtype
+};
+Compute resolveCompute(const RunOptions& options, const OpenModel& model);
+DType resolveKvFormat(const RunOptions& options, const OpenModel& model);
+
+struct GenerationOptions {
+    int max_tokens = 128;
+    SamplingOptions sampling;
+    bool stop_at_eos = true;
+    std::int64_t prefill_chunk = 256;
+    RunOptions run;
+};
+
+enum class StopReason : std::uint8_t { MaxTokens, EndOfText, ContextFull };
+
+struct TokenEvent {
+    TokenId id = 0;
+    std::string text;    // complete characters that this token finished, possibly none
+    double seconds = 0;  // since the start of prefill
+};
+
+struct GenerationResult {
+    std::string text;
+    std::vector<TokenId> prompt_ids, ids;
+    double ttft_ms = 0;             // start of prefill to the first token
+    double tpot_ms = 0;             // mean time of the tokens after the first; 0 for a single token
+    double tokens_per_second = 0;   // of the tokens after the first
+    std::size_t kv_cache_bytes = 0;      // the positions used, prompt + new, at the cache's format
+    std::size_t peak_memory_bytes = 0;   // weights + allocated cache + scratch on the device
+    StopReason stop = StopReason::MaxTokens;
+};
+
+using TokenSink = std::function<void(const TokenEvent&)>;  // called on the generating thread
+
+// An empty prompt (no ids) starts from bos, or is an error when the tokenizer has none. Cancelling throws Cancelled;
+// what was streamed by then is the caller's.
+GenerationResult generate(JobContext& job, const OpenModel& model, std::string_view prompt,
+                          const GenerationOptions& options, const TokenSink& sink = {});
+
+}  // namespace eigenscope

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model's weights on a device: an immutable value of shared tensors. Copying a Model copies handles, so a converted
+// model is a copy in which only the attention projections differ (an overlay), and runs beside the original in little
+// more memory. Any thread.
+#pragma once
+
+#include "core/base/job_context.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/model/model_config.h"
+#include "core/tokenizer/tokenizer.h"
+#include "kernels/api/backend.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace eigenscope {
+
+struct Linear {
+    Tensor weight;  // [out, in], in the dtype it was saved in
+    Tensor bias;    // [out] f32, or empty
+    std::int64_t outputs() const { return weight.shape()[0]; }
+    std::int64_t inputs() const { return weight.shape()[1]; }
+};
+
+struct Norm {
+    Tensor weight;  // [width] f32
+    Tensor bias;    // [width] f32, or empty
+};
+
+struct AttentionWeights {
+    Linear query;   // [query_heads * query_width, hidden]
+    Linear key;     // [kv_heads * key_width, hidden]
+    Linear value;   // [kv_heads * value_width, hidden]
+    Linear output;  // [hidden, query_heads * value_width]
+    Tensor lift_basis;  // [kv_heads, head_dim, key_width] f32: set when keys are rebuilt inside attention
+    Tensor lift_mean;   // [kv_heads, head_dim] f32, or empty
+    int query_width = 0;  // head_dim, or key_width for low-rank without rotary positions
+    int key_width = 0;    // as cached, per key/value head
+    int value_width = 0;
+};
+
+struct LayerWeights {
+    Norm attention_norm, mlp_norm;
+    AttentionWeights attention;
+    Linear gate, up, down;  // gate empty unless config.gated_mlp
+};
+
+struct Model {
+    ModelConfig config;
+    Tensor token_embedding;     // [vocab, hidden]
+    Tensor position_embedding;  // [offset + max_positions, hidden], learned positions only
+    std::vector<LayerWeights> layers;
+    Norm final_norm;
+    Linear output_head;         // shares token_embedding when tied
+    Tensor rotary_cos, rotary_sin;  // [max_positions, head_dim / 2] f32, rotary positions only
+    Tensor alibi_slopes;        // [query_heads] f32, ALiBi only
+
+    std::int64_t weightBytes() const;   // each distinct buffer range counted once
+};
+
+// Reads, checks every tensor's shape against the configuration, and places the weights on the device (shared with the
+// mapped file where the device can).
+std::shared_ptr<const Model> loadModel(JobContext& job, Backend& backend, const Checkpoint& checkpoint);
+
+// Everything that belongs together once a checkpoint is open. Cheap to copy.
+struct OpenModel {
+    std::string name;  // shown to the user
+    std::shared_ptr<Backend> backend;
+    std::shared_ptr<const Checkpoint> checkpoint;
+    std::shared_ptr<const Tokenizer> tokenizer;
+    std::shared_ptr<const Model> model;  // of the checkpoint, or an overlay on it
+};
+OpenModel openModel(JobContext& job, std::shared_ptr<Backend> backend, const std::filesystem::path& path);
+
+// The dtype the model's weights are stored in (of the first layer's query projection).
+DType weightDType(const Model& model);
+// What `--compute auto` means: the fastest arithmetic the device does well for the checkpoint's dtype.
+Compute automaticCompute(const Backend& backend, const Model& model);
+
+}  // namespace eigenscope

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// The forward pass, one class for every family. A Transformer is const and shared; a Session holds what one run needs
+// (stream, activations) and belongs to one thread at a time.
+#pragma once
+
+#include "core/model/kv_cache.h"
+#include "core/model/model.h"
+
+#include <memory>
+#include <span>
+
+namespace eigenscope {
+
+struct SessionOptions {
+    int threads = 0;                    // 0: the device's default
+    Compute compute = Compute::F32;
+    std::int64_t max_rows = 256;        // batch * tokens of one forward call at most: bounds activation memory
+};
+
+class Session {
+public:
+    Session(std::shared_ptr<Backend> backend, const Model& model, const SessionOptions& options);
+    ~Session();
+    Session(Session&&) noexcept;
+
+    Stream& stream();
+    Backend& backend();
+    const SessionOptions& options() const;
+    std::size_t scratchBytes() const;  // activations and op scratch on the device
+
+private:
+    friend class Transformer;
+    struct State;
+    std::unique_ptr<State> m_state;
+};
+
+// What a layer did, for calibration, layer errors and pictures. Views are device memory, valid during the call, after
+// the stream was synchronised. Rows are [batch * tokens].
+struct AttentionTrace {
+    TensorView queries;  // [rows, query_heads, query_width] before RoPE
+    TensorView keys;     // [rows, kv_heads, key_width] before RoPE
+    TensorView values;   // [rows, kv_heads, value_width]
+    TensorView outputs;  // [rows, query_heads, value_width] weighted sums of values
+};
+
+class LayerObserver {
+public:
+    virtual ~LayerObserver() = default;
+    virtual void onAttention(int layer, const AttentionTrace& trace) { (void)layer, (void)trace; }
+    // The hidden state [rows, hidden] as it enters and leaves the layer.
+    virtual void onLayerInput(int layer, const TensorView& hidden) { (void)layer, (void)hidden; }
+    virtual void onLayerOutput(int layer, const TensorView& hidden) { (void)layer, (void)hidden; }
+};
+
+enum class LogitsOf : std::uint8_t { None, Last, All };
+
+class Transformer {
+public:
+    Transformer(std::shared_ptr<Backend> backend, std::shared_ptr<const Model> model);
+
+    const Model& model() const { return *m_model; }
+    const std::shared_ptr<Backend>& backend() const { return m_backend; }
+    Session createSession(const SessionOptions& options) const;
+    KvCache createCache(DType format, std::int64_t capacity, int batch = 1) const;
+
+    // Appends tokens [batch, count] (batch = cache.batch()) to the cache and returns logits: [batch, vocab] of the last
+    // position, or [batch * count, vocab] of all; empty for None. Device memory that stays valid until the session's
+    // next call. Throws InvalidInput for ids outside the vocabulary, a full cache, positions beyond the model's, or more
+    // rows than the session holds. On a throw the cache's length is unchanged.
+    TensorView forward(Session& session, std::span<const TokenId> tokens, KvCache& cache, LogitsOf which,
+                       LayerObserver* observer = nullptr) const;
+
+    // One layer alone, in place on hidden [batch * count, hidden]: for layer errors and streaming. Appends to the
+    // cache's layer at cache.length() but does not advance it.
+    void runLayer(Session& session, int layer, const TensorView& hidden, std::int64_t count, KvCache& cache,
+                  LayerObserver* observer = nullptr) const;
+
+private:
+    std::shared_ptr<Backend> m_backend;
+    std::shared_ptr<const Model> m_model;
+};
+
+}  // namespace eigenscope

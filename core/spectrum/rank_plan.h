@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ranks for every layer, and how they were chosen. Plain values; O(layers) to change, so the window edits it live.
+#pragma once
+
+#include "core/spectrum/spectrum.h"
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace eigenscope {
+
+struct RankPlan {
+    static constexpr int kVersion = 1;
+    std::string method = "eigen";
+    Criterion criterion = Criterion::Energy;
+    bool share_key_basis = false;
+    int rank_multiple = 8;
+    double key_threshold = 1.0, value_threshold = 1.0;
+    std::vector<int> key_ranks, value_ranks;          // [layers]
+    std::vector<bool> key_pinned, value_pinned;       // [layers]: set by hand, kept whatever else changes
+    bool operator==(const RankPlan&) const = default;
+};
+
+// Every rank full, nothing pinned.
+RankPlan fullPlan(const Spectrum& spectrum, int rank_multiple = 8);
+// Sets both thresholds and every rank that is not pinned.
+void applyThresholds(RankPlan& plan, const Spectrum& spectrum, double key_threshold, double value_threshold);
+// One threshold for keys and values, by bisection: the largest plan whose KV ratio does not exceed the target (pinned
+// ranks stay). Throws InvalidInput when even the smallest ranks exceed it, naming the smallest ratio that can be had.
+void applyKvRatio(RankPlan& plan, const Spectrum& spectrum, double target);
+void pinRank(RankPlan& plan, const Spectrum& spectrum, Side side, int layer, int rank);
+void unpin(RankPlan& plan, const Spectrum& spectrum, Side side, int layer);
+
+double kvRatioOf(const RankPlan& plan, int head_dim);
+// Root mean square over layers and sides of Spectrum::expectedError.
+double expectedErrorOf(const RankPlan& plan, const Spectrum& spectrum);
+
+void savePlan(const RankPlan& plan, const std::filesystem::path& file);
+RankPlan loadPlan(const std::filesystem::path& file);
+// Throws when the plan's layers or ranks do not fit.
+void checkPlan(const RankPlan& plan, int layers, int head_dim, const std::filesystem::path& file);
+
+}  // namespace eigenscope
