@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Output that appears whole or not at all. Both classes write to a hidden temporary sibling of the target (same file
-// system) and rename it in commit(); without commit() the destructor removes it. One thread.
+// Output that appears whole or not at all. Both classes write to a hidden temporary sibling of the target
+// (same file system) and rename it in commit(); without commit() the destructor removes it. One thread.
 #pragma once
 
 #include <cstddef>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace eigenscope {
 
 class AtomicFile {
 public:
-    explicit AtomicFile(std::filesystem::path target);  // throws Io when the folder is missing or not writable
+    explicit AtomicFile(
+        std::filesystem::path target);  // throws Io when the folder is missing or not writable
     ~AtomicFile();
     AtomicFile(const AtomicFile&) = delete;
     AtomicFile& operator=(const AtomicFile&) = delete;
@@ -28,7 +30,8 @@ private:
 
 class AtomicDirectory {
 public:
-    // The target must not exist, unless it is an empty directory (throws InvalidInput otherwise: nothing is overwritten).
+    // The target must not exist, unless it is an empty directory (throws InvalidInput otherwise: nothing is
+    // overwritten).
     explicit AtomicDirectory(std::filesystem::path target);
     ~AtomicDirectory();
     AtomicDirectory(const AtomicDirectory&) = delete;

@@ -12,7 +12,8 @@ namespace eigenscope {
 // "<file>: <message>"
 [[noreturn]] void failInput(const std::filesystem::path& file, std::string_view message);
 // "<file>: <field>: <message>"
-[[noreturn]] void failField(const std::filesystem::path& file, std::string_view field, std::string_view message);
+[[noreturn]] void failField(const std::filesystem::path& file, std::string_view field,
+                            std::string_view message);
 // "<file>: cannot <action>: <strerror(error)>"
 [[noreturn]] void failIo(const std::filesystem::path& file, std::string_view action, int error);
 [[noreturn]] void failUnsupported(std::string_view message);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fingerprints of files and texts (64-bit FNV-1a, written as 16 hex digits): they tell apart, they do not secure.
+// Fingerprints of files and texts (64-bit FNV-1a, written as 16 hex digits): they tell apart, they do not
+// secure.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// First argument of everything long: where progress goes and whether to stop. Copyable and cheap; may be used from the
-// worker thread that runs the job. Reports are throttled (at most one every 50 ms for the same stage, but the first and
-// the last always arrive), so call progress() as often as you like. Call checkCancelled() at least every 100 ms of work.
+// First argument of everything long: where progress goes and whether to stop. Copyable and cheap; may be used
+// from the worker thread that runs the job. Reports are throttled (at most one every 50 ms for the same
+// stage, but the first and the last always arrive), so call progress() as often as you like. Call
+// checkCancelled() at least every 100 ms of work.
 #pragma once
 
 #include <chrono>
@@ -21,9 +22,9 @@ public:
 };
 
 struct Progress {
-    std::string stage;        // "calibrating", "converting layer"
+    std::string stage;  // "calibrating", "converting layer"
     std::int64_t done = 0;
-    std::int64_t total = 0;   // 0: unknown
+    std::int64_t total = 0;  // 0: unknown
 };
 
 class JobContext {

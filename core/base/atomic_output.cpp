@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/base/atomic_output.h"
+
+#include "core/base/fail.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <random>
+#include <system_error>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace eigenscope {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+fs::path folderOf(const fs::path& target) {
+    const fs::path folder = target.parent_path();
+    return folder.empty() ? fs::path(".") : folder;
+}
+
+// "a/b/" and "a/b" are the same target.
+fs::path withoutTrailingSlash(const fs::path& path) {
+    return !path.has_filename() && path.has_relative_path() ? path.parent_path() : path;
+}
+
+fs::path temporarySibling(const fs::path& target) {
+    std::random_device device;
+    const std::uint64_t random = (std::uint64_t{device()} << 32) | device();
+    // File names end at 255 bytes; the name is only a hint for someone who finds a leftover.
+    const std::string name = target.filename().string().substr(0, 180);
+    return folderOf(target) /
+           ("." + name + "." + std::to_string(getpid()) + "-" + std::to_string(random) + ".partial");
+}
+
+// Best effort: some file systems do not sync directories, and the contents are complete either way.
+void syncFolder(const fs::path& folder) {
+    const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+}
+
+void syncTree(const fs::path& folder) {
+    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+        if (!entry.is_regular_file())
+            continue;
+        const int fd = open(entry.path().c_str(), O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            failIo(entry.path(), "open", errno);
+        const int status = fsync(fd);
+        const int error = errno;
+        close(fd);
+        if (status != 0 && error != EINVAL)
+            failIo(entry.path(), "write to disk", error);
+    }
+    syncFolder(folder);
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(fs::path target) : m_target(std::move(target)) {
+    if (!m_target.has_filename())
+        failInput(m_target, "expected the name of a file to write");
+    std::error_code error;
+    const fs::file_status status = fs::status(m_target, error);
+    if (fs::exists(status) && !fs::is_regular_file(status))
+        failInput(m_target, fs::is_directory(status) ? "is a directory, expected a file to write"
+                                                     : "is not a regular file, cannot be replaced");
+    m_temporary = temporarySibling(m_target);
+    m_fd = open(m_temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (m_fd < 0)
+        failIo(m_target, "write", errno);
+}
+
+AtomicFile::~AtomicFile() {
+    if (m_fd < 0)
+        return;
+    close(m_fd);
+    unlink(m_temporary.c_str());
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+    // Linux writes at most 2 GiB a call.
+    constexpr std::size_t kChunk = std::size_t{1} << 30;
+    while (!bytes.empty()) {
+        const ssize_t written = ::write(m_fd, bytes.data(), std::min(bytes.size(), kChunk));
+        if (written < 0) {
+            if (errno == EINTR)
+                continue;
+            failIo(m_target, "write", errno);
+        }
+        bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
+}
+
+void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
+
+void AtomicFile::commit() {
+    if (fsync(m_fd) != 0 && errno != EINVAL)
+        failIo(m_target, "write to disk", errno);
+    if (rename(m_temporary.c_str(), m_target.c_str()) != 0)
+        failIo(m_target, "rename the finished file", errno);
+    close(std::exchange(m_fd, -1));
+    syncFolder(folderOf(m_target));
+}
+
+AtomicDirectory::AtomicDirectory(fs::path target) : m_target(withoutTrailingSlash(std::move(target))) {
+    std::error_code error;
+    if (m_target.empty())
+        failInput(m_target, "expected the name of a directory to write");
+    if (fs::exists(m_target, error)) {
+        if (!fs::is_directory(m_target, error))
+            failInput(m_target, "exists and is no directory, expected a new or empty directory");
+        const bool empty = fs::is_empty(m_target, error);
+        if (error)
+            failIo(m_target, "read", error.value());
+        if (!empty)
+            failInput(m_target, "exists and is not empty, expected a new or empty directory");
+        m_target = fs::canonical(m_target);  // "." and links: the rename needs the directory's own name
+    }
+    m_temporary = temporarySibling(m_target);
+    if (mkdir(m_temporary.c_str(), 0777) != 0)
+        failIo(m_target, "create", errno);
+}
+
+AtomicDirectory::~AtomicDirectory() {
+    if (m_temporary.empty())
+        return;
+    std::error_code error;
+    fs::remove_all(m_temporary, error);
+}
+
+void AtomicDirectory::commit() {
+    syncTree(m_temporary);
+    // rename(2) replaces an empty directory in one step and refuses one that has been filled meanwhile.
+    if (rename(m_temporary.c_str(), m_target.c_str()) != 0)
+        failIo(m_target, "rename the finished directory", errno);
+    m_temporary.clear();
+    syncFolder(folderOf(m_target));
+}
+
+void writeTextFile(const fs::path& target, std::string_view text) {
+    AtomicFile file(target);
+    file.write(text);
+    file.commit();
+}
+
+std::string readTextFile(const fs::path& file, std::size_t max_bytes) {
+    const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        failIo(file, "open", errno);
+    struct Closer {
+        int fd;
+        ~Closer() { close(fd); }
+    } closer{fd};
+    struct stat status {};
+    if (fstat(fd, &status) != 0)
+        failIo(file, "open", errno);
+    if (S_ISDIR(status.st_mode))
+        failInput(file, "is a directory, expected a file");
+    // Read to the end rather than by size: pipes are welcome.
+    std::string text;
+    std::size_t used = 0;
+    text.resize(std::min<std::size_t>(S_ISREG(status.st_mode) ? status.st_size + 1 : 65536, max_bytes + 1));
+    for (;;) {
+        const ssize_t got = read(fd, text.data() + used, text.size() - used);
+        if (got < 0) {
+            if (errno == EINTR)
+                continue;
+            failIo(file, "read", errno);
+        }
+        if (got == 0)
+            break;
+        used += static_cast<std::size_t>(got);
+        if (used > max_bytes)
+            failInput(file, "is larger than " + std::to_string(max_bytes) + " bytes");
+        if (used == text.size())
+            text.resize(std::min(2 * text.size(), max_bytes + 1));
+    }
+    text.resize(used);
+    return text;
+}
+
+}  // namespace eigenscope
