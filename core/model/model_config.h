@@ -17,6 +17,7 @@ enum class PositionKind : std::uint8_t { Rotary, Learned, Alibi };
 struct ModelConfig {
     std::string family;        // "llama", "opt", "mpt": the row of the family table
     std::string architecture;  // "LlamaForCausalLM", as config.json names it
+    std::string tensor_prefix; // "model.": what tensor names of the checkpoint begin with
     int layers = 0, hidden_size = 0, query_heads = 0, kv_heads = 0, head_dim = 0;
     int intermediate_size = 0, vocab_size = 0, max_positions = 0;
 
@@ -25,6 +26,8 @@ struct ModelConfig {
     ActivateParams::Kind activation = ActivateParams::Kind::Relu;
     bool gated_mlp = false;         // act(gate x) * (up x), SwiGLU
     bool tied_embeddings = false;   // the output projection is the token embedding
+    // Biases the checkpoint must have. A converted one may have more: attention's are read when they are there.
+    bool norm_bias = false, qkv_bias = false, output_bias = false, mlp_bias = false;
 
     PositionKind position = PositionKind::Learned;
     int position_offset = 0;        // rows to skip in a learned table (OPT: 2)
