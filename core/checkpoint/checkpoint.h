@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Hugging Face checkpoint directory: config.json and weights in one or many safetensors files. Opening reads headers
-// only. Immutable; any thread.
+// A Hugging Face checkpoint directory: config.json and weights in one or many safetensors files. Opening
+// reads headers only. Immutable; any thread.
 #pragma once
 
 #include "core/base/json.h"
@@ -30,7 +30,8 @@ public:
     const TensorRecord& at(std::string_view name) const;
     std::int64_t parameterCount() const;
     std::int64_t weightBytes() const;
-    // Of config.json, every tensor's name, dtype, shape and a sample of its bytes: the same weights, the same text.
+    // Of config.json, every tensor's name, dtype, shape and a sample of its bytes: the same weights, the same
+    // text.
     std::string fingerprint() const;
 
 private:

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The safetensors format (https://github.com/huggingface/safetensors, "Format"): 8 bytes little-endian header length,
-// a JSON header {name: {dtype, shape, data_offsets}, "__metadata__": {string: string}}, then the data. The reader maps
-// the file and checks everything before it hands out a byte: header length, JSON, dtypes, shapes, offsets in range,
-// no gaps or overlaps, sizes that fit. Immutable after opening; any thread.
+// The safetensors format (https://github.com/huggingface/safetensors, "Format"): 8 bytes little-endian header
+// length, a JSON header {name: {dtype, shape, data_offsets}, "__metadata__": {string: string}}, then the
+// data. The reader maps the file and checks everything before it hands out a byte: header length, JSON,
+// dtypes, shapes, offsets in range, no gaps or overlaps, sizes that fit. Immutable after opening; any thread.
+// The format does not align tensors: bytes are handed out where they lie, so who needs aligned elements
+// checks the pointer and copies when it is not. A mapped file must not be truncated while it is in use (see
+// mapped_file.h).
 #pragma once
 
 #include "kernels/api/dtype.h"
@@ -21,8 +24,8 @@ namespace eigenscope {
 
 enum class FileDType : std::uint8_t { F64, F32, F16, BF16, I64, I32, I16, I8, U8, Bool };
 std::size_t sizeOf(FileDType dtype);
-std::string_view nameOf(FileDType dtype);               // as the format writes it: "F32"
-std::optional<DType> engineDType(FileDType dtype);      // F32, F16, BF16; else empty
+std::string_view nameOf(FileDType dtype);           // as the format writes it: "F32"
+std::optional<DType> engineDType(FileDType dtype);  // F32, F16, BF16; else empty
 
 // A tensor in an open file. The bytes live as long as `owner`.
 struct TensorRecord {
@@ -67,7 +70,8 @@ public:
     SafetensorsWriter(const std::filesystem::path& file, std::vector<TensorSpec> specs,
                       const std::map<std::string, std::string>& metadata);
     ~SafetensorsWriter();
-    void write(std::string_view name, std::span<const std::byte> bytes);  // name and size are checked against the spec
+    void write(std::string_view name,
+               std::span<const std::byte> bytes);  // name and size are checked against the spec
     void commit();  // throws when tensors are missing; the file appears only now
 
 private:

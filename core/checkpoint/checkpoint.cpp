@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/checkpoint.h"
+
+#include "core/base/fail.h"
+#include "core/base/hash.h"
+#include "core/checkpoint/checkpoint_files.h"
+
+#include <algorithm>
+
+namespace eigenscope {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kConfigFile = "config.json";
+
+fs::path directoryOf(const fs::path& path) {
+    std::error_code error;
+    const fs::file_status status = fs::status(path, error);
+    if (!fs::exists(status))
+        failInput(path, "no such file or directory");
+    if (fs::is_directory(status))
+        return path;
+    return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+// A tensor's start and evenly spaced blocks of the rest: reading all of a large checkpoint would take
+// minutes.
+void addSample(Fingerprint& fingerprint, std::span<const std::byte> bytes) {
+    constexpr std::size_t kBlocks = 16, kBlockBytes = 256;
+    if (bytes.size() <= kBlocks * kBlockBytes) {
+        fingerprint.add(bytes);
+        return;
+    }
+    const std::size_t last = bytes.size() - kBlockBytes;
+    for (std::size_t i = 0; i < kBlocks; ++i)
+        fingerprint.add(bytes.subspan(last / (kBlocks - 1) * i, kBlockBytes));
+}
+
+}  // namespace
+
+std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) {
+    auto checkpoint = std::make_shared<Checkpoint>();
+    const fs::path directory = directoryOf(path);
+    checkpoint->m_directory = directory;
+    std::error_code error;
+    if (!fs::exists(directory / kConfigFile, error))
+        failInput(directory, "no config.json in this directory, expected a Hugging Face checkpoint");
+    checkpoint->m_config = readJsonFile(directory / kConfigFile);
+    if (!checkpoint->m_config.is_object())
+        failInput(directory / kConfigFile, "expected a JSON object");
+
+    WeightFiles files = findWeightFiles(directory);
+    checkpoint->m_shards = files.shards;
+    for (const fs::path& shard : files.shards)
+        checkpoint->m_files.push_back(std::make_unique<SafetensorsFile>(shard));
+    for (const auto& [name, shard] : files.weight_map) {
+        if (!checkpoint->m_files[shard]->find(name))
+            failField(files.index, "weight_map." + name,
+                      "the file '" + files.shards[shard].filename().string() + "' has no such tensor");
+    }
+    for (std::size_t shard = 0; shard < checkpoint->m_files.size(); ++shard) {
+        for (const TensorRecord& tensor : checkpoint->m_files[shard]->tensors()) {
+            const auto mapped = files.weight_map.find(tensor.name);
+            // With an index, it decides; tensors it does not name are left out.
+            if (!files.weight_map.empty() && (mapped == files.weight_map.end() || mapped->second != shard))
+                continue;
+            if (!checkpoint->m_index.emplace(tensor.name, &tensor).second)
+                failField(tensor.file, tensor.name, "is in more than one file of the checkpoint");
+            checkpoint->m_tensors.push_back(&tensor);
+        }
+    }
+    return checkpoint;
+}
+
+std::string Checkpoint::name() const {
+    std::error_code error;
+    const fs::path full = fs::canonical(m_directory, error);
+    return (error ? m_directory : full).filename().string();
+}
+
+const TensorRecord* Checkpoint::find(std::string_view name) const {
+    const auto found = m_index.find(name);
+    return found == m_index.end() ? nullptr : found->second;
+}
+
+const TensorRecord& Checkpoint::at(std::string_view name) const {
+    if (const TensorRecord* found = find(name))
+        return *found;
+    failInput(m_directory, "there is no tensor '" + std::string(name) + "' in the weights");
+}
+
+std::int64_t Checkpoint::parameterCount() const {
+    std::int64_t count = 0;
+    for (const TensorRecord* tensor : m_tensors) {
+        if (engineDType(tensor->dtype))  // integer and boolean buffers are no parameters
+            count += tensor->count();
+    }
+    return count;
+}
+
+std::int64_t Checkpoint::weightBytes() const {
+    std::int64_t bytes = 0;
+    for (const TensorRecord* tensor : m_tensors)
+        bytes += static_cast<std::int64_t>(tensor->bytes.size());
+    return bytes;
+}
+
+std::string Checkpoint::fingerprint() const {
+    Fingerprint fingerprint;
+    fingerprint.add(m_config.dump());
+    for (const auto& [name, tensor] : m_index) {  // by name: how the weights are sharded makes no difference
+        fingerprint.add(name);
+        fingerprint.add(nameOf(tensor->dtype));
+        for (std::int64_t extent : tensor->shape)
+            fingerprint.add(" " + std::to_string(extent));
+        addSample(fingerprint, tensor->bytes);
+    }
+    return fingerprint.hex();
+}
+
+}  // namespace eigenscope

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/checkpoint_files.h"
+
+#include "core/base/fail.h"
+#include "core/base/json.h"
+
+#include <algorithm>
+
+namespace eigenscope {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kSingleFile = "model.safetensors";
+constexpr const char* kIndexFile = "model.safetensors.index.json";
+
+bool isFile(const fs::path& path) {
+    std::error_code error;
+    return fs::is_regular_file(path, error);
+}
+
+// An index may only name its neighbours: a downloaded file must not make the program read elsewhere.
+bool isPlainName(const std::string& name) {
+    return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
+           name.find('\\') == std::string::npos && name.find('\0') == std::string::npos;
+}
+
+WeightFiles readIndex(const fs::path& directory) {
+    WeightFiles files;
+    files.index = directory / kIndexFile;
+    const Json document = readJsonFile(files.index);
+    const JsonView map = JsonView(document, files.index).at("weight_map");
+    if (!map.json().is_object())
+        map.fail("expected an object of tensor names and file names");
+    if (map.json().empty())
+        map.fail("names no tensor");
+    std::map<std::string, std::size_t> known;
+    for (const auto& [tensor, value] : map.json().items()) {
+        const JsonView entry(value, files.index, "weight_map." + tensor);
+        const std::string name = entry.string();
+        if (!isPlainName(name))
+            entry.fail("'" + name + "' is not the plain name of a file in the directory");
+        const auto [position, added] = known.emplace(name, files.shards.size());
+        if (added) {
+            if (!isFile(directory / name))
+                entry.fail("the file '" + name + "' is missing from the directory");
+            files.shards.push_back(directory / name);
+        }
+        files.weight_map.emplace(tensor, position->second);
+    }
+    return files;
+}
+
+[[noreturn]] void failNoWeights(const fs::path& directory, bool pytorch) {
+    failInput(directory,
+              std::string("no weights found, looked for ") + kSingleFile + ", " + kIndexFile +
+                  " and *.safetensors" +
+                  (pytorch ? "; PyTorch files (pytorch_model*.bin) are not read, convert them to safetensors"
+                           : ""));
+}
+
+}  // namespace
+
+WeightFiles findWeightFiles(const fs::path& directory) {
+    if (isFile(directory / kSingleFile))
+        return {{directory / kSingleFile}, {}, {}};
+    if (isFile(directory / kIndexFile))
+        return readIndex(directory);
+    WeightFiles files;
+    bool pytorch = false;
+    std::error_code error;
+    for (fs::directory_iterator i(directory, error), end; !error && i != end; i.increment(error)) {
+        const std::string name = i->path().filename().string();
+        if (i->path().extension() == ".safetensors" && !name.starts_with('.') && isFile(i->path()))
+            files.shards.push_back(i->path());
+        pytorch = pytorch || (name.starts_with("pytorch_model") && name.ends_with(".bin"));
+    }
+    if (error)
+        failIo(directory, "read", error.value());
+    if (files.shards.empty())
+        failNoWeights(directory, pytorch);
+    std::sort(files.shards.begin(), files.shards.end());
+    return files;
+}
+
+}  // namespace eigenscope
