@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "ui/model/plan_document.h"
+
+#include <QUndoCommand>
+
+#include <algorithm>
+
+namespace eigenscope {
+
+namespace {
+
+// Where a fresh plan starts: enough to see something compress, little enough to stay safe.
+constexpr double kStartThreshold = 0.98;
+
+}  // namespace
+
+class PlanCommand : public QUndoCommand {
+public:
+    PlanCommand(PlanDocument& document, RankPlan before, RankPlan after, const QString& text, int drag)
+        : QUndoCommand(text),
+          m_document(document),
+          m_before(std::move(before)),
+          m_after(std::move(after)),
+          m_drag(drag) {}
+
+    void undo() override { m_document.apply(m_before); }
+    void redo() override { m_document.apply(m_after); }
+    // Commands of one drag share an id and merge; id -1 never merges.
+    int id() const override { return m_drag > 0 ? m_drag : -1; }
+    bool mergeWith(const QUndoCommand* other) override {
+        m_after = static_cast<const PlanCommand*>(other)->m_after;
+        return true;
+    }
+
+private:
+    PlanDocument& m_document;
+    RankPlan m_before, m_after;
+    int m_drag;
+};
+
+PlanDocument::PlanDocument(QObject* parent) : QObject(parent) {}
+
+void PlanDocument::setSpectrum(std::shared_ptr<const Spectrum> spectrum) {
+    const auto previous = std::exchange(m_spectrum, std::move(spectrum));
+    if (m_spectrum) {
+        const bool fits = previous && previous->layers() == m_spectrum->layers() &&
+                          previous->headDim() == m_spectrum->headDim();
+        RankPlan plan = fits ? m_plan : fullPlan(*m_spectrum);
+        if (fits) {
+            plan.method = m_spectrum->method();
+            plan.share_key_basis = m_spectrum->options().share_key_basis;
+        } else {
+            plan.key_threshold = plan.value_threshold = kStartThreshold;
+        }
+        applyThresholds(plan, *m_spectrum, plan.key_threshold, plan.value_threshold);
+        m_plan = std::move(plan);
+    } else {
+        m_plan = RankPlan();
+    }
+    m_undo.clear();
+    refresh();
+    emit spectrumChanged();
+    emit changed();
+}
+
+double PlanDocument::sideRatio(Side side) const {
+    const auto& ranks = side == Side::Keys ? m_plan.key_ranks : m_plan.value_ranks;
+    if (!m_spectrum || ranks.empty()) {
+        return 1.0;
+    }
+    double sum = 0.0;
+    for (const int rank : ranks) {
+        sum += rank;
+    }
+    return sum / (static_cast<double>(ranks.size()) * m_spectrum->headDim());
+}
+
+void PlanDocument::beginDrag() { m_drag = ++m_last_drag; }
+void PlanDocument::endDrag() { m_drag = 0; }
+
+void PlanDocument::setThresholds(double key_threshold, double value_threshold) {
+    if (empty()) {
+        return;
+    }
+    RankPlan plan = m_plan;
+    applyThresholds(plan, *m_spectrum, std::clamp(key_threshold, 0.0, 1.0),
+                    std::clamp(value_threshold, 0.0, 1.0));
+    push(plan, tr("Change thresholds"));
+}
+
+void PlanDocument::setKvRatio(double target) {
+    if (empty()) {
+        return;
+    }
+    RankPlan smallest = m_plan;
+    applyThresholds(smallest, *m_spectrum, 0.0, 0.0);
+    RankPlan plan = m_plan;
+    applyKvRatio(plan, *m_spectrum, std::clamp(target, kvRatioOf(smallest, m_spectrum->headDim()), 1.0));
+    push(plan, tr("Change target KV ratio"));
+}
+
+void PlanDocument::setCriterion(Criterion criterion) {
+    if (empty()) {
+        return;
+    }
+    RankPlan plan = m_plan;
+    plan.criterion = criterion;
+    applyThresholds(plan, *m_spectrum, plan.key_threshold, plan.value_threshold);
+    push(plan, tr("Change criterion"));
+}
+
+void PlanDocument::setRankMultiple(int multiple) {
+    if (empty()) {
+        return;
+    }
+    RankPlan plan = m_plan;
+    plan.rank_multiple = multiple;
+    applyThresholds(plan, *m_spectrum, plan.key_threshold, plan.value_threshold);
+    push(plan, tr("Change rank multiple"));
+}
+
+void PlanDocument::setRank(Side side, int layer, int rank) {
+    if (empty()) {
+        return;
+    }
+    RankPlan plan = m_plan;
+    pinRank(plan, *m_spectrum, side, layer, std::clamp(rank, 1, m_spectrum->headDim()));
+    push(plan, tr("Set rank of layer %1").arg(layer));
+}
+
+void PlanDocument::unpin(Side side, int layer) {
+    if (empty()) {
+        return;
+    }
+    RankPlan plan = m_plan;
+    eigenscope::unpin(plan, *m_spectrum, side, layer);
+    push(plan, tr("Unpin layer %1").arg(layer));
+}
+
+void PlanDocument::unpinAll() {
+    if (empty()) {
+        return;
+    }
+    RankPlan plan = m_plan;
+    for (int layer = 0; layer < m_spectrum->layers(); ++layer) {
+        eigenscope::unpin(plan, *m_spectrum, Side::Keys, layer);
+        eigenscope::unpin(plan, *m_spectrum, Side::Values, layer);
+    }
+    push(plan, tr("Unpin all"));
+}
+
+void PlanDocument::setPlan(const RankPlan& plan, const QString& text) {
+    if (!empty()) {
+        push(plan, text);
+    }
+}
+
+void PlanDocument::push(const RankPlan& plan, const QString& text) {
+    if (plan == m_plan) {
+        return;
+    }
+    m_undo.push(new PlanCommand(*this, m_plan, plan, text, m_drag));
+}
+
+void PlanDocument::apply(const RankPlan& plan) {
+    m_plan = plan;
+    refresh();
+    emit changed();
+}
+
+void PlanDocument::refresh() {
+    m_kv_ratio = m_spectrum ? kvRatioOf(m_plan, m_spectrum->headDim()) : 1.0;
+    m_expected_error = m_spectrum ? expectedErrorOf(m_plan, *m_spectrum) : 0.0;
+}
+
+}  // namespace eigenscope

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "ui/model/workspace.h"
+
+#include "core/compression/convert.h"
+#include "core/spectrum/spectrum.h"
+#include "ui/model/units.h"
+
+#include <QDir>
+#include <QFileInfo>
+
+#include <algorithm>
+
+namespace eigenscope {
+
+namespace {
+
+std::filesystem::path toPath(const QString& text) { return std::filesystem::path(text.toStdString()); }
+
+QString besideModel(const QString& model_path, const QString& relative) {
+    if (model_path.isEmpty()) {
+        return {};
+    }
+    const QString file = QDir::cleanPath(model_path + QStringLiteral("/../") + relative);
+    return QFileInfo::exists(file) ? file : QString();
+}
+
+}  // namespace
+
+Workspace::Workspace(BackendChoice device, JobRunner& jobs, Settings& settings, QObject* parent)
+    : QObject(parent), m_device(std::move(device)), m_jobs(jobs), m_settings(settings) {}
+
+QString Workspace::deviceText() const {
+    const DeviceInfo& info = m_device.backend->info();
+    return QStringLiteral("%1 · %2").arg(QString::fromStdString(info.backend).toUpper(),
+                                         QString::fromStdString(info.name));
+}
+
+QString Workspace::deviceFallback() const { return QString::fromStdString(m_device.fallback_reason); }
+
+RunOptions Workspace::runOptions() const {
+    RunOptions options;
+    options.threads = m_settings.threads();
+    return options;
+}
+
+bool Workspace::planChangedSinceConversion() const {
+    return m_conversion && (m_conversion->plan.key_ranks != m_plan.plan().key_ranks ||
+                            m_conversion->plan.value_ranks != m_plan.plan().value_ranks ||
+                            m_conversion->plan.method != m_plan.plan().method ||
+                            m_conversion->plan.share_key_basis != m_plan.plan().share_key_basis);
+}
+
+void Workspace::select(int layer, int head, Side side) {
+    if (!m_model) {
+        return;
+    }
+    layer = std::clamp(layer, 0, m_model->model->config.layers - 1);
+    head = std::clamp(head, -1, m_model->model->config.kv_heads - 1);
+    if (layer == m_layer && head == m_head && side == m_side) {
+        return;
+    }
+    m_layer = layer;
+    m_head = head;
+    m_side = side;
+    emit selectionChanged();
+}
+
+std::function<void(const QString&)> Workspace::report(const QString& title) {
+    return [this, title](const QString& text) { emit notice(title, text, true); };
+}
+
+Job* Workspace::openModel(const QString& path) {
+    const auto backend = m_device.backend;
+    return m_jobs.submit(
+        Lane::Engine, tr("Open %1").arg(QFileInfo(path).fileName()), this,
+        [backend, path](JobContext& job) { return eigenscope::openModel(job, backend, toPath(path)); },
+        [this](OpenModel opened) {
+            m_model_path = QString::fromStdString(opened.checkpoint->directory().string());
+            m_model = std::move(opened);
+            m_other.reset();
+            m_conversion.reset();
+            m_statistics.reset();
+            m_layer = 0;
+            m_head = -1;
+            m_side = Side::Keys;
+            m_plan.setSpectrum(nullptr);
+            m_settings.addRecentModel(m_model_path);
+            emit modelChanged();
+            emit otherModelChanged();
+            emit statisticsChanged();
+            emit conversionChanged();
+        },
+        report(tr("The model could not be opened")));
+}
+
+Job* Workspace::openOtherModel(const QString& path) {
+    const auto backend = m_device.backend;
+    return m_jobs.submit(
+        Lane::Engine, tr("Open %1").arg(QFileInfo(path).fileName()), this,
+        [backend, path](JobContext& job) { return eigenscope::openModel(job, backend, toPath(path)); },
+        [this](OpenModel opened) {
+            if (m_model && opened.model->config.vocab_size != m_model->model->config.vocab_size) {
+                emit notice(tr("The models cannot be compared"),
+                            tr("%1 has a vocabulary of %L2, %3 of %L4.")
+                                .arg(QString::fromStdString(opened.name))
+                                .arg(opened.model->config.vocab_size)
+                                .arg(QString::fromStdString(m_model->name))
+                                .arg(m_model->model->config.vocab_size),
+                            true);
+                return;
+            }
+            m_other = std::move(opened);
+            emit otherModelChanged();
+        },
+        report(tr("The model could not be opened")));
+}
+
+Job* Workspace::calibrate(const QString& text, const CalibrationOptions& options) {
+    if (!m_model) {
+        return nullptr;
+    }
+    struct Outcome {
+        std::shared_ptr<const Statistics> statistics;
+        std::shared_ptr<const Spectrum> spectrum;
+    };
+    const OpenModel model = *m_model;
+    return m_jobs.submit(
+        Lane::Engine, tr("Calibrate on %1").arg(QFileInfo(text).fileName()), this,
+        [model, text, options](JobContext& job) {
+            Outcome outcome;
+            outcome.statistics =
+                std::make_shared<Statistics>(eigenscope::calibrate(job, model, toPath(text), options));
+            outcome.spectrum = computeSpectrum(job, *model.backend, *outcome.statistics, "eigen");
+            return outcome;
+        },
+        [this, opened = model.model](const Outcome& outcome) {
+            if (m_model && m_model->model == opened) {  // else another model was opened meanwhile
+                setStatistics(outcome.statistics, outcome.spectrum);
+            }
+        },
+        report(tr("Calibration failed")));
+}
+
+Job* Workspace::loadStatistics(const QString& file) {
+    if (!m_model) {
+        return nullptr;
+    }
+    struct Outcome {
+        std::shared_ptr<const Statistics> statistics;
+        std::shared_ptr<const Spectrum> spectrum;
+    };
+    const OpenModel model = *m_model;
+    return m_jobs.submit(
+        Lane::Engine, tr("Load %1").arg(QFileInfo(file).fileName()), this,
+        [model, file](JobContext& job) {
+            Outcome outcome;
+            outcome.statistics = std::make_shared<Statistics>(eigenscope::loadStatistics(toPath(file)));
+            if (outcome.statistics->model_fingerprint != model.checkpoint->fingerprint()) {
+                throw Error(ErrorCode::InvalidInput, file.toStdString() + ": these statistics are of " +
+                                                         outcome.statistics->model_name + ", not of " +
+                                                         model.name);
+            }
+            outcome.spectrum = computeSpectrum(job, *model.backend, *outcome.statistics, "eigen");
+            return outcome;
+        },
+        [this, opened = model.model](const Outcome& outcome) {
+            if (m_model && m_model->model == opened) {
+                setStatistics(outcome.statistics, outcome.spectrum);
+            }
+        },
+        report(tr("The statistics could not be read")));
+}
+
+Job* Workspace::saveStatistics(const QString& file) {
+    if (!m_statistics) {
+        return nullptr;
+    }
+    return m_jobs.submit(
+        Lane::Parallel, tr("Save %1").arg(QFileInfo(file).fileName()), this,
+        [statistics = m_statistics, file](JobContext&) {
+            eigenscope::saveStatistics(*statistics, toPath(file));
+            return file;
+        },
+        [this](const QString& saved) { emit notice(tr("Statistics saved"), saved, false); },
+        report(tr("The statistics could not be saved")));
+}
+
+void Workspace::setStatistics(std::shared_ptr<const Statistics> statistics,
+                              std::shared_ptr<const Spectrum> spectrum) {
+    m_statistics = std::move(statistics);
+    m_plan.setSpectrum(std::move(spectrum));
+    emit statisticsChanged();
+}
+
+Job* Workspace::setBasis(const QString& method, const BasisOptions& options) {
+    if (!m_model || !m_statistics) {
+        return nullptr;
+    }
+    return m_jobs.submit(
+        Lane::Engine, tr("Compute bases"), this,
+        [backend = m_device.backend, statistics = m_statistics, method, options](JobContext& job) {
+            return computeSpectrum(job, *backend, *statistics, method.toStdString(), options);
+        },
+        [this, statistics = m_statistics](std::shared_ptr<const Spectrum> spectrum) {
+            if (m_statistics == statistics) {
+                m_plan.setSpectrum(std::move(spectrum));
+            }
+        },
+        report(tr("The bases could not be computed")));
+}
+
+Job* Workspace::convert() {
+    if (!m_model || !m_statistics || m_plan.empty()) {
+        return nullptr;
+    }
+    const OpenModel model = *m_model;
+    const RankPlan plan = m_plan.plan();
+    return m_jobs.submit(
+        Lane::Engine, tr("Convert to %1× KV cache").arg(ratioText(m_plan.kvRatio())), this,
+        [model, plan, statistics = m_statistics, spectrum = m_plan.spectrum(),
+         run = runOptions()](JobContext& job) {
+            Conversion conversion;
+            conversion.model = convertInMemory(job, model, *statistics, *spectrum, plan);
+            conversion.plan = plan;
+            conversion.kv_ratio = kvRatio(conversion.model.model->config);
+            conversion.layer_errors =
+                layerErrors(job, model, conversion.model, statistics->probe_windows, run);
+            return conversion;
+        },
+        [this, opened = model.model](Conversion conversion) {
+            if (m_model && m_model->model == opened) {
+                m_conversion = std::move(conversion);
+                emit conversionChanged();
+            }
+        },
+        report(tr("The conversion failed")));
+}
+
+Job* Workspace::saveConverted(const QString& directory) {
+    if (!m_model || !m_conversion) {
+        return nullptr;
+    }
+    return m_jobs.submit(
+        Lane::Engine, tr("Write %1").arg(QFileInfo(directory).fileName()), this,
+        [original = *m_model, converted = m_conversion->model, directory](JobContext& job) {
+            writeConverted(job, original, converted, toPath(directory));
+            return directory;
+        },
+        [this, model = m_conversion->model.model](const QString& saved) {
+            if (m_conversion && m_conversion->model.model == model) {
+                m_conversion->saved_to = saved;
+                emit conversionChanged();
+            }
+            emit notice(tr("Converted model saved"), saved, false);
+        },
+        report(tr("The converted model could not be saved")));
+}
+
+void Workspace::savePlan(const QString& file) {
+    try {
+        eigenscope::savePlan(m_plan.plan(), toPath(file));
+        emit notice(tr("Plan saved"), file, false);
+    } catch (const std::exception& error) {
+        emit notice(tr("The plan could not be saved"), QString::fromUtf8(error.what()), true);
+    }
+}
+
+void Workspace::loadPlan(const QString& file) {
+    if (m_plan.empty()) {
+        return;
+    }
+    try {
+        RankPlan plan = eigenscope::loadPlan(toPath(file));
+        checkPlan(plan, m_plan.spectrum()->layers(), m_plan.spectrum()->headDim(), toPath(file));
+        if (plan.method != m_plan.plan().method || plan.share_key_basis != m_plan.plan().share_key_basis) {
+            BasisOptions options;
+            options.share_key_basis = plan.share_key_basis;
+            setBasis(QString::fromStdString(plan.method), options);
+        }
+        m_plan.setPlan(plan, tr("Load plan"));
+    } catch (const std::exception& error) {
+        emit notice(tr("The plan could not be loaded"), QString::fromUtf8(error.what()), true);
+    }
+}
+
+QString Workspace::suggestedCalibrationText() const {
+    return besideModel(m_model_path, QStringLiteral("text/calibration.txt"));
+}
+
+QString Workspace::suggestedEvaluationText() const {
+    return besideModel(m_model_path, QStringLiteral("text/heldout.txt"));
+}
+
+}  // namespace eigenscope

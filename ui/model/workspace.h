@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What is open: the one truth the views show and send their intents to. GUI thread; long work becomes jobs.
+//   open model -> calibrate (or load statistics) -> spectrum and plan -> convert -> compare
+// Opening another model closes what depended on the first.
+#pragma once
+
+#include "core/calibration/calibrate.h"
+#include "core/calibration/statistics.h"
+#include "core/evaluation/compare.h"
+#include "core/model/model.h"
+#include "kernels/api/registry.h"
+#include "ui/model/job_runner.h"
+#include "ui/model/plan_document.h"
+#include "ui/model/settings.h"
+
+#include <QObject>
+#include <QString>
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace eigenscope {
+
+// A converted model in memory and how it came about.
+struct Conversion {
+    OpenModel model;
+    RankPlan plan;
+    double kv_ratio = 1.0;
+    std::vector<double> layer_errors;  // [layers], measured on the calibration's probe windows
+    QString saved_to;                  // directory, empty while only in memory
+};
+
+class Workspace : public QObject {
+    Q_OBJECT
+public:
+    Workspace(BackendChoice device, JobRunner& jobs, Settings& settings, QObject* parent = nullptr);
+
+    JobRunner& jobs() { return m_jobs; }
+    Settings& settings() { return m_settings; }
+    PlanDocument& plan() { return m_plan; }
+    const std::shared_ptr<Backend>& backend() const { return m_device.backend; }
+    QString deviceText() const;      // "CPU · AMD EPYC, 2 threads"
+    QString deviceFallback() const;  // why not the preferred device; empty when nothing was lost
+    RunOptions runOptions() const;   // threads from the settings
+
+    const std::optional<OpenModel>& model() const { return m_model; }
+    QString modelPath() const { return m_model_path; }
+    const std::shared_ptr<const Statistics>& statistics() const { return m_statistics; }
+    const std::shared_ptr<const Spectrum>& spectrum() const { return m_plan.spectrum(); }
+    const std::optional<Conversion>& conversion() const { return m_conversion; }
+    bool planChangedSinceConversion() const;
+    // A second checkpoint opened for comparison (any model with the same vocabulary), e.g. one converted
+    // earlier.
+    const std::optional<OpenModel>& otherModel() const { return m_other; }
+
+    // The layer, head and side all views look at.
+    int selectedLayer() const { return m_layer; }
+    int selectedHead() const { return m_head; }  // -1: all heads
+    Side selectedSide() const { return m_side; }
+    void select(int layer, int head, Side side);
+
+    // Intents. Each returns the job, or null when it cannot start (with a message through notice()).
+    Job* openModel(const QString& path);
+    Job* openOtherModel(const QString& path);
+    Job* calibrate(const QString& text, const CalibrationOptions& options);
+    Job* loadStatistics(const QString& file);
+    Job* saveStatistics(const QString& file);
+    Job* setBasis(const QString& method, const BasisOptions& options);  // recomputes the spectrum
+    Job* convert();
+    Job* saveConverted(const QString& directory);
+    void savePlan(const QString& file);
+    void loadPlan(const QString& file);
+
+    // Default texts: the demo's beside the model's folder (../text), else empty.
+    QString suggestedCalibrationText() const;
+    QString suggestedEvaluationText() const;
+
+signals:
+    void modelChanged();  // opened or closed; everything below follows
+    void otherModelChanged();
+    void statisticsChanged();
+    void conversionChanged();
+    void selectionChanged();
+    void notice(const QString& title, const QString& text, bool error);  // for the message bar; errors stay
+
+private:
+    void setStatistics(std::shared_ptr<const Statistics> statistics,
+                       std::shared_ptr<const Spectrum> spectrum);
+    std::function<void(const QString&)> report(const QString& title);
+
+    BackendChoice m_device;
+    JobRunner& m_jobs;
+    Settings& m_settings;
+    PlanDocument m_plan;
+    std::optional<OpenModel> m_model, m_other;
+    QString m_model_path;
+    std::shared_ptr<const Statistics> m_statistics;
+    std::optional<Conversion> m_conversion;
+    int m_layer = 0, m_head = -1;
+    Side m_side = Side::Keys;
+};
+
+}  // namespace eigenscope

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The base of every plot: QCustomPlot with the theme's colours, hover read-out, zoom (wheel, rubber band with
+// Shift) and pan (drag), reset by double click, and a context menu: copy as picture or data, export as PNG,
+// PDF, CSV. The only place that includes qcustomplot.h is plot_widget.h; everyone else sees this. GUI thread.
+#pragma once
+
+#include "ui/widgets/plot_widget.h"
+
+#include <QString>
+#include <QStringList>
+#include <QVector>
+
+namespace eigenscope {
+
+class Theme;
+
+// A plot's data as a table, for CSV and the clipboard.
+struct PlotTable {
+    QStringList columns;
+    QVector<QVector<double>> rows;
+    QString toCsv() const;  // comma separated, '.' decimals
+    QString toTsv() const;
+};
+
+class Plot : public PlotWidget {
+    Q_OBJECT
+public:
+    Plot(const Theme& theme, const QString& name,
+         QWidget* parent = nullptr);  // name: default file name of exports
+
+    virtual PlotTable table() const = 0;
+    bool exportTo(const QString& file, QString* error) const;  // by suffix: .png (2x), .pdf, .csv; atomic
+
+signals:
+    void readout(const QString& text);
+
+protected:
+    const Theme& theme() const { return m_theme; }
+    virtual void restyle();  // colours of axes and grid; subclasses add their own
+    void contextMenuEvent(QContextMenuEvent* event) override;
+    // Actions of subclasses go on top of the context menu.
+    QList<QAction*> m_extra_actions;
+
+private:
+    const Theme& m_theme;
+    QString m_name;
+};
+
+}  // namespace eigenscope

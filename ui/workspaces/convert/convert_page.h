@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "ui/widgets/page.h"
+
+namespace eigenscope {
+
+class Theme;
+class Workspace;
+
+class ConvertPage : public Page {
+    Q_OBJECT
+public:
+    ConvertPage(Workspace& workspace, const Theme& theme, QWidget* parent = nullptr);
+};
+
+}  // namespace eigenscope

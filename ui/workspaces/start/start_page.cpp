@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "ui/workspaces/start/start_page.h"
+
+#include "ui/model/workspace.h"
+#include "ui/widgets/panel.h"
+#include "ui/widgets/theme.h"
+
+#include <QDir>
+#include <QFileInfo>
+#include <QHBoxLayout>
+#include <QPushButton>
+#include <QToolButton>
+
+namespace eigenscope {
+
+namespace {
+
+void clear(QLayout* layout) {
+    while (QLayoutItem* item = layout->takeAt(0)) {
+        if (item->widget()) {
+            item->widget()->deleteLater();
+        }
+        delete item;
+    }
+}
+
+// Pretty names for what the demo folder may hold; anything else shows its folder name.
+QString demoNote(const QString& name) {
+    if (name.startsWith(QLatin1String("llama"))) {
+        return StartPage::tr("RoPE, grouped-query attention, SentencePiece");
+    }
+    if (name.startsWith(QLatin1String("opt"))) {
+        return StartPage::tr("learned positions, biases, byte-level BPE");
+    }
+    if (name.startsWith(QLatin1String("mpt"))) {
+        return StartPage::tr("ALiBi, no biases, byte-level BPE");
+    }
+    return {};
+}
+
+}  // namespace
+
+StartPage::StartPage(Workspace& workspace, const Theme& theme, QWidget* parent)
+    : Page(parent), m_workspace(workspace), m_theme(theme) {
+    auto* columns = new QHBoxLayout(this);
+    columns->setContentsMargins(0, 0, 0, 0);
+    columns->setSpacing(kGap);
+
+    auto* left = new QVBoxLayout;
+    left->setSpacing(kGap);
+    auto* open = new Panel({}, this);
+    open->body()->setContentsMargins(12, 14, 12, 10);
+    auto* headline = new QLabel(tr("See how much of a KV cache a model needs"), open);
+    headline->setProperty("role", "headline");
+    open->body()->addWidget(headline);
+    auto* text = mutedLabel(
+        tr("Open an OPT, MPT or Llama-family checkpoint: a Hugging Face directory with config.json and "
+           "safetensors. Drop one anywhere on this window, or choose its folder."),
+        open);
+    text->setWordWrap(true);
+    open->body()->addWidget(text);
+    auto* button = new QPushButton(tr("Open model…"), open);
+    button->setObjectName(QStringLiteral("openModel"));
+    setPrimary(button);
+    connect(button, &QPushButton::clicked, this, &StartPage::openRequested);
+    open->body()->addSpacing(6);
+    open->body()->addWidget(button, 0, Qt::AlignLeft);
+    left->addWidget(open);
+
+    m_demo = new Panel(tr("Demo models"), this);
+    m_demo->setNote(tr("trained on short stories; a few seconds from spectrum to comparison"));
+    m_demo_rows = new QVBoxLayout;
+    m_demo_rows->setSpacing(2);
+    m_demo->body()->addLayout(m_demo_rows);
+    m_demo->hide();
+    left->addWidget(m_demo);
+
+    m_recent = new Panel(tr("Recent models"), this);
+    m_recent_rows = new QVBoxLayout;
+    m_recent_rows->setSpacing(2);
+    m_recent->body()->addLayout(m_recent_rows);
+    left->addWidget(m_recent);
+    left->addStretch(1);
+    columns->addLayout(left, 3);
+
+    auto* right = new QVBoxLayout;
+    m_steps = new Panel(tr("What to do next"), this);
+    m_step_rows = new QVBoxLayout;
+    m_step_rows->setSpacing(12);
+    m_steps->body()->addLayout(m_step_rows);
+    right->addWidget(m_steps);
+    right->addStretch(1);
+    columns->addLayout(right, 2);
+
+    connect(&workspace.settings(), &Settings::recentModelsChanged, this, &StartPage::rebuildRecent);
+    for (const auto signal :
+         {&Workspace::modelChanged, &Workspace::statisticsChanged, &Workspace::conversionChanged}) {
+        connect(&workspace, signal, this, &StartPage::rebuildSteps);
+    }
+    connect(&theme, &Theme::changed, this, &StartPage::rebuildSteps);
+    rebuildRecent();
+    rebuildSteps();
+}
+
+QWidget* StartPage::modelRow(const QString& path, const QString& note, bool removable) {
+    auto* row = new QWidget(this);
+    auto* layout = new QHBoxLayout(row);
+    layout->setContentsMargins(0, 0, 0, 0);
+    layout->setSpacing(kGap);
+    auto* open = new QToolButton(row);
+    const QString name = QDir(path).dirName();
+    open->setText(name);
+    open->setObjectName(QStringLiteral("open-") + name);
+    open->setToolTip(path);
+    open->setAccessibleName(tr("Open %1").arg(name));
+    open->setEnabled(QFileInfo::exists(path + QStringLiteral("/config.json")));
+    QFont font = open->font();
+    font.setWeight(QFont::DemiBold);
+    open->setFont(font);
+    connect(open, &QToolButton::clicked, this, [this, path] { m_workspace.openModel(path); });
+    layout->addWidget(open);
+    auto* label = mutedLabel({}, row);
+    label->setText(label->fontMetrics().elidedText(note, Qt::ElideMiddle, 520));
+    label->setToolTip(note);
+    layout->addWidget(label, 1);
+    if (removable) {
+        auto* remove = new QToolButton(row);
+        remove->setText(QStringLiteral("✕"));
+        remove->setToolTip(tr("Take it off this list"));
+        remove->setAccessibleName(tr("Take %1 off the list").arg(name));
+        connect(remove, &QToolButton::clicked, this,
+                [this, path] { m_workspace.settings().removeRecentModel(path); });
+        layout->addWidget(remove);
+    }
+    return row;
+}
+
+void StartPage::setDemoFolder(const QString& folder) {
+    clear(m_demo_rows);
+    const QDir dir(folder);
+    for (const QString& name : dir.entryList(QDir::Dirs | QDir::NoDotAndDotDot, QDir::Name)) {
+        if (QFileInfo::exists(dir.filePath(name + QStringLiteral("/config.json")))) {
+            m_demo_rows->addWidget(modelRow(dir.absoluteFilePath(name), demoNote(name), false));
+        }
+    }
+    m_demo->setVisible(m_demo_rows->count() > 0);
+}
+
+void StartPage::rebuildRecent() {
+    clear(m_recent_rows);
+    const QStringList recent = m_workspace.settings().recentModels();
+    for (const QString& path : recent) {
+        const bool there = QFileInfo::exists(path + QStringLiteral("/config.json"));
+        m_recent_rows->addWidget(modelRow(path, there ? path : tr("%1 (no longer there)").arg(path), true));
+    }
+    if (recent.isEmpty()) {
+        m_recent_rows->addWidget(mutedLabel(tr("Models you open are listed here."), this));
+    }
+}
+
+void StartPage::rebuildSteps() {
+    clear(m_step_rows);
+    struct Step {
+        QString name, text;
+        bool done;
+        PageId page;
+    };
+    const bool model = m_workspace.model().has_value();
+    const bool statistics = m_workspace.statistics() != nullptr;
+    const bool conversion = m_workspace.conversion().has_value();
+    const Step steps[] = {
+        {tr("Open a model"), tr("Its architecture, tensors, tokenizer and cache size appear under Model."),
+         model, PageId::Model},
+        {tr("Calibrate"),
+         tr("Run a text through it: keys, queries and values leave their Gram matrices, whose eigenvalues "
+            "say how many dimensions each layer uses."),
+         statistics, PageId::Spectrum},
+        {tr("Choose ranks"),
+         tr("Drag the threshold in the spectrum and watch ranks, KV ratio and expected error follow."),
+         conversion, PageId::Spectrum},
+        {tr("Convert"), tr("Fold the bases into the attention projections, in memory at first."), conversion,
+         PageId::Convert},
+        {tr("Compare"),
+         tr("Let both models answer the same prompt, and measure perplexity, memory and time."), false,
+         PageId::Compare},
+    };
+    const ThemeColours& c = m_theme.colours();
+    int number = 1;
+    bool reached = true;
+    for (const Step& step : steps) {
+        auto* row = new QWidget(this);
+        auto* layout = new QHBoxLayout(row);
+        layout->setContentsMargins(0, 0, 0, 0);
+        layout->setSpacing(12);
+        auto* mark = new QLabel(step.done ? QStringLiteral("✓") : QString::number(number), row);
+        mark->setFixedSize(26, 26);
+        mark->setAlignment(Qt::AlignCenter);
+        const bool current = reached && !step.done;
+        const QColor ring = step.done ? c.good : current ? c.key : c.line;
+        mark->setStyleSheet(
+            QStringLiteral("border: 1.5px solid %1; border-radius: 13px; color: %2; font-weight: 600;")
+                .arg(ring.name(), (step.done ? c.good
+                                   : current ? c.key
+                                             : c.muted)
+                                      .name()));
+        layout->addWidget(mark, 0, Qt::AlignTop);
+        auto* texts = new QVBoxLayout;
+        texts->setSpacing(2);
+        auto* title = new QLabel(step.name, row);
+        title->setProperty("role", "title");
+        texts->addWidget(title);
+        auto* text = mutedLabel(step.text, row);
+        text->setWordWrap(true);
+        texts->addWidget(text);
+        layout->addLayout(texts, 1);
+        if (model && (current || step.done)) {
+            auto* go = new QToolButton(row);
+            go->setText(tr("Go"));
+            go->setAccessibleName(tr("Go to %1").arg(step.name));
+            connect(go, &QToolButton::clicked, this, [this, page = step.page] { emit pageRequested(page); });
+            layout->addWidget(go, 0, Qt::AlignTop);
+        }
+        m_step_rows->addWidget(row);
+        reached = step.done;
+        ++number;
+    }
+}
+
+}  // namespace eigenscope

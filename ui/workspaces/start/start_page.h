@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Start: open a model by button, drop or recent list; the demo models one click away; what to do next.
+#pragma once
+
+#include "ui/widgets/page.h"
+
+class QVBoxLayout;
+
+namespace eigenscope {
+
+class Panel;
+class Theme;
+class Workspace;
+
+class StartPage : public Page {
+    Q_OBJECT
+public:
+    StartPage(Workspace& workspace, const Theme& theme, QWidget* parent = nullptr);
+    void setDemoFolder(const QString& folder);  // holds <name>/config.json
+
+signals:
+    void openRequested();
+
+private:
+    void rebuildRecent();
+    void rebuildSteps();
+    QWidget* modelRow(const QString& path, const QString& note, bool removable);
+
+    Workspace& m_workspace;
+    const Theme& m_theme;
+    Panel *m_recent, *m_demo, *m_steps;
+    QVBoxLayout *m_recent_rows, *m_demo_rows, *m_step_rows;
+};
+
+}  // namespace eigenscope
