@@ -6,6 +6,7 @@
 
 #include "ui/widgets/plot_widget.h"
 
+#include <QHash>
 #include <QString>
 #include <QStringList>
 #include <QVector>
@@ -29,21 +30,43 @@ public:
          QWidget* parent = nullptr);  // name: default file name of exports
 
     virtual PlotTable table() const = 0;
-    bool exportTo(const QString& file, QString* error) const;  // by suffix: .png (2x), .pdf, .csv; atomic
+    bool exportTo(const QString& file, QString* error);  // by suffix: .png (2x), .pdf, .csv; atomic
+    void resetView();                                    // undoes zoom and pan
 
 signals:
     void readout(const QString& text);
 
 protected:
     const Theme& theme() const { return m_theme; }
-    virtual void restyle();  // colours of axes and grid; subclasses add their own
+    virtual void restyle();  // colours of axes and grid; subclasses add their own and call it once constructed
+    virtual QString readoutAt(const QPointF& position) const;  // what the pointer is over; empty: nothing
+    virtual void prepareContextMenu(const QPoint& position);   // sets m_extra_actions for what is there
+    // Range the axis shows unless zoomed; zoom and pan stay inside it.
+    void setHome(QCPAxis* axis, double lower, double upper);
+    bool zoomed() const;
+
+    void mousePressEvent(QMouseEvent* event) override;
+    void mouseMoveEvent(QMouseEvent* event) override;
+    void mouseReleaseEvent(QMouseEvent* event) override;
+    void mouseDoubleClickEvent(QMouseEvent* event) override;
+    void leaveEvent(QEvent* event) override;
+    void focusInEvent(QFocusEvent* event) override;
+    void focusOutEvent(QFocusEvent* event) override;
+    void paintEvent(QPaintEvent* event) override;
     void contextMenuEvent(QContextMenuEvent* event) override;
     // Actions of subclasses go on top of the context menu.
     QList<QAction*> m_extra_actions;
 
 private:
+    void copyPicture();
+    void copyData() const;
+    void exportByDialog(const QString& suffix);
+
     const Theme& m_theme;
     QString m_name;
+    QHash<QCPAxis*, QCPRange> m_home;
+    bool m_bounding = false;     // guards against the range change that bounding makes
+    bool m_focus_shown = false;  // focused by keyboard: the ring is drawn
 };
 
 }  // namespace eigenscope

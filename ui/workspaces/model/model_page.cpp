@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "ui/workspaces/model/model_page.h"
+
+#include "core/benchmark/memory_estimate.h"
+#include "core/model/family.h"
+#include "ui/model/model_tables.h"
+#include "ui/model/units.h"
+#include "ui/model/workspace.h"
+#include "ui/widgets/fact_list.h"
+#include "ui/widgets/filter_table.h"
+#include "ui/widgets/panel.h"
+#include "ui/widgets/segmented_control.h"
+#include "ui/widgets/theme.h"
+
+#include <QComboBox>
+#include <QGridLayout>
+#include <QHeaderView>
+#include <QPlainTextEdit>
+#include <QSpinBox>
+#include <QSplitter>
+#include <QStackedLayout>
+#include <QStackedWidget>
+#include <QTableView>
+#include <QTextBrowser>
+
+namespace eigenscope {
+
+namespace {
+
+constexpr qsizetype kTryOutCharacters = 20000;  // more than anyone reads token by token
+constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+
+QString positionsText(const ModelConfig& config) {
+    switch (config.position) {
+        case PositionKind::Rotary:
+            return ModelPage::tr("RoPE, θ %L1").arg(config.rope_theta, 0, 'f', 0);
+        case PositionKind::Learned:
+            return ModelPage::tr("learned");
+        case PositionKind::Alibi:
+            return ModelPage::tr("ALiBi");
+    }
+    return {};
+}
+
+QString normText(const ModelConfig& config) {
+    return config.norm == NormParams::Kind::RmsNorm ? QStringLiteral("RMSNorm") : QStringLiteral("LayerNorm");
+}
+
+QString activationText(const ModelConfig& config) {
+    switch (config.activation) {
+        case ActivateParams::Kind::Relu:
+            return QStringLiteral("ReLU");
+        case ActivateParams::Kind::Gelu:
+            return QStringLiteral("GELU");
+        case ActivateParams::Kind::GeluTanh:
+            return QStringLiteral("GELU (tanh)");
+        case ActivateParams::Kind::Silu:
+            return config.gated_mlp ? QStringLiteral("SwiGLU") : QStringLiteral("SiLU");
+    }
+    return {};
+}
+
+QSpinBox* spinBox(int minimum, int maximum, int value, const QString& name) {
+    auto* box = new QSpinBox;
+    box->setRange(minimum, maximum);
+    box->setValue(value);
+    box->setGroupSeparatorShown(true);
+    box->setAlignment(Qt::AlignRight);
+    box->setAccessibleName(name);
+    box->setFixedWidth(110);
+    return box;
+}
+
+}  // namespace
+
+ModelPage::ModelPage(Workspace& workspace, const Theme& theme, QWidget* parent)
+    : Page(parent),
+      m_workspace(workspace),
+      m_theme(theme),
+      m_stack(new QStackedLayout(this)),
+      m_layers(new LayerTableModel(this)),
+      m_tensors(new TensorTableModel(this)) {
+    auto* empty = new EmptyState(
+        tr("No model is open"),
+        tr("Architecture, tensors, tokenizer and KV-cache size of the open model appear here."),
+        tr("Open a model"), this);
+    connect(empty, &EmptyState::activated, this, [this] { emit pageRequested(PageId::Start); });
+    m_stack->addWidget(empty);
+
+    auto* content = new QWidget(this);
+    auto* columns = new QHBoxLayout(content);
+    columns->setContentsMargins(0, 0, 0, 0);
+    columns->setSpacing(kGap);
+    auto* left = new QVBoxLayout;
+    left->setSpacing(kGap);
+    left->addWidget(makeArchitecture());
+    left->addWidget(makeCalculator());
+    left->addStretch(1);
+    auto* left_side = new QWidget(content);
+    left_side->setLayout(left);
+    left->setContentsMargins(0, 0, 0, 0);
+    left_side->setFixedWidth(320);
+    columns->addWidget(left_side);
+    auto* right = new QSplitter(Qt::Vertical, content);
+    right->setHandleWidth(kGap);
+    right->addWidget(makeTables());
+    right->addWidget(makeTokenizer());
+    right->setStretchFactor(0, 3);
+    right->setStretchFactor(1, 2);
+    right->setChildrenCollapsible(false);
+    columns->addWidget(right, 1);
+    m_stack->addWidget(content);
+
+    connect(&workspace, &Workspace::modelChanged, this, &ModelPage::refresh);
+    connect(&theme, &Theme::changed, this, &ModelPage::refreshTokens);
+    refresh();
+}
+
+QWidget* ModelPage::makeArchitecture() {
+    auto* panel = new Panel(tr("Architecture"), this);
+    m_facts = new FactList(panel);
+    m_facts->setObjectName(QStringLiteral("architecture"));
+    m_facts->addFact(QStringLiteral("family"), tr("Family"), tr("Architecture named in config.json"));
+    m_facts->addFact(QStringLiteral("parameters"), tr("Parameters"));
+    m_facts->addFact(QStringLiteral("layers"), tr("Layers"));
+    m_facts->addFact(QStringLiteral("hidden"), tr("Hidden size"), tr("Width of the residual stream"));
+    m_facts->addFact(QStringLiteral("heads"), tr("Query heads"));
+    m_facts->addFact(QStringLiteral("kv_heads"), tr("Key/value heads"),
+                     tr("Fewer than query heads means grouped-query attention: several query heads share "
+                        "keys and values"));
+    m_facts->addFact(QStringLiteral("head_dim"), tr("Head dimension"),
+                     tr("The rank that Eigen Attention starts from"));
+    m_facts->addFact(QStringLiteral("mlp"), tr("MLP"));
+    m_facts->addFact(QStringLiteral("norm"), tr("Normalisation"));
+    m_facts->addFact(QStringLiteral("positions"), tr("Positions"),
+                     tr("With RoPE, keys are cached before rotation and rebuilt inside attention"));
+    m_facts->addFact(QStringLiteral("context"), tr("Max positions"));
+    m_facts->addFact(QStringLiteral("vocabulary"), tr("Vocabulary"));
+    m_facts->addFact(QStringLiteral("weights"), tr("Weights"),
+                     tr("Size of all tensors, and the type they are stored in"));
+    m_facts->addFact(QStringLiteral("low_rank"), tr("KV ratio"),
+                     tr("KV-cache bytes of a converted model divided by the original's"));
+    panel->body()->addWidget(m_facts);
+    return panel;
+}
+
+QWidget* ModelPage::makeTables() {
+    auto* panel = new Panel(tr("Layers"), this);
+    auto* choice = new SegmentedControl({tr("Layers"), tr("Tensors")}, panel);
+    panel->header()->addWidget(choice);
+    auto* tables = new QStackedWidget(panel);
+    auto* layers = new FilterTable(m_layers, -1, tr("layers"), tables);
+    auto* tensors = new FilterTable(m_tensors, TensorTableModel::Name, tr("tensors"), tables);
+    layers->view()->horizontalHeader()->setSectionResizeMode(QHeaderView::Stretch);
+    tensors->view()->horizontalHeader()->setSectionResizeMode(TensorTableModel::Name, QHeaderView::Stretch);
+    layers->view()->setObjectName(QStringLiteral("layerTable"));
+    tensors->view()->setObjectName(QStringLiteral("tensorTable"));
+    tables->addWidget(layers);
+    tables->addWidget(tensors);
+    panel->body()->addWidget(tables, 1);
+    connect(choice, &SegmentedControl::selected, this, [panel, tables](int index) {
+        tables->setCurrentIndex(index);
+        panel->setTitle(index == 0 ? tr("Layers") : tr("Tensors"));
+    });
+    connect(layers->view(), &QTableView::doubleClicked, this, [this, layers](const QModelIndex& index) {
+        m_workspace.select(layers->sourceRow(index), -1, m_workspace.selectedSide());
+        emit pageRequested(PageId::Spectrum);
+    });
+    layers->view()->setToolTip(tr("Double-click a layer to see its spectrum"));
+    return panel;
+}
+
+QWidget* ModelPage::makeTokenizer() {
+    m_tokenizer_panel = new Panel(tr("Tokenizer"), this);
+    auto* row = new QHBoxLayout;
+    row->setSpacing(kGap);
+    m_text = new QPlainTextEdit(m_tokenizer_panel);
+    m_text->setObjectName(QStringLiteral("tokenizerText"));
+    m_text->setPlaceholderText(tr("Type or paste text to see its tokens"));
+    m_text->setPlainText(tr("Once upon a time, Mira found a silver key under the old bridge."));
+    m_text->setAccessibleName(tr("Text to tokenize"));
+    m_text->setTabChangesFocus(true);
+    m_pieces = new QTextBrowser(m_tokenizer_panel);
+    m_pieces->setObjectName(QStringLiteral("tokenizerPieces"));
+    m_pieces->setAccessibleName(tr("Tokens"));
+    row->addWidget(m_text, 2);
+    row->addWidget(m_pieces, 3);
+    m_tokenizer_panel->body()->addLayout(row, 1);
+    connect(m_text, &QPlainTextEdit::textChanged, this, &ModelPage::refreshTokens);
+    return m_tokenizer_panel;
+}
+
+QWidget* ModelPage::makeCalculator() {
+    auto* panel = new Panel(tr("Memory"), this);
+    auto* inputs = new FactList(panel);
+    auto* grid = static_cast<QGridLayout*>(inputs->layout());
+    m_context = spinBox(1, 100'000'000, 2048, tr("Context length"));
+    m_batch = spinBox(1, 65536, 1, tr("Batch size"));
+    m_limit = spinBox(1, 100000, 24, tr("Memory limit"));
+    m_limit->setSuffix(tr(" GiB"));
+    m_format = new QComboBox(panel);
+    m_format->addItem(QStringLiteral("f32"), static_cast<int>(DType::F32));
+    m_format->addItem(QStringLiteral("f16"), static_cast<int>(DType::F16));
+    m_format->addItem(QStringLiteral("bf16"), static_cast<int>(DType::BF16));
+    m_format->setFixedWidth(110);
+    m_format->setAccessibleName(tr("KV-cache format"));
+    const std::pair<QString, QWidget*> rows[] = {{tr("Context (tokens)"), m_context},
+                                                 {tr("Batch"), m_batch},
+                                                 {tr("Cache format"), m_format},
+                                                 {tr("In memory of"), m_limit}};
+    int index = 0;
+    for (const auto& [name, widget] : rows) {
+        auto* label = mutedLabel(name, panel);
+        label->setBuddy(widget);
+        grid->addWidget(label, index, 0);
+        grid->addWidget(widget, index, 1, Qt::AlignRight);
+        ++index;
+    }
+    panel->body()->addWidget(inputs);
+    m_memory = new FactList(panel);
+    m_memory->setObjectName(QStringLiteral("memory"));
+    m_memory->addFact(QStringLiteral("per_token"), tr("KV per token"),
+                      tr("Bytes each token of one sequence adds to the cache"));
+    m_memory->addFact(QStringLiteral("weights"), tr("Weights"));
+    m_memory->addFact(QStringLiteral("kv"), tr("KV cache"), tr("context × batch × KV per token"));
+    m_memory->addFact(QStringLiteral("scratch"), tr("Activations"), tr("Working memory of one forward pass"));
+    m_memory->addFact(QStringLiteral("total"), tr("Total"));
+    m_memory->addFact(QStringLiteral("longest"), tr("Longest context that fits"),
+                      tr("By memory alone; the model's max positions may be shorter"));
+    panel->body()->addWidget(m_memory);
+    for (QSpinBox* box : {m_context, m_batch, m_limit}) {
+        connect(box, &QSpinBox::valueChanged, this, &ModelPage::refreshCalculator);
+    }
+    connect(m_format, &QComboBox::currentIndexChanged, this, &ModelPage::refreshCalculator);
+    return panel;
+}
+
+void ModelPage::refresh() {
+    const auto& open = m_workspace.model();
+    m_stack->setCurrentIndex(open ? 1 : 0);
+    if (!open) {
+        m_layers->setModel(nullptr, DType::F32);
+        m_tensors->setCheckpoint(nullptr);
+        return;
+    }
+    const Model& model = *open->model;
+    const ModelConfig& config = model.config;
+    const auto set = [this](const char* key, const QString& value) {
+        m_facts->setFact(QLatin1String(key), value);
+    };
+    set("family", QString::fromStdString(config.architecture));
+    set("parameters", shortCountText(static_cast<double>(open->checkpoint->parameterCount())));
+    set("layers", countText(config.layers));
+    set("hidden", countText(config.hidden_size));
+    set("heads", countText(config.query_heads));
+    set("kv_heads", countText(config.kv_heads));
+    set("head_dim", countText(config.head_dim));
+    set("mlp", QStringLiteral("%1, %2").arg(activationText(config), countText(config.intermediate_size)));
+    set("norm", normText(config));
+    set("positions", positionsText(config));
+    set("context", countText(config.max_positions));
+    set("vocabulary", countText(config.vocab_size));
+    set("weights", QStringLiteral("%1 %2").arg(bytesText(static_cast<double>(model.weightBytes())),
+                                               QString::fromLatin1(nameOf(weightDType(model)).data())));
+    set("low_rank",
+        config.low_rank
+            ? tr("%1× (%2)").arg(ratioText(kvRatio(config)), QString::fromStdString(config.low_rank->method))
+            : tr("1, original"));
+    m_context->setValue(std::max(1, config.max_positions));
+    m_format->setCurrentIndex(
+        m_format->findData(static_cast<int>(resolveKvFormat(m_workspace.runOptions(), *open))));
+    m_layers->setModel(open->model, resolveKvFormat(m_workspace.runOptions(), *open));
+    m_tensors->setCheckpoint(open->checkpoint);
+    refreshTokens();
+    refreshCalculator();
+}
+
+void ModelPage::refreshTokens() {
+    const auto& open = m_workspace.model();
+    if (!open) {
+        return;
+    }
+    const QString text = m_text->toPlainText().left(kTryOutCharacters);
+    const std::vector<TokenId> ids = open->tokenizer->encode(text.toStdString());
+    const ThemeColours& c = m_theme.colours();
+    QString html = QStringLiteral("<p style='line-height: 165%'>");
+    int index = 0;
+    for (const TokenId id : ids) {
+        const QColor& wash = open->tokenizer->isSpecial(id) ? c.value_wash
+                             : index++ % 2                  ? c.key_wash
+                                                            : c.window;
+        QString piece = QString::fromStdString(open->tokenizer->piece(id)).toHtmlEscaped();
+        piece.replace(QLatin1Char(' '), QStringLiteral("&nbsp;"));
+        html += QStringLiteral(
+                    "<span style='background:%1'>&nbsp;%2 <span style='color:%3; "
+                    "font-size:10px'>%4</span>&nbsp;</span> ")
+                    .arg(wash.name(), piece, c.muted.name())
+                    .arg(id);
+    }
+    m_pieces->setHtml(html + QStringLiteral("</p>"));
+    const auto characters = text.toUcs4().size();
+    m_tokenizer_panel->setNote(tr("%1 · %L2 tokens for %L3 characters")
+                                   .arg(QString::fromStdString(open->tokenizer->description()))
+                                   .arg(ids.size())
+                                   .arg(characters));
+}
+
+void ModelPage::refreshCalculator() {
+    const auto& open = m_workspace.model();
+    if (!open) {
+        return;
+    }
+    const ModelConfig& config = open->model->config;
+    const auto format = static_cast<DType>(m_format->currentData().toInt());
+    const std::int64_t weights = open->model->weightBytes();
+    const MemoryEstimate estimate =
+        estimateMemory(config, weights, m_context->value(), m_batch->value(), format);
+    const auto set = [this](const char* key, double bytes) {
+        m_memory->setFact(QLatin1String(key), bytesText(bytes));
+    };
+    set("per_token", static_cast<double>(kvBytesPerToken(config, format)));
+    set("weights", static_cast<double>(estimate.weight_bytes));
+    set("kv", static_cast<double>(estimate.kv_bytes));
+    set("scratch", static_cast<double>(estimate.scratch_bytes));
+    set("total", static_cast<double>(estimate.total()));
+    const auto limit = static_cast<std::int64_t>(m_limit->value() * kGiB);
+    m_memory->setFact(QStringLiteral("longest"),
+                      tr("%1 tokens")
+                          .arg(shortCountText(static_cast<double>(
+                              longestContext(config, weights, limit, m_batch->value(), format)))));
+}
+
+}  // namespace eigenscope
