@@ -15,9 +15,9 @@
 namespace eigenscope {
 
 struct RunOptions {
-    int threads = 0;                   // 0: the device's default
-    std::optional<Compute> compute;    // empty: automaticCompute()
-    std::optional<DType> kv_format;    // empty: f32 on CPU for f32 checkpoints, else the checkpoint's dtype
+    int threads = 0;                 // 0: the device's default
+    std::optional<Compute> compute;  // empty: automaticCompute()
+    std::optional<DType> kv_format;  // empty: f32 on CPU for f32 checkpoints, else the checkpoint's dtype
 };
 Compute resolveCompute(const RunOptions& options, const OpenModel& model);
 DType resolveKvFormat(const RunOptions& options, const OpenModel& model);
@@ -41,18 +41,18 @@ struct TokenEvent {
 struct GenerationResult {
     std::string text;
     std::vector<TokenId> prompt_ids, ids;
-    double ttft_ms = 0;             // start of prefill to the first token
-    double tpot_ms = 0;             // mean time of the tokens after the first; 0 for a single token
-    double tokens_per_second = 0;   // of the tokens after the first
-    std::size_t kv_cache_bytes = 0;      // the positions used, prompt + new, at the cache's format
-    std::size_t peak_memory_bytes = 0;   // weights + allocated cache + scratch on the device
+    double ttft_ms = 0;                 // start of prefill to the first token
+    double tpot_ms = 0;                 // mean time of the tokens after the first; 0 for a single token
+    double tokens_per_second = 0;       // of the tokens after the first
+    std::size_t kv_cache_bytes = 0;     // the positions used, prompt + new, at the cache's format
+    std::size_t peak_memory_bytes = 0;  // weights + allocated cache + scratch on the device
     StopReason stop = StopReason::MaxTokens;
 };
 
 using TokenSink = std::function<void(const TokenEvent&)>;  // called on the generating thread
 
-// An empty prompt (no ids) starts from bos, or is an error when the tokenizer has none. Cancelling throws Cancelled;
-// what was streamed by then is the caller's.
+// An empty prompt (no ids) starts from bos, or is an error when the tokenizer has none. Cancelling throws
+// Cancelled; what was streamed by then is the caller's.
 GenerationResult generate(JobContext& job, const OpenModel& model, std::string_view prompt,
                           const GenerationOptions& options, const TokenSink& sink = {});
 

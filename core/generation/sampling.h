@@ -22,7 +22,8 @@ void checkSamplingOptions(const SamplingOptions& options);  // throws naming the
 class Sampler {
 public:
     explicit Sampler(const SamplingOptions& options);
-    TokenId next(std::span<const float> logits);  // the same seed and logits give the same tokens on every machine
+    TokenId next(
+        std::span<const float> logits);  // the same seed and logits give the same tokens on every machine
 
 private:
     SamplingOptions m_options;

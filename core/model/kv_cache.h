@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The preallocated cache of keys and values. Its layout is data: dense and low-rank caches differ in their specs only.
-// One thread at a time.
+// The preallocated cache of keys and values. Its layout is data: dense and low-rank caches differ in their
+// specs only. One thread at a time.
 #pragma once
 
 #include "core/model/model_config.h"
@@ -25,13 +25,15 @@ public:
     KvCache(Backend& backend, std::vector<KvLayerSpec> specs, int batch, std::int64_t capacity);
 
     int batch() const { return m_batch; }
-    std::int64_t length() const { return m_length; }      // positions filled, the same for every sequence of the batch
+    std::int64_t length() const {
+        return m_length;
+    }  // positions filled, the same for every sequence of the batch
     std::int64_t capacity() const { return m_capacity; }
-    void advance(std::int64_t count);                     // after all layers have appended
-    void truncate(std::int64_t length);                   // forget the tail; length <= length()
+    void advance(std::int64_t count);    // after all layers have appended
+    void truncate(std::int64_t length);  // forget the tail; length <= length()
     KvView keys(int layer) const;
     KvView values(int layer) const;
-    std::size_t bytes() const { return m_bytes; }         // allocated
+    std::size_t bytes() const { return m_bytes; }  // allocated
     const std::vector<KvLayerSpec>& specs() const { return m_specs; }
 
 private:

@@ -11,8 +11,8 @@
 namespace eigenscope {
 
 struct CalibrationSummary {
-    std::string text;           // file name of the calibration text
-    std::string fingerprint;    // of its contents
+    std::string text;         // file name of the calibration text
+    std::string fingerprint;  // of its contents
     std::int64_t samples = 0, sequence_length = 0;
     std::uint64_t seed = 0;
 };
@@ -21,11 +21,11 @@ struct LowRankDescription {
     static constexpr int kVersion = 1;
     std::string method = "eigen";
     std::string criterion = "energy";
-    std::string source;               // name of the original checkpoint
+    std::string source;  // name of the original checkpoint
     CalibrationSummary calibration;
-    std::vector<int> key_ranks;       // [layers], per key/value head
-    std::vector<int> value_ranks;     // [layers]
-    double kv_ratio = 1.0;            // converted / original KV-cache bytes
+    std::vector<int> key_ranks;    // [layers], per key/value head
+    std::vector<int> value_ranks;  // [layers]
+    double kv_ratio = 1.0;         // converted / original KV-cache bytes
     bool share_key_basis = false;
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model's weights on a device: an immutable value of shared tensors. Copying a Model copies handles, so a converted
-// model is a copy in which only the attention projections differ (an overlay), and runs beside the original in little
-// more memory. Any thread.
+// A model's weights on a device: an immutable value of shared tensors. Copying a Model copies handles, so a
+// converted model is a copy in which only the attention projections differ (an overlay), and runs beside the
+// original in little more memory. Any thread.
 #pragma once
 
 #include "core/base/job_context.h"
@@ -29,12 +29,12 @@ struct Norm {
 };
 
 struct AttentionWeights {
-    Linear query;   // [query_heads * query_width, hidden]
-    Linear key;     // [kv_heads * key_width, hidden]
-    Linear value;   // [kv_heads * value_width, hidden]
-    Linear output;  // [hidden, query_heads * value_width]
-    Tensor lift_basis;  // [kv_heads, head_dim, key_width] f32: set when keys are rebuilt inside attention
-    Tensor lift_mean;   // [kv_heads, head_dim] f32, or empty
+    Linear query;         // [query_heads * query_width, hidden]
+    Linear key;           // [kv_heads * key_width, hidden]
+    Linear value;         // [kv_heads * value_width, hidden]
+    Linear output;        // [hidden, query_heads * value_width]
+    Tensor lift_basis;    // [kv_heads, head_dim, key_width] f32: set when keys are rebuilt inside attention
+    Tensor lift_mean;     // [kv_heads, head_dim] f32, or empty
     int query_width = 0;  // head_dim, or key_width for low-rank without rotary positions
     int key_width = 0;    // as cached, per key/value head
     int value_width = 0;
@@ -52,15 +52,15 @@ struct Model {
     Tensor position_embedding;  // [offset + max_positions, hidden], learned positions only
     std::vector<LayerWeights> layers;
     Norm final_norm;
-    Linear output_head;         // shares token_embedding when tied
+    Linear output_head;             // shares token_embedding when tied
     Tensor rotary_cos, rotary_sin;  // [max_positions, head_dim / 2] f32, rotary positions only
-    Tensor alibi_slopes;        // [query_heads] f32, ALiBi only
+    Tensor alibi_slopes;            // [query_heads] f32, ALiBi only
 
-    std::int64_t weightBytes() const;   // each distinct buffer range counted once
+    std::int64_t weightBytes() const;  // each distinct buffer range counted once
 };
 
-// Reads, checks every tensor's shape against the configuration, and places the weights on the device (shared with the
-// mapped file where the device can).
+// Reads, checks every tensor's shape against the configuration, and places the weights on the device (shared
+// with the mapped file where the device can).
 std::shared_ptr<const Model> loadModel(JobContext& job, Backend& backend, const Checkpoint& checkpoint);
 
 // Everything that belongs together once a checkpoint is open. Cheap to copy.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The forward pass, one class for every family. A Transformer is const and shared; a Session holds what one run needs
-// (stream, activations) and belongs to one thread at a time.
+// The forward pass, one class for every family. A Transformer is const and shared; a Session holds what one
+// run needs (stream, activations) and belongs to one thread at a time.
 #pragma once
 
 #include "core/model/kv_cache.h"
@@ -8,17 +8,25 @@
 
 #include <memory>
 #include <span>
+#include <stop_token>
 
 namespace eigenscope {
 
 struct SessionOptions {
-    int threads = 0;                    // 0: the device's default
+    int threads = 0;  // 0: the device's default
     Compute compute = Compute::F32;
-    std::int64_t max_rows = 256;        // batch * tokens of one forward call at most: bounds activation memory
+    std::int64_t max_rows = 256;  // batch * tokens of one forward call at most: bounds activation memory
+    std::stop_token stop;         // looked at between layers; a stop makes forward() throw Cancelled
 };
+
+// Device memory that a Session holds for activations: `rows` of the widest layer and `logit_rows` of logits
+// (of the last position: the batch; of all: as many as rows). What the ops need beside it is the stream's
+// scratch.
+std::size_t activationBytes(const ModelConfig& config, std::int64_t rows, std::int64_t logit_rows);
 
 class Session {
 public:
+    struct State;  // core/model/session.h
     Session(std::shared_ptr<Backend> backend, const Model& model, const SessionOptions& options);
     ~Session();
     Session(Session&&) noexcept;
@@ -27,15 +35,17 @@ public:
     Backend& backend();
     const SessionOptions& options() const;
     std::size_t scratchBytes() const;  // activations and op scratch on the device
+    // Of scratchBytes(): activationBytes() once a call has produced logits. An observer of a model with
+    // rotary positions adds copies of the queries and keys before rotation.
+    std::size_t activationBytes() const;
 
 private:
     friend class Transformer;
-    struct State;
     std::unique_ptr<State> m_state;
 };
 
-// What a layer did, for calibration, layer errors and pictures. Views are device memory, valid during the call, after
-// the stream was synchronised. Rows are [batch * tokens].
+// What a layer did, for calibration, layer errors and pictures. Views are device memory, valid during the
+// call, after the stream was synchronised. Rows are [batch * tokens].
 struct AttentionTrace {
     TensorView queries;  // [rows, query_heads, query_width] before RoPE
     TensorView keys;     // [rows, kv_heads, key_width] before RoPE
@@ -63,19 +73,26 @@ public:
     Session createSession(const SessionOptions& options) const;
     KvCache createCache(DType format, std::int64_t capacity, int batch = 1) const;
 
-    // Appends tokens [batch, count] (batch = cache.batch()) to the cache and returns logits: [batch, vocab] of the last
-    // position, or [batch * count, vocab] of all; empty for None. Device memory that stays valid until the session's
-    // next call. Throws InvalidInput for ids outside the vocabulary, a full cache, positions beyond the model's, or more
-    // rows than the session holds. On a throw the cache's length is unchanged.
+    // Appends tokens [batch, count] (batch = cache.batch()) to the cache and returns logits: [batch, vocab]
+    // of the last position, or [batch * count, vocab] of all; empty for None. Device memory that stays valid
+    // until the session's next call. Throws InvalidInput for ids outside the vocabulary, a full cache,
+    // positions beyond the model's, or more rows than the session holds. On a throw the cache's length is
+    // unchanged.
     TensorView forward(Session& session, std::span<const TokenId> tokens, KvCache& cache, LogitsOf which,
                        LayerObserver* observer = nullptr) const;
 
-    // One layer alone, in place on hidden [batch * count, hidden]: for layer errors and streaming. Appends to the
-    // cache's layer at cache.length() but does not advance it.
+    // One layer alone, in place on hidden [batch * count, hidden]: for layer errors and streaming. Appends to
+    // the cache's layer at cache.length() but does not advance it. Returns when the device is done.
     void runLayer(Session& session, int layer, const TensorView& hidden, std::int64_t count, KvCache& cache,
                   LayerObserver* observer = nullptr) const;
 
 private:
+    // Queues one layer's ops; everything was checked.
+    void queueLayer(Session& session, int layer, const TensorView& hidden, std::int64_t count,
+                    const KvCache& cache, LayerObserver* observer) const;
+    // Final norm and output projection of the rows that `which` names.
+    TensorView head(Session& session, std::int64_t count, int batch, LogitsOf which) const;
+
     std::shared_ptr<Backend> m_backend;
     std::shared_ptr<const Model> m_model;
 };

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/generation/generate.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace eigenscope {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double secondsSince(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+[[noreturn]] void failArgument(const std::string& message) { throw Error(ErrorCode::InvalidInput, message); }
+
+// What the attention op and the cache must be able to do for a format.
+Support supportsFormat(const Backend& backend, const ModelConfig& config, DType format) {
+    const OpTraits traits{
+        .cache = format, .lift = config.rebuildsKeys(), .alibi = config.position == PositionKind::Alibi};
+    Support support = backend.supports(Op::KvAppend, traits);
+    return support ? backend.supports(Op::Attention, traits) : support;
+}
+
+void checkOptions(const GenerationOptions& options) {
+    checkSamplingOptions(options.sampling);
+    if (options.max_tokens < 1) {
+        failArgument("max tokens: expected at least 1, found " + std::to_string(options.max_tokens));
+    }
+    if (options.prefill_chunk < 1) {
+        failArgument("prefill chunk: expected at least 1, found " + std::to_string(options.prefill_chunk));
+    }
+}
+
+std::vector<TokenId> promptIds(const OpenModel& model, std::string_view prompt) {
+    std::vector<TokenId> ids = model.tokenizer->encode(prompt, true);
+    if (ids.empty()) {
+        const auto bos = model.tokenizer->bos();
+        if (!bos) {
+            failArgument("the prompt is empty and " + model.name +
+                         " has no beginning-of-text token to start from");
+        }
+        ids.push_back(*bos);
+    }
+    const int positions = model.model->config.max_positions;
+    if (ids.size() > static_cast<std::size_t>(positions)) {
+        failArgument("the prompt has " + std::to_string(ids.size()) + " tokens, more than the " +
+                     std::to_string(positions) + " positions of " + model.name);
+    }
+    return ids;
+}
+
+// The logits of the last position on the host: where they are if the host can read there, else copied to
+// `room`.
+std::span<const float> hostLogits(Session& session, const TensorView& logits, std::vector<float>& room) {
+    if (session.backend().info().host_accessible) {
+        return {logits.f32(), room.size()};
+    }
+    session.backend().download(session.stream(), room.data(), logits.data, room.size() * sizeof(float));
+    return room;
+}
+
+TensorView prefill(JobContext& job, const Transformer& transformer, Session& session, KvCache& cache,
+                   std::span<const TokenId> ids) {
+    const auto chunk = static_cast<std::size_t>(session.options().max_rows);
+    TensorView logits;
+    for (std::size_t done = 0; done < ids.size();) {
+        job.checkCancelled();
+        job.progress("prefill", static_cast<std::int64_t>(done), static_cast<std::int64_t>(ids.size()));
+        const auto part = ids.subspan(done, std::min(chunk, ids.size() - done));
+        done += part.size();
+        logits =
+            transformer.forward(session, part, cache, done == ids.size() ? LogitsOf::Last : LogitsOf::None);
+    }
+    return logits;
+}
+
+std::optional<StopReason> stopReason(const OpenModel& model, const GenerationOptions& options,
+                                     const GenerationResult& result) {
+    const std::vector<TokenId>& eos = model.tokenizer->eos();
+    if (options.stop_at_eos && std::ranges::find(eos, result.ids.back()) != eos.end()) {
+        return StopReason::EndOfText;
+    }
+    if (result.ids.size() == static_cast<std::size_t>(options.max_tokens)) {
+        return StopReason::MaxTokens;
+    }
+    if (result.prompt_ids.size() + result.ids.size() >
+        static_cast<std::size_t>(model.model->config.max_positions)) {
+        return StopReason::ContextFull;  // the newest token has no position left
+    }
+    return std::nullopt;
+}
+
+// Timing and memory, once the last token is there.
+void summarise(GenerationResult& result, const OpenModel& model, const Session& session, const KvCache& cache,
+               double seconds) {
+    if (result.ids.size() > 1) {
+        const double later = static_cast<double>(result.ids.size() - 1);
+        const double decode = seconds - result.ttft_ms / 1000.0;
+        result.tpot_ms = decode * 1000.0 / later;
+        result.tokens_per_second = decode > 0.0 ? later / decode : 0.0;
+    }
+    const auto positions =
+        std::min(result.prompt_ids.size() + result.ids.size(), static_cast<std::size_t>(cache.capacity()));
+    for (const KvLayerSpec& spec : cache.specs()) {
+        result.kv_cache_bytes += positions * spec.bytesPerToken();
+    }
+    result.peak_memory_bytes =
+        static_cast<std::size_t>(model.model->weightBytes()) + cache.bytes() + session.scratchBytes();
+}
+
+}  // namespace
+
+Compute resolveCompute(const RunOptions& options, const OpenModel& model) {
+    if (!options.compute) {
+        return automaticCompute(*model.backend, *model.model);
+    }
+    const OpTraits traits{.weight = weightDType(*model.model), .compute = *options.compute};
+    const Support support = model.backend->supports(Op::Gemm, traits);
+    if (!support) {
+        throw Error(ErrorCode::Unsupported, "compute: " + support.reason);
+    }
+    return *options.compute;
+}
+
+DType resolveKvFormat(const RunOptions& options, const OpenModel& model) {
+    const DType format = options.kv_format.value_or(weightDType(*model.model));
+    const Support support = supportsFormat(*model.backend, model.model->config, format);
+    if (support) {
+        return format;
+    }
+    if (options.kv_format) {
+        throw Error(ErrorCode::Unsupported, "kv-format: " + support.reason);
+    }
+    return DType::F32;
+}
+
+GenerationResult generate(JobContext& job, const OpenModel& model, std::string_view prompt,
+                          const GenerationOptions& options, const TokenSink& sink) {
+    checkOptions(options);
+    GenerationResult result;
+    result.prompt_ids = promptIds(model, prompt);
+    const auto prompt_count = static_cast<std::int64_t>(result.prompt_ids.size());
+
+    const Transformer transformer(model.backend, model.model);
+    Session session = transformer.createSession({.threads = options.run.threads,
+                                                 .compute = resolveCompute(options.run, model),
+                                                 .max_rows = std::min(options.prefill_chunk, prompt_count),
+                                                 .stop = job.stopToken()});
+    KvCache cache = transformer.createCache(
+        resolveKvFormat(options.run, model),
+        std::min<std::int64_t>(prompt_count + options.max_tokens, model.model->config.max_positions));
+    Sampler sampler(options.sampling);
+    StreamDecoder decoder(model.tokenizer, result.prompt_ids);
+    std::vector<float> room(static_cast<std::size_t>(model.model->config.vocab_size));
+
+    const Clock::time_point start = Clock::now();
+    TensorView logits = prefill(job, transformer, session, cache, result.prompt_ids);
+    for (std::optional<StopReason> stop; !stop;) {
+        const TokenId id = sampler.next(hostLogits(session, logits, room));
+        TokenEvent event{id, {}, secondsSince(start)};
+        if (result.ids.empty()) {
+            result.ttft_ms = event.seconds * 1000.0;
+        }
+        result.ids.push_back(id);
+        stop = stopReason(model, options, result);
+        event.text = decoder.append(id);
+        if (stop) {
+            event.text += decoder.finish();
+            result.stop = *stop;
+        }
+        result.text += event.text;
+        if (sink) {
+            sink(event);
+        }
+        job.progress("generating", static_cast<std::int64_t>(result.ids.size()), options.max_tokens);
+        if (!stop) {
+            job.checkCancelled();
+            logits = transformer.forward(session, std::span(&id, 1), cache, LogitsOf::Last);
+        } else {
+            summarise(result, model, session, cache, event.seconds);
+        }
+    }
+    return result;
+}
+
+}  // namespace eigenscope

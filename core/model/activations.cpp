@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/activations.h"
+
+#include "core/model/transformer.h"
+
+#include <algorithm>
+
+namespace eigenscope {
+
+namespace {
+
+// Hands out consecutive places of an arena.
+class Placement {
+public:
+    explicit Placement(std::size_t begin) : m_end(begin) {}
+    std::size_t place(std::int64_t elements, std::size_t element_bytes) {
+        const std::size_t begin = m_end;
+        const std::size_t bytes = static_cast<std::size_t>(elements) * element_bytes;
+        m_end += (bytes + 63) / 64 * 64;
+        return begin;
+    }
+    std::size_t end() const { return m_end; }
+
+private:
+    std::size_t m_end;
+};
+
+}  // namespace
+
+ActivationLayout layoutActivations(const ModelConfig& config, std::int64_t rows) {
+    int query_width = 0, key_width = 0, value_width = 0;
+    for (int layer = 0; layer < config.layers; ++layer) {
+        query_width = std::max(query_width, config.queryWidth(layer));
+        key_width = std::max(key_width, config.keyWidth(layer));
+        value_width = std::max(value_width, config.valueWidth(layer));
+    }
+    ActivationLayout layout;
+    Placement shared(0);
+    layout.hidden = shared.place(rows * config.hidden_size, sizeof(float));
+    layout.normed = shared.place(rows * config.hidden_size, sizeof(float));
+    layout.ids = shared.place(rows, sizeof(TokenId));
+    if (config.position == PositionKind::Learned) {
+        layout.positions =
+            shared.place(std::int64_t{config.position_offset} + config.max_positions, sizeof(TokenId));
+    }
+    Placement attention(shared.end());
+    layout.query = attention.place(rows * config.query_heads * query_width, sizeof(float));
+    layout.key = attention.place(rows * config.kv_heads * key_width, sizeof(float));
+    layout.value = attention.place(rows * config.kv_heads * value_width, sizeof(float));
+    layout.output = attention.place(rows * config.query_heads * value_width, sizeof(float));
+    Placement mlp(shared.end());
+    layout.up = mlp.place(rows * config.intermediate_size, sizeof(float));
+    if (config.gated_mlp) {
+        layout.gate = mlp.place(rows * config.intermediate_size, sizeof(float));
+    }
+    layout.bytes = std::max(attention.end(), mlp.end());
+    return layout;
+}
+
+std::size_t activationBytes(const ModelConfig& config, std::int64_t rows, std::int64_t logit_rows) {
+    return layoutActivations(config, rows).bytes +
+           static_cast<std::size_t>(logit_rows) * static_cast<std::size_t>(config.vocab_size) * sizeof(float);
+}
+
+}  // namespace eigenscope

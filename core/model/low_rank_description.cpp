@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/low_rank_description.h"
+
+#include <limits>
+#include <numeric>
+
+namespace eigenscope {
+
+namespace {
+
+constexpr std::int64_t kMaxCount = std::numeric_limits<std::int64_t>::max();
+
+std::vector<int> readRanks(const JsonView& ranks, int layers, int head_dim) {
+    if (ranks.size() != static_cast<std::size_t>(layers)) {
+        ranks.fail("has " + std::to_string(ranks.size()) + " entries, expected one for each of the " +
+                   std::to_string(layers) + " layers");
+    }
+    std::vector<int> result;
+    for (std::size_t i = 0; i < ranks.size(); ++i) {
+        result.push_back(static_cast<int>(ranks.at(i).integer(1, head_dim)));
+    }
+    return result;
+}
+
+CalibrationSummary readCalibration(const JsonView& json) {
+    CalibrationSummary summary;
+    summary.text = json.stringOr("text", "");
+    summary.fingerprint = json.stringOr("fingerprint", "");
+    summary.samples = json.integerOr("samples", 0, 0, kMaxCount);
+    summary.sequence_length = json.integerOr("sequence_length", 0, 0, kMaxCount);
+    if (const auto seed = json.find("seed")) {
+        // Seeds use all 64 bits, more than integer() takes.
+        if (!seed->json().is_number_unsigned()) {
+            seed->fail("expected an integer that is not negative");
+        }
+        summary.seed = seed->json().get<std::uint64_t>();
+    }
+    return summary;
+}
+
+}  // namespace
+
+Json toJson(const LowRankDescription& description) {
+    const CalibrationSummary& calibration = description.calibration;
+    return Json{{"version", LowRankDescription::kVersion},
+                {"method", description.method},
+                {"criterion", description.criterion},
+                {"source", description.source},
+                {"calibration",
+                 {{"text", calibration.text},
+                  {"fingerprint", calibration.fingerprint},
+                  {"samples", calibration.samples},
+                  {"sequence_length", calibration.sequence_length},
+                  {"seed", calibration.seed}}},
+                {"key_ranks", description.key_ranks},
+                {"value_ranks", description.value_ranks},
+                {"kv_ratio", description.kv_ratio},
+                {"share_key_basis", description.share_key_basis}};
+}
+
+LowRankDescription readLowRankDescription(const JsonView& json, int layers, int head_dim) {
+    if (!json.json().is_object()) {
+        json.fail("expected an object");
+    }
+    const std::int64_t version = json.integer("version", 1, kMaxCount);
+    if (version != LowRankDescription::kVersion) {
+        json.at("version").fail("version " + std::to_string(version) + " is newer than this program reads (" +
+                                std::to_string(LowRankDescription::kVersion) + ")");
+    }
+    LowRankDescription description;
+    description.method = json.stringOr("method", "eigen");
+    description.criterion = json.stringOr("criterion", "energy");
+    description.source = json.stringOr("source", "");
+    if (const auto calibration = json.find("calibration")) {
+        description.calibration = readCalibration(*calibration);
+    }
+    description.key_ranks = readRanks(json.at("key_ranks"), layers, head_dim);
+    description.value_ranks = readRanks(json.at("value_ranks"), layers, head_dim);
+    description.share_key_basis = json.booleanOr("share_key_basis", false);
+    // The ranks decide what is allocated, so the ratio follows from them whatever the file says.
+    const auto sum = [](const std::vector<int>& ranks) {
+        return std::accumulate(ranks.begin(), ranks.end(), std::int64_t{0});
+    };
+    description.kv_ratio = static_cast<double>(sum(description.key_ranks) + sum(description.value_ranks)) /
+                           (2.0 * layers * head_dim);
+    return description;
+}
+
+}  // namespace eigenscope

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a Session holds; for the transformer's own files only.
+#pragma once
+
+#include "core/model/activations.h"
+#include "core/model/transformer.h"
+
+namespace eigenscope {
+
+struct Session::State {
+    std::shared_ptr<Backend> backend;
+    SessionOptions options;
+    std::unique_ptr<Stream> stream;
+    ActivationLayout layout;
+    std::shared_ptr<Buffer> arena;
+    std::shared_ptr<Buffer> logits;        // grows to the most rows that were asked for
+    std::shared_ptr<Buffer> traced_query;  // before rotation, for observers; made when first needed
+    std::shared_ptr<Buffer> traced_key;
+
+    std::byte* at(std::size_t offset) const { return static_cast<std::byte*>(arena->data()) + offset; }
+    float* f32(std::size_t offset) const { return reinterpret_cast<float*>(at(offset)); }
+    TokenId* ids(std::size_t offset) const { return reinterpret_cast<TokenId*>(at(offset)); }
+    // At least `bytes` of device memory in `buffer`, what was in it lost when it must grow.
+    float* atLeast(std::shared_ptr<Buffer>& buffer, std::size_t bytes) const {
+        if (!buffer || buffer->bytes() < bytes) {
+            buffer.reset();
+            buffer = backend->allocate(bytes);
+        }
+        return static_cast<float*>(buffer->data());
+    }
+};
+
+}  // namespace eigenscope

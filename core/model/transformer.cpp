@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/transformer.h"
+
+#include "core/base/job_context.h"
+#include "core/model/session.h"
+
+#include <algorithm>
+#include <string>
+
+namespace eigenscope {
+
+namespace {
+
+[[noreturn]] void failArgument(const std::string& message) { throw Error(ErrorCode::InvalidInput, message); }
+
+// The ops of one layer on rows [batch * count] of a session's activations.
+class LayerPass {
+public:
+    LayerPass(Session& session, const Session::State& state, const Model& model, int layer, float* hidden,
+              std::int64_t count, const KvCache& cache)
+        : m_backend(session.backend()),
+          m_stream(session.stream()),
+          m_state(state),
+          m_layout(state.layout),
+          m_model(model),
+          m_config(model.config),
+          m_weights(model.layers[static_cast<std::size_t>(layer)]),
+          m_layer(layer),
+          m_hidden(hidden),
+          m_count(static_cast<std::int32_t>(count)),
+          m_rows(cache.batch() * count),
+          m_cache(cache) {}
+
+    // hidden += W_o attention(norm(hidden)); `observed` keeps queries and keys as they were before rotation.
+    void attention(Session::State* observed);
+    // hidden += W_down act(norm(hidden)).
+    void mlp();
+    AttentionTrace trace() const;
+
+private:
+    void norm(const Norm& norm);
+    void gemm(const Linear& linear, const float* x, float* y, bool accumulate) const;
+    void rotate(float* x, int heads);
+    void append(const float* x, const KvView& cache);
+    RotaryTable rotary() const {
+        return {m_model.rotary_cos.f32(), m_model.rotary_sin.f32(), m_config.max_positions,
+                m_config.head_dim};
+    }
+
+    Backend& m_backend;
+    Stream& m_stream;
+    const Session::State& m_state;
+    const ActivationLayout& m_layout;
+    const Model& m_model;
+    const ModelConfig& m_config;
+    const LayerWeights& m_weights;
+    int m_layer;
+    float* m_hidden;
+    std::int32_t m_count;
+    std::int64_t m_rows;
+    const KvCache& m_cache;
+    const float* m_traced_query = nullptr;
+    const float* m_traced_key = nullptr;
+};
+
+void LayerPass::norm(const Norm& norm) {
+    m_backend.norm(m_stream, {.kind = m_config.norm,
+                              .x = m_hidden,
+                              .weight = norm.weight.empty() ? nullptr : norm.weight.f32(),
+                              .bias = norm.bias.empty() ? nullptr : norm.bias.f32(),
+                              .y = m_state.f32(m_layout.normed),
+                              .rows = m_rows,
+                              .width = m_config.hidden_size,
+                              .epsilon = m_config.norm_epsilon});
+}
+
+void LayerPass::gemm(const Linear& linear, const float* x, float* y, bool accumulate) const {
+    m_backend.gemm(m_stream, {.x = x,
+                              .weight = linear.weight.data(),
+                              .weight_dtype = linear.weight.dtype(),
+                              .bias = linear.bias.empty() ? nullptr : linear.bias.f32(),
+                              .y = y,
+                              .m = m_rows,
+                              .n = linear.outputs(),
+                              .k = linear.inputs(),
+                              .accumulate = accumulate,
+                              .compute = m_state.options.compute});
+}
+
+void LayerPass::rotate(float* x, int heads) {
+    m_backend.rope(m_stream, {.x = x,
+                              .batch = m_cache.batch(),
+                              .length = m_count,
+                              .heads = heads,
+                              .head_dim = m_config.head_dim,
+                              .first_position = m_cache.length(),
+                              .table = rotary()});
+}
+
+void LayerPass::append(const float* x, const KvView& cache) {
+    m_backend.kvAppend(m_stream, {.x = x, .cache = cache, .length = m_count, .position = m_cache.length()});
+}
+
+void LayerPass::attention(Session::State* observed) {
+    const AttentionWeights& weights = m_weights.attention;
+    float* query = m_state.f32(m_layout.query);
+    float* key = m_state.f32(m_layout.key);
+    float* value = m_state.f32(m_layout.value);
+    float* output = m_state.f32(m_layout.output);
+    const float* normed = m_state.f32(m_layout.normed);
+    norm(m_weights.attention_norm);
+    gemm(weights.query, normed, query, false);
+    gemm(weights.key, normed, key, false);
+    gemm(weights.value, normed, value, false);
+
+    m_traced_query = query;
+    m_traced_key = key;
+    const bool lift = !weights.lift_basis.empty();
+    if (m_config.position == PositionKind::Rotary) {
+        const auto keep = [&](const float* x, std::shared_ptr<Buffer>& place, std::int64_t width) {
+            const std::size_t bytes = static_cast<std::size_t>(m_rows * width) * sizeof(float);
+            float* copy = observed->atLeast(place, bytes);
+            m_backend.copy(m_stream, copy, x, bytes);
+            return copy;
+        };
+        if (observed != nullptr) {
+            m_traced_query = keep(query, observed->traced_query, weights.query.outputs());
+        }
+        rotate(query, m_config.query_heads);
+        if (!lift) {
+            if (observed != nullptr) {
+                m_traced_key = keep(key, observed->traced_key, weights.key.outputs());
+            }
+            rotate(key, m_config.kv_heads);
+        }
+    }
+    const KvView keys = m_cache.keys(m_layer), values = m_cache.values(m_layer);
+    append(key, keys);
+    append(value, values);
+
+    KeyLift key_lift;
+    if (lift) {
+        key_lift = {weights.lift_basis.f32(), weights.lift_mean.empty() ? nullptr : weights.lift_mean.f32(),
+                    rotary()};
+    }
+    m_backend.attention(m_stream,
+                        {.batch = m_cache.batch(),
+                         .query_heads = m_config.query_heads,
+                         .kv_heads = m_config.kv_heads,
+                         .query_width = weights.query_width,
+                         .query_length = m_count,
+                         .query_position = m_cache.length(),
+                         .scale = m_config.attention_scale,
+                         .query = query,
+                         .keys = keys,
+                         .values = values,
+                         .alibi_slopes = m_model.alibi_slopes.empty() ? nullptr : m_model.alibi_slopes.f32(),
+                         .lift = lift ? &key_lift : nullptr,
+                         .output = output});
+    gemm(weights.output, output, m_hidden, true);
+}
+
+AttentionTrace LayerPass::trace() const {
+    const AttentionWeights& weights = m_weights.attention;
+    // TensorView has no read-only form; observers only read.
+    const auto view = [&](const float* x, int heads, int width) {
+        return TensorView{const_cast<float*>(x), DType::F32, {m_rows, heads, width}};
+    };
+    return {view(m_traced_query, m_config.query_heads, weights.query_width),
+            view(m_traced_key, m_config.kv_heads, weights.key_width),
+            view(m_state.f32(m_layout.value), m_config.kv_heads, weights.value_width),
+            view(m_state.f32(m_layout.output), m_config.query_heads, weights.value_width)};
+}
+
+void LayerPass::mlp() {
+    const float* normed = m_state.f32(m_layout.normed);
+    float* up = m_state.f32(m_layout.up);
+    float* gate = m_config.gated_mlp ? m_state.f32(m_layout.gate) : nullptr;
+    norm(m_weights.mlp_norm);
+    gemm(m_weights.up, normed, up, false);
+    if (gate != nullptr) {
+        gemm(m_weights.gate, normed, gate, false);
+    }
+    m_backend.activate(m_stream, {.kind = m_config.activation,
+                                  .x = gate != nullptr ? gate : up,
+                                  .gate = gate != nullptr ? up : nullptr,
+                                  .y = gate != nullptr ? gate : up,
+                                  .count = m_rows * m_config.intermediate_size});
+    gemm(m_weights.down, gate != nullptr ? gate : up, m_hidden, true);
+}
+
+void checkCall(const ModelConfig& config, const SessionOptions& options, std::int64_t count,
+               const KvCache& cache) {
+    if (count < 1) {
+        failArgument("a forward call needs at least one token");
+    }
+    const std::int64_t end = cache.length() + count;
+    if (cache.specs().size() != static_cast<std::size_t>(config.layers)) {
+        failArgument("the KV cache has " + std::to_string(cache.specs().size()) + " layers, the model " +
+                     std::to_string(config.layers));
+    }
+    for (int layer = 0; layer < config.layers; ++layer) {
+        const KvLayerSpec& spec = cache.specs()[static_cast<std::size_t>(layer)];
+        if (spec.kv_heads != config.kv_heads || spec.key_width != config.keyWidth(layer) ||
+            spec.value_width != config.valueWidth(layer)) {
+            failArgument("the KV cache was made for another model: layer " + std::to_string(layer) +
+                         " has other widths");
+        }
+    }
+    if (count * cache.batch() > options.max_rows) {
+        failArgument(std::to_string(cache.batch()) + " x " + std::to_string(count) +
+                     " tokens are more rows than the session holds, " + std::to_string(options.max_rows));
+    }
+    if (end > cache.capacity()) {
+        failArgument("the KV cache is full: " + std::to_string(cache.length()) + " + " +
+                     std::to_string(count) + " positions do not fit in " + std::to_string(cache.capacity()));
+    }
+    if (end > config.max_positions) {
+        failArgument("position " + std::to_string(end - 1) + " is beyond the model's " +
+                     std::to_string(config.max_positions) + " positions");
+    }
+}
+
+void checkIds(const ModelConfig& config, std::span<const TokenId> tokens) {
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        if (tokens[i] < 0 || tokens[i] >= config.vocab_size) {
+            failArgument("token id " + std::to_string(tokens[i]) + " (number " + std::to_string(i) +
+                         ") is outside the vocabulary, 0 to " + std::to_string(config.vocab_size - 1));
+        }
+    }
+}
+
+// hidden = token embeddings (+ learned positions).
+void embed(Session& session, const Session::State& state, const Model& model, std::span<const TokenId> tokens,
+           const KvCache& cache) {
+    const ModelConfig& config = model.config;
+    const auto rows = static_cast<std::int64_t>(tokens.size());
+    Backend& backend = session.backend();
+    backend.upload(session.stream(), state.ids(state.layout.ids), tokens.data(), tokens.size_bytes());
+    EmbedParams params{.table = model.token_embedding.data(),
+                       .table_dtype = model.token_embedding.dtype(),
+                       .rows = config.vocab_size,
+                       .width = config.hidden_size,
+                       .ids = state.ids(state.layout.ids),
+                       .count = rows,
+                       .y = state.f32(state.layout.hidden)};
+    backend.embed(session.stream(), params);
+    if (config.position != PositionKind::Learned) {
+        return;
+    }
+    const std::int64_t count = rows / cache.batch();
+    params.table = model.position_embedding.data();
+    params.table_dtype = model.position_embedding.dtype();
+    params.rows = model.position_embedding.shape()[0];
+    params.ids = state.ids(state.layout.positions) + config.position_offset + cache.length();
+    params.count = count;
+    params.accumulate = true;
+    for (int sequence = 0; sequence < cache.batch(); ++sequence) {
+        params.y = state.f32(state.layout.hidden) + sequence * count * config.hidden_size;
+        backend.embed(session.stream(), params);
+    }
+}
+
+}  // namespace
+
+Transformer::Transformer(std::shared_ptr<Backend> backend, std::shared_ptr<const Model> model)
+    : m_backend(std::move(backend)), m_model(std::move(model)) {}
+
+Session Transformer::createSession(const SessionOptions& options) const {
+    return Session(m_backend, *m_model, options);
+}
+
+KvCache Transformer::createCache(DType format, std::int64_t capacity, int batch) const {
+    return KvCache(*m_backend, kvLayerSpecs(m_model->config, format), batch, capacity);
+}
+
+void Transformer::queueLayer(Session& session, int layer, const TensorView& hidden, std::int64_t count,
+                             const KvCache& cache, LayerObserver* observer) const {
+    Session::State& state = *session.m_state;
+    if (state.options.stop.stop_requested()) {
+        throw Cancelled();
+    }
+    const auto observe = [&](auto notify) {
+        if (observer != nullptr) {
+            state.stream->synchronize();
+            notify(*observer);
+        }
+    };
+    LayerPass pass(session, state, *m_model, layer, hidden.f32(), count, cache);
+    observe([&](LayerObserver& o) { o.onLayerInput(layer, hidden); });
+    pass.attention(observer != nullptr ? &state : nullptr);
+    observe([&](LayerObserver& o) { o.onAttention(layer, pass.trace()); });
+    pass.mlp();
+    observe([&](LayerObserver& o) { o.onLayerOutput(layer, hidden); });
+}
+
+void Transformer::runLayer(Session& session, int layer, const TensorView& hidden, std::int64_t count,
+                           KvCache& cache, LayerObserver* observer) const {
+    const ModelConfig& config = m_model->config;
+    checkCall(config, session.options(), count, cache);
+    if (layer < 0 || layer >= config.layers) {
+        failArgument("layer " + std::to_string(layer) + " is not one of the model's " +
+                     std::to_string(config.layers));
+    }
+    const Shape expected{cache.batch() * count, config.hidden_size};
+    if (hidden.dtype != DType::F32 || hidden.shape != expected) {
+        failArgument("the hidden state is " + hidden.shape.text() + ", expected f32 " + expected.text());
+    }
+    queueLayer(session, layer, hidden, count, cache, observer);
+    session.stream().synchronize();
+}
+
+TensorView Transformer::head(Session& session, std::int64_t count, int batch, LogitsOf which) const {
+    const Session::State& state = *session.m_state;
+    const ModelConfig& config = m_model->config;
+    const std::int64_t rows = which == LogitsOf::All ? batch * count : batch;
+    float* normed = state.f32(state.layout.normed);
+    NormParams norm{.kind = config.norm,
+                    .x = state.f32(state.layout.hidden),
+                    .weight = m_model->final_norm.weight.empty() ? nullptr : m_model->final_norm.weight.f32(),
+                    .bias = m_model->final_norm.bias.empty() ? nullptr : m_model->final_norm.bias.f32(),
+                    .y = normed,
+                    .rows = rows,
+                    .width = config.hidden_size,
+                    .epsilon = config.norm_epsilon};
+    if (rows == batch * count) {
+        m_backend->norm(session.stream(), norm);
+    } else {
+        norm.rows = 1;
+        for (int sequence = 0; sequence < batch; ++sequence) {
+            norm.x = state.f32(state.layout.hidden) + ((sequence + 1) * count - 1) * config.hidden_size;
+            norm.y = normed + sequence * config.hidden_size;
+            m_backend->norm(session.stream(), norm);
+        }
+    }
+    const Linear& linear = m_model->output_head;
+    float* logits = static_cast<float*>(state.logits->data());
+    m_backend->gemm(session.stream(), {.x = normed,
+                                       .weight = linear.weight.data(),
+                                       .weight_dtype = linear.weight.dtype(),
+                                       .bias = linear.bias.empty() ? nullptr : linear.bias.f32(),
+                                       .y = logits,
+                                       .m = rows,
+                                       .n = config.vocab_size,
+                                       .k = config.hidden_size,
+                                       .compute = state.options.compute});
+    return {logits, DType::F32, {rows, config.vocab_size}};
+}
+
+TensorView Transformer::forward(Session& session, std::span<const TokenId> tokens, KvCache& cache,
+                                LogitsOf which, LayerObserver* observer) const {
+    Session::State& state = *session.m_state;
+    const ModelConfig& config = m_model->config;
+    const auto rows = static_cast<std::int64_t>(tokens.size());
+    const std::int64_t count = rows / cache.batch();
+    if (rows % cache.batch() != 0) {
+        failArgument(std::to_string(rows) + " tokens cannot be shared by " + std::to_string(cache.batch()) +
+                     " sequences evenly");
+    }
+    checkCall(config, state.options, count, cache);
+    checkIds(config, tokens);
+    if (which != LogitsOf::None) {
+        const std::int64_t logit_rows = which == LogitsOf::All ? rows : cache.batch();
+        state.atLeast(state.logits, static_cast<std::size_t>(logit_rows * config.vocab_size) * sizeof(float));
+    }
+    embed(session, state, *m_model, tokens, cache);
+    const TensorView hidden{state.f32(state.layout.hidden), DType::F32, {rows, config.hidden_size}};
+    for (int layer = 0; layer < config.layers; ++layer) {
+        queueLayer(session, layer, hidden, count, cache, observer);
+    }
+    TensorView logits;
+    if (which != LogitsOf::None) {
+        logits = head(session, count, cache.batch(), which);
+    }
+    state.stream->synchronize();
+    cache.advance(count);
+    return logits;
+}
+
+}  // namespace eigenscope

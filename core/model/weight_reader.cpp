@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/weight_reader.h"
+
+#include "core/base/fail.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace eigenscope {
+
+namespace {
+
+std::string shapeText(std::span<const std::int64_t> shape) {
+    std::string text = "[";
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+        text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+    }
+    return text + "]";
+}
+
+}  // namespace
+
+const TensorRecord& WeightReader::record(const std::string& name, std::span<const std::int64_t> shape) const {
+    const TensorRecord* found = m_checkpoint.find(name);
+    if (found == nullptr) {
+        failInput(m_checkpoint.directory(),
+                  "tensor " + name + " is missing from the weights, expected shape " + shapeText(shape));
+    }
+    if (!engineDType(found->dtype)) {
+        failInput(found->file, "tensor " + name + ": dtype " + std::string(nameOf(found->dtype)) +
+                                   ", expected F32, F16 or BF16");
+    }
+    if (!std::ranges::equal(found->shape, shape)) {
+        failInput(found->file, "tensor " + name + ": expected shape " + shapeText(shape) +
+                                   " from config.json, found " + shapeText(found->shape));
+    }
+    return *found;
+}
+
+Tensor WeightReader::matrix(const std::string& name, std::int64_t rows, std::int64_t columns) {
+    const TensorRecord& source = record(name, std::array{rows, columns});
+    const DType dtype = *engineDType(source.dtype);
+    // The format does not promise alignment; what is not aligned to its elements is copied to memory that is.
+    if (reinterpret_cast<std::uintptr_t>(source.bytes.data()) % sizeOf(dtype) != 0) {
+        auto copy = std::make_shared<std::vector<std::byte>>(source.bytes.begin(), source.bytes.end());
+        return Tensor(m_backend.adopt(*copy, copy), dtype, {rows, columns});
+    }
+    return Tensor(m_backend.adopt(source.bytes, source.owner), dtype, {rows, columns});
+}
+
+Tensor WeightReader::f32(const std::string& name, std::span<const std::int64_t> file_shape, Shape shape) {
+    const TensorRecord& source = record(name, file_shape);
+    const DType dtype = *engineDType(source.dtype);
+    std::vector<float> values(static_cast<std::size_t>(source.count()));
+    std::array<std::byte, sizeof(float)> element{};
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        std::memcpy(element.data(), source.bytes.data() + i * sizeOf(dtype), sizeOf(dtype));
+        values[i] = loadAsF32(element.data(), dtype, 0);
+    }
+    return table(std::move(values), shape);
+}
+
+Tensor WeightReader::vector(const std::string& name, std::int64_t size) {
+    return f32(name, std::array{size}, {size});
+}
+
+Linear WeightReader::linear(const std::string& name, std::int64_t outputs, std::int64_t inputs, bool bias,
+                            bool optional_bias) {
+    Linear result;
+    result.weight = matrix(name + ".weight", outputs, inputs);
+    if (bias || (optional_bias && has(name + ".bias"))) {
+        result.bias = vector(name + ".bias", outputs);
+    }
+    return result;
+}
+
+Norm WeightReader::norm(const std::string& name, std::int64_t width, bool weight, bool bias) {
+    Norm result;
+    if (weight) {
+        result.weight = vector(name + ".weight", width);
+    }
+    if (bias) {
+        result.bias = vector(name + ".bias", width);
+    }
+    return result;
+}
+
+Tensor WeightReader::table(std::vector<float> values, Shape shape) {
+    auto owner = std::make_shared<const std::vector<float>>(std::move(values));
+    return Tensor(m_backend.adopt(std::as_bytes(std::span(*owner)), owner), DType::F32, shape);
+}
+
+}  // namespace eigenscope
