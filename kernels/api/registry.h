@@ -37,7 +37,9 @@ private:
     std::vector<std::shared_ptr<Backend>> m_created;
 };
 
-// Loads a backend module (a shared library that exports kBackendModuleEntry). Throws Error naming the file and why.
+// Loads a backend module: a shared library that exports kBackendModuleEntry with the signature
+// extern "C" void(std::shared_ptr<Backend>* backend), which throws Error when its device is missing. A module stays
+// loaded until the program ends. Throws Error naming the file and why.
 inline constexpr const char* kBackendModuleEntry = "eigenscope_backend_v1";
 std::shared_ptr<Backend> loadBackendModule(const std::string& path);
 
