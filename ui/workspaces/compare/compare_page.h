@@ -1,10 +1,26 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+// Compare: two models answer the same prompt at the same time; below, their agreement token by token and
+// measurements of each running alone.
 #pragma once
 
 #include "ui/widgets/page.h"
 
+class QComboBox;
+class QDoubleSpinBox;
+class QMenu;
+class QPlainTextEdit;
+class QPushButton;
+class QSpinBox;
+class QStackedLayout;
+class QToolButton;
+
 namespace eigenscope {
 
+class AgreementPlot;
+class AnswerPanel;
+class Comparison;
+class MeasurementPanel;
+class Panel;
 class Theme;
 class Workspace;
 
@@ -12,6 +28,31 @@ class ComparePage : public Page {
     Q_OBJECT
 public:
     ComparePage(Workspace& workspace, const Theme& theme, QWidget* parent = nullptr);
+    Comparison& comparison() { return *m_comparison; }
+
+private:
+    QWidget* makePrompt();
+    QWidget* makeSampling();
+    void refreshModels();
+    void refreshAnswers();
+    void refreshMeasurement();
+    void fillPromptMenu(QMenu* menu);
+    void generate();
+
+    Workspace& m_workspace;
+    const Theme& m_theme;
+    Comparison* m_comparison;
+    QStackedLayout* m_stack;
+    QPlainTextEdit* m_prompt;
+    QDoubleSpinBox *m_temperature, *m_top_p;
+    QSpinBox *m_tokens, *m_top_k, *m_seed;
+    QPushButton *m_generate, *m_stop;
+    AnswerPanel *m_left, *m_right;
+    QStackedLayout* m_right_stack;
+    QComboBox* m_other;
+    Panel* m_agreement_panel;
+    AgreementPlot* m_agreement;
+    MeasurementPanel* m_measurement;
 };
 
 }  // namespace eigenscope

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "ui/model/comparison.h"
+
+#include <QFileInfo>
+
+#include <algorithm>
+
+namespace eigenscope {
+
+namespace {
+
+constexpr int kRepetitions = 5;
+
+double median(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return values.empty() ? 0.0 : values[values.size() / 2];
+}
+
+ModelFigures measureAlone(JobContext& job, const OpenModel& model, const std::string& prompt, int new_tokens,
+                          const RunOptions& run) {
+    GenerationOptions options;
+    options.max_tokens = new_tokens;
+    options.stop_at_eos = false;  // the same number of tokens for both models
+    options.run = run;
+    std::vector<double> ttft, tpot;
+    ModelFigures figures;
+    for (int i = 0; i <= kRepetitions; ++i) {
+        job.progress("timing " + model.name, i, kRepetitions + 1);
+        const GenerationResult result = generate(job, model, prompt, options);
+        if (i == 0) {
+            continue;  // warm-up
+        }
+        ttft.push_back(result.ttft_ms);
+        tpot.push_back(result.tpot_ms);
+        figures.kv_cache_bytes = result.kv_cache_bytes;
+        figures.peak_memory_bytes = result.peak_memory_bytes;
+    }
+    figures.ttft_ms = median(ttft);
+    figures.tpot_ms = median(tpot);
+    return figures;
+}
+
+}  // namespace
+
+Comparison::Comparison(Workspace& workspace, QObject* parent)
+    : QObject(parent), m_workspace(workspace), m_left(workspace.jobs()), m_right(workspace.jobs()) {
+    for (GenerationRun* run : {&m_left, &m_right}) {
+        connect(run, &GenerationRun::updated, this, &Comparison::streamed);
+    }
+    connect(&workspace, &Workspace::modelChanged, this, &Comparison::reset);
+    connect(&workspace, &Workspace::conversionChanged, this, [this] {
+        if (m_workspace.conversion() && m_other != Other::Conversion && !m_workspace.otherModel()) {
+            m_other = Other::Conversion;
+        }
+        if (m_other == Other::Conversion) {
+            reset();
+        } else {
+            emit modelsChanged();
+        }
+    });
+    connect(&workspace, &Workspace::otherModelChanged, this, [this] {
+        m_other = m_workspace.otherModel() ? Other::Checkpoint : Other::Conversion;
+        reset();
+    });
+}
+
+void Comparison::setOther(Other other) {
+    if (other != m_other) {
+        m_other = other;
+        reset();
+    }
+}
+
+void Comparison::reset() {
+    stop();
+    m_left.clear();
+    m_right.clear();
+    m_measurement.reset();
+    emit modelsChanged();
+    emit measurementChanged();
+}
+
+const OpenModel* Comparison::left() const { return m_workspace.model() ? &*m_workspace.model() : nullptr; }
+
+const OpenModel* Comparison::right() const {
+    if (m_other == Other::Checkpoint) {
+        return m_workspace.otherModel() ? &*m_workspace.otherModel() : nullptr;
+    }
+    return m_workspace.conversion() ? &m_workspace.conversion()->model : nullptr;
+}
+
+bool Comparison::streaming() const {
+    return m_left.state() == GenerationRun::State::Streaming ||
+           m_right.state() == GenerationRun::State::Streaming;
+}
+
+void Comparison::generate(const QString& prompt, const GenerationOptions& options) {
+    if (left()) {
+        m_left.start(*left(), prompt, options);
+    }
+    if (right()) {
+        m_right.start(*right(), prompt, options);
+    }
+}
+
+void Comparison::stop() {
+    m_left.stop();
+    m_right.stop();
+}
+
+std::ptrdiff_t Comparison::firstDifference() const {
+    const auto& a = m_left.tokens();
+    const auto& b = m_right.tokens();
+    const std::size_t common = std::min(a.size(), b.size());
+    for (std::size_t i = 0; i < common; ++i) {
+        if (a[i].id != b[i].id) {
+            return static_cast<std::ptrdiff_t>(i);
+        }
+    }
+    // Of two finished answers the longer one differs where the shorter ends.
+    const bool finished = !streaming() && m_left.state() == GenerationRun::State::Done &&
+                          m_right.state() == GenerationRun::State::Done;
+    return finished && a.size() != b.size() ? static_cast<std::ptrdiff_t>(common) : -1;
+}
+
+Job* Comparison::measure(const MeasureOptions& options) {
+    if (!left() || !right()) {
+        return nullptr;
+    }
+    return m_workspace.jobs().submit(
+        Lane::Engine, tr("Measure on %1").arg(QFileInfo(options.text).fileName()), this,
+        [first = *left(), second = *right(), options, run = m_workspace.runOptions()](JobContext& job) {
+            PerplexityOptions evaluation;
+            evaluation.windows = options.windows;
+            evaluation.sequence_length = options.sequence_length;
+            evaluation.run = run;
+            Measurement measurement;
+            measurement.text = options.text;
+            measurement.repetitions = kRepetitions;
+            measurement.new_tokens = options.new_tokens;
+            measurement.quality = compareModels(
+                job, first, second, std::filesystem::path(options.text.toStdString()), evaluation);
+            const std::string prompt = options.prompt.toStdString();
+            measurement.figures[0] = measureAlone(job, first, prompt, options.new_tokens, run);
+            measurement.figures[1] = measureAlone(job, second, prompt, options.new_tokens, run);
+            return measurement;
+        },
+        [this, a = left()->model, b = right()->model](Measurement measurement) {
+            if (left() && right() && left()->model == a && right()->model == b) {
+                m_measurement = std::move(measurement);
+                emit measurementChanged();
+            }
+        },
+        [this](const QString& error) { emit m_workspace.notice(tr("The measurement failed"), error, true); });
+}
+
+}  // namespace eigenscope

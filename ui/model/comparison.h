@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Original against another model: both answer the same prompt, and exclusive measurements of quality, memory
+// and time. The other model is the conversion in memory or a second checkpoint. GUI thread.
+#pragma once
+
+#include "core/evaluation/compare.h"
+#include "ui/model/generation_run.h"
+#include "ui/model/workspace.h"
+
+#include <QObject>
+
+#include <array>
+#include <optional>
+
+namespace eigenscope {
+
+// What one model took when it ran alone.
+struct ModelFigures {
+    double ttft_ms = 0, tpot_ms = 0;  // medians
+    std::size_t kv_cache_bytes = 0, peak_memory_bytes = 0;
+};
+
+struct Measurement {
+    ComparisonResult quality;
+    std::array<ModelFigures, 2> figures;
+    int repetitions = 0, new_tokens = 0;
+    QString text;  // file the quality was measured on
+};
+
+struct MeasureOptions {
+    QString text;
+    int windows = 8;
+    int sequence_length = 0;  // 0: the model's max positions
+    QString prompt;
+    int new_tokens = 64;
+};
+
+class Comparison : public QObject {
+    Q_OBJECT
+public:
+    enum class Other { Conversion, Checkpoint };
+
+    explicit Comparison(Workspace& workspace, QObject* parent = nullptr);
+
+    Other other() const { return m_other; }
+    void setOther(Other other);
+    const OpenModel* left() const;   // the original; null when nothing is open
+    const OpenModel* right() const;  // null when there is nothing to compare with
+    GenerationRun& leftRun() { return m_left; }
+    GenerationRun& rightRun() { return m_right; }
+    bool streaming() const;
+
+    void generate(const QString& prompt, const GenerationOptions& options);
+    void stop();
+    // Index of the first token in which the two answers differ; -1 while they agree.
+    std::ptrdiff_t firstDifference() const;
+
+    Job* measure(const MeasureOptions& options);
+    const std::optional<Measurement>& measurement() const { return m_measurement; }
+
+signals:
+    void modelsChanged();
+    void streamed();  // tokens or states of either run
+    void measurementChanged();
+
+private:
+    void reset();
+
+    Workspace& m_workspace;
+    Other m_other = Other::Conversion;
+    GenerationRun m_left, m_right;
+    std::optional<Measurement> m_measurement;
+};
+
+}  // namespace eigenscope

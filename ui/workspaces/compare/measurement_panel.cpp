@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "ui/workspaces/compare/measurement_panel.h"
+
+#include "ui/model/comparison.h"
+#include "ui/model/units.h"
+#include "ui/widgets/theme.h"
+
+#include <QFileDialog>
+#include <QFileInfo>
+#include <QGridLayout>
+#include <QHBoxLayout>
+#include <QLineEdit>
+#include <QPushButton>
+#include <QSpinBox>
+#include <QToolButton>
+
+namespace eigenscope {
+
+namespace {
+
+struct Row {
+    const char* name;
+    const char* tip;
+};
+
+const Row kRows[] = {
+    {QT_TRANSLATE_NOOP("MeasurementPanel", "Perplexity"),
+     QT_TRANSLATE_NOOP("MeasurementPanel",
+                       "exp of the mean negative log-likelihood per token; lower is better")},
+    {QT_TRANSLATE_NOOP("MeasurementPanel", "KL divergence"),
+     QT_TRANSLATE_NOOP("MeasurementPanel",
+                       "Mean over tokens of KL(original ‖ other), in nats; 0 means the same distribution")},
+    {QT_TRANSLATE_NOOP("MeasurementPanel", "Top-1 agreement"),
+     QT_TRANSLATE_NOOP("MeasurementPanel",
+                       "Share of tokens where both models find the same next token most likely")},
+    {QT_TRANSLATE_NOOP("MeasurementPanel", "Time to first token"),
+     QT_TRANSLATE_NOOP("MeasurementPanel", "Prefill of the prompt and one token; median, each model alone")},
+    {QT_TRANSLATE_NOOP("MeasurementPanel", "Time per token"),
+     QT_TRANSLATE_NOOP("MeasurementPanel",
+                       "Mean time of the tokens after the first; median, each model alone")},
+    {QT_TRANSLATE_NOOP("MeasurementPanel", "KV cache"),
+     QT_TRANSLATE_NOOP("MeasurementPanel", "Bytes of the positions used by prompt and answer")},
+    {QT_TRANSLATE_NOOP("MeasurementPanel", "Peak memory"),
+     QT_TRANSLATE_NOOP("MeasurementPanel", "Weights, allocated cache and working memory")},
+};
+
+}  // namespace
+
+MeasurementPanel::MeasurementPanel(Settings& settings, QWidget* parent)
+    : Panel(tr("Side by side"), parent), m_settings(settings) {
+    setNote(tr("each model alone"));
+    m_grid = new QGridLayout;
+    m_grid->setHorizontalSpacing(16);
+    m_grid->setVerticalSpacing(5);
+    m_grid->setColumnStretch(0, 1);
+    auto* original = mutedLabel(tr("original"), this);
+    original->setAlignment(Qt::AlignRight);
+    m_other_name = mutedLabel(tr("converted"), this);
+    m_other_name->setAlignment(Qt::AlignRight);
+    m_grid->addWidget(original, 0, 1);
+    m_grid->addWidget(m_other_name, 0, 2);
+    int index = 1;
+    for (const Row& row : kRows) {
+        auto* name = mutedLabel(tr(row.name), this);
+        name->setToolTip(tr(row.tip));
+        m_grid->addWidget(name, index, 0);
+        for (int model = 1; model <= 2; ++model) {
+            m_grid->addWidget(figureLabel(QStringLiteral("—"), this), index, model);
+        }
+        ++index;
+    }
+    body()->addLayout(m_grid);
+    body()->addStretch(1);
+    auto* form = new QHBoxLayout;
+    m_text = new QLineEdit(this);
+    m_text->setPlaceholderText(tr("Text to measure on"));
+    m_text->setAccessibleName(tr("Text file to measure on"));
+    m_text->setObjectName(QStringLiteral("measureText"));
+    auto* browse = new QToolButton(this);
+    browse->setText(QStringLiteral("…"));
+    browse->setAccessibleName(tr("Choose a text file"));
+    browse->setToolTip(tr("Choose a text file"));
+    m_windows = new QSpinBox(this);
+    m_windows->setRange(1, 100000);
+    m_windows->setValue(8);
+    m_windows->setSuffix(tr(" windows"));
+    m_windows->setAccessibleName(tr("Windows"));
+    m_windows->setToolTip(tr(
+        "Non-overlapping windows of the model's max positions (at most 2,048 tokens) from the text's start"));
+    m_measure = new QPushButton(tr("Measure"), this);
+    m_measure->setObjectName(QStringLiteral("measure"));
+    setPrimary(m_measure);
+    form->addWidget(m_text, 1);
+    form->addWidget(browse);
+    form->addWidget(m_windows);
+    form->addWidget(m_measure);
+    body()->addLayout(form);
+    connect(m_measure, &QPushButton::clicked, this, &MeasurementPanel::measureRequested);
+    connect(browse, &QToolButton::clicked, this, [this] {
+        const QString purpose = QStringLiteral("text");
+        const QString file =
+            QFileDialog::getOpenFileName(this, tr("Text to measure on"), m_settings.folder(purpose),
+                                         tr("Text (*.txt *.md);;All files (*)"));
+        if (!file.isEmpty()) {
+            m_settings.setFolder(purpose, QFileInfo(file).absolutePath());
+            m_text->setText(file);
+        }
+    });
+}
+
+void MeasurementPanel::suggestText(const QString& file) {
+    if (!file.isEmpty()) {
+        m_text->setText(file);
+        m_text->setCursorPosition(static_cast<int>(file.size()));
+    }
+}
+
+void MeasurementPanel::setReady(bool ready, bool running) {
+    m_measure->setEnabled(ready && !running);
+    m_measure->setText(running ? tr("Measuring…") : tr("Measure"));
+}
+
+QString MeasurementPanel::textFile() const { return m_text->text().trimmed(); }
+int MeasurementPanel::windows() const { return m_windows->value(); }
+
+QString MeasurementPanel::figure(int row, int model) const {
+    const auto* item = m_grid->itemAtPosition(row + 1, model + 1);
+    return item ? static_cast<QLabel*>(item->widget())->text() : QString();
+}
+
+void MeasurementPanel::show(const std::optional<Measurement>& measurement, const QString& other_name) {
+    m_other_name->setText(other_name);
+    const auto set = [this](int row, int model, const QString& text) {
+        static_cast<QLabel*>(m_grid->itemAtPosition(row + 1, model + 1)->widget())->setText(text);
+    };
+    const QString dash = QStringLiteral("—");
+    for (int row = 0; row < static_cast<int>(std::size(kRows)); ++row) {
+        set(row, 0, dash);
+        set(row, 1, dash);
+    }
+    if (!measurement) {
+        setNote(tr("each model alone"));
+        return;
+    }
+    const ComparisonResult& quality = measurement->quality;
+    set(0, 0,
+        QStringLiteral("%1 ± %2").arg(perplexityText(quality.first.perplexity),
+                                      perplexityText(quality.first.standard_error)));
+    set(0, 1,
+        QStringLiteral("%1 ± %2").arg(perplexityText(quality.second.perplexity),
+                                      perplexityText(quality.second.standard_error)));
+    set(1, 1, QString::number(quality.kl_divergence, 'g', 3));
+    set(2, 1, percentText(quality.top1_agreement));
+    for (int model = 0; model < 2; ++model) {
+        const ModelFigures& figures = measurement->figures[static_cast<std::size_t>(model)];
+        set(3, model, millisecondsText(figures.ttft_ms));
+        set(4, model, millisecondsText(figures.tpot_ms));
+        set(5, model, bytesText(static_cast<double>(figures.kv_cache_bytes)));
+        set(6, model, bytesText(static_cast<double>(figures.peak_memory_bytes)));
+    }
+    setNote(tr("each model alone, median of %1, %L2 tokens of text")
+                .arg(measurement->repetitions)
+                .arg(quality.first.tokens));
+}
+
+}  // namespace eigenscope

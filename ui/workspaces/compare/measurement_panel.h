@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The table of figures of both models, each measured alone, and the form that starts the measurement.
+#pragma once
+
+#include "ui/widgets/panel.h"
+
+#include <optional>
+
+class QGridLayout;
+class QLineEdit;
+class QPushButton;
+class QSpinBox;
+
+namespace eigenscope {
+
+class Settings;
+struct Measurement;
+
+class MeasurementPanel : public Panel {
+    Q_OBJECT
+public:
+    explicit MeasurementPanel(Settings& settings, QWidget* parent = nullptr);
+    void suggestText(const QString& file);  // when the user has chosen none
+    void setReady(bool ready, bool running);
+    void show(const std::optional<Measurement>& measurement, const QString& other_name);
+    QString textFile() const;
+    int windows() const;
+    QString figure(int row, int model) const;  // 0: original, 1: other
+
+signals:
+    void measureRequested();
+
+private:
+    Settings& m_settings;
+    QGridLayout* m_grid;
+    QLineEdit* m_text;
+    QSpinBox* m_windows;
+    QPushButton* m_measure;
+    QLabel* m_other_name;
+};
+
+}  // namespace eigenscope
