@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/base/fail.h"
+#include "core/tokenizer/byte_level_tokenizer.h"
+#include "core/tokenizer/sentencepiece_tokenizer.h"
+#include "core/tokenizer/tokenizer_json.h"
+#include "core/tokenizer/vocab_merges.h"
+
+namespace eigenscope {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+bool isFile(const fs::path& path) {
+    std::error_code error;
+    return fs::is_regular_file(path, error);
+}
+
+// Classes whose bos, eos and unk tokens are this text where no file says otherwise.
+void addGpt2Defaults(TokenizerSettings& settings, const ByteLevelBpe::Model& model) {
+    AddedToken token;
+    token.content = "<|endoftext|>";
+    token.special = true;
+    if (!model.vocabulary.contains(token.content))
+        return;
+    for (const char* name : {"bos_token", "eos_token", "unk_token"})
+        settings.named.emplace(name, token);
+}
+
+}  // namespace
+
+std::shared_ptr<const Tokenizer> loadTokenizer(const fs::path& directory) {
+    const fs::path model = directory / "tokenizer.model", json = directory / "tokenizer.json",
+                   vocabulary = directory / "vocab.json", merges = directory / "merges.txt";
+    const bool has_model = isFile(model);
+    if (!has_model && !isFile(json) && !(isFile(vocabulary) && isFile(merges)))
+        failInput(
+            directory,
+            "no tokenizer found, looked for tokenizer.model, tokenizer.json, and vocab.json with merges.txt");
+    TokenizerSettings settings = readTokenizerSettings(directory);
+    if (isFile(json)) {
+        const Json document = readJsonFile(json);
+        const JsonView view(document, json);
+        // A SentencePiece model is often saved in both forms; its own library reads the original one.
+        if (!has_model || isByteLevelTokenizerJson(view)) {
+            ByteLevelParts parts = readTokenizerJson(view, settings);
+            if (settings.tokenizer_class == "GPT2Tokenizer" || settings.tokenizer_class == "GPTNeoXTokenizer")
+                addGpt2Defaults(settings, parts.model);
+            return std::make_shared<ByteLevelTokenizer>(std::move(parts), settings);
+        }
+    }
+    if (has_model)
+        return std::make_shared<SentencePieceTokenizer>(model, settings);
+    ByteLevelParts parts = readVocabMerges(vocabulary, merges, settings);
+    addGpt2Defaults(settings, parts.model);
+    return std::make_shared<ByteLevelTokenizer>(std::move(parts), settings);
+}
+
+}  // namespace eigenscope

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Cutting text into the words that byte pair encoding works on: regular expressions in sequence, then bytes.
+// Built once, then immutable; any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace eigenscope {
+
+// A regular expression with Unicode classes and the meaning of \s that the tokenizers library gives it (the
+// property White_Space). Matches are non-overlapping, from the left.
+class WordPattern {
+public:
+    explicit WordPattern(const std::string& expression);  // throws InvalidInput when it does not compile
+    ~WordPattern();
+
+    struct Match {
+        std::size_t begin, end;
+    };
+    std::vector<Match> matches(std::string_view text) const;  // valid UTF-8; never empty matches
+
+private:
+    struct Code;
+    std::unique_ptr<Code> m_code;
+};
+
+// What becomes of the matches; names as in tokenizer.json.
+enum class SplitBehavior : std::uint8_t { Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous };
+
+class PreTokenizer {
+public:
+    // With `invert`, what lies between the matches is treated as the matches.
+    void addSplit(const std::string& expression, SplitBehavior behavior, bool invert);
+    void setPrefixSpace() {
+        m_prefix_space = true;
+    }  // a text that does not begin with a space gets one in front
+
+    // Words of a text in order. Views are into `text`, which may get the prefix space.
+    std::vector<std::string_view> words(std::string& text) const;
+
+private:
+    struct Step {
+        std::shared_ptr<const WordPattern> pattern;
+        SplitBehavior behavior;
+        bool invert;
+    };
+    std::vector<Step> m_steps;
+    bool m_prefix_space = false;
+};
+
+// The expression of GPT-2's tokenizer.
+extern const char* const kGpt2WordExpression;
+
+}  // namespace eigenscope
