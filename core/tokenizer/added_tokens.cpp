@@ -36,29 +36,26 @@ bool touchesWord(std::string_view text, std::size_t begin, std::size_t end) {
 }  // namespace
 
 void AddedTokens::Trie::insert(std::string_view text, TokenId id) {
-    int node = 0;
+    std::size_t node = 0;
     for (const char c : text) {
-        const auto [child, added] =
-            children[node].emplace(static_cast<unsigned char>(c), static_cast<int>(children.size()));
+        const auto [child, added] = nodes[node].children.emplace(static_cast<unsigned char>(c), nodes.size());
         node = child->second;
-        if (added) {
-            children.emplace_back();
-            ids.emplace_back();
-        }
+        if (added)
+            nodes.emplace_back();
     }
-    ids[node] = id;
+    nodes[node].id = id;
 }
 
 std::optional<std::pair<std::size_t, TokenId>> AddedTokens::Trie::longest(std::string_view text) const {
     std::optional<std::pair<std::size_t, TokenId>> found;
-    int node = 0;
+    std::size_t node = 0;
     for (std::size_t i = 0; i < text.size(); ++i) {
-        const auto child = children[node].find(static_cast<unsigned char>(text[i]));
-        if (child == children[node].end())
+        const auto child = nodes[node].children.find(static_cast<unsigned char>(text[i]));
+        if (child == nodes[node].children.end())
             break;
         node = child->second;
-        if (ids[node])
-            found = {i + 1, *ids[node]};
+        if (nodes[node].id >= 0)
+            found = {i + 1, nodes[node].id};
     }
     return found;
 }

@@ -11,7 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace eigenscope {
@@ -45,10 +45,13 @@ public:
     bool isSpecial(TokenId id) const;
 
 private:
-    // A trie over bytes; node 0 is the root.
+    // A trie over bytes.
     struct Trie {
-        std::vector<std::map<unsigned char, int>> children{1};
-        std::vector<std::optional<TokenId>> ids{1};
+        struct Node {
+            std::map<unsigned char, std::size_t> children;
+            TokenId id = -1;  // -1: no token ends here
+        };
+        std::vector<Node> nodes = std::vector<Node>(1);  // the first is the root
         void insert(std::string_view text, TokenId id);
         // Length of the longest token at the start of `text`, and its id.
         std::optional<std::pair<std::size_t, TokenId>> longest(std::string_view text) const;
