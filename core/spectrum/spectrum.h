@@ -39,11 +39,14 @@ public:
     double expectedError(int layer, Side side, int rank) const;
 
 private:
+    const std::vector<double>& shares(int layer, Side side, int head, Criterion criterion) const;  // [rank]
+
     std::string m_method;
     BasisOptions m_options;
     int m_head_dim;
     std::vector<LayerBases> m_layers;
     std::vector<std::vector<double>> m_cumulative[2];  // [criterion][(layer * 2 + side) * heads + head][rank], normalised
+    std::vector<std::vector<double>> m_expected_error;  // [layer * 2 + side][rank]
 };
 
 std::shared_ptr<const Spectrum> computeSpectrum(JobContext& job, Backend& backend, const Statistics& statistics,

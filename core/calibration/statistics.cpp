@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/calibration/statistics.h"
+
+#include "core/base/fail.h"
+#include "core/checkpoint/safetensors.h"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <map>
+
+namespace eigenscope {
+
+namespace {
+
+constexpr std::string_view kFormat = "eigenscope.statistics";
+using Metadata = std::map<std::string, std::string>;
+
+// The four kinds in file order.
+struct Kind {
+    std::string_view name;
+    Moments LayerStatistics::*moments;
+    bool per_query_head;
+};
+constexpr std::array<Kind, 4> kKinds{{{"keys", &LayerStatistics::keys, false},
+                                      {"queries", &LayerStatistics::queries, true},
+                                      {"values", &LayerStatistics::values, false},
+                                      {"outputs", &LayerStatistics::outputs, true}}};
+
+std::string tensorName(std::size_t layer, std::string_view kind, std::string_view part) {
+    return "layers." + std::to_string(layer) + "." + std::string(kind) + "." + std::string(part);
+}
+
+template <typename T>
+std::span<const std::byte> bytesOf(const std::vector<T>& values) {
+    return std::as_bytes(std::span<const T>(values));
+}
+
+Metadata describe(const Statistics& s) {
+    return {{"format", std::string(kFormat)},
+            {"version", std::to_string(Statistics::kVersion)},
+            {"model_name", s.model_name},
+            {"model_fingerprint", s.model_fingerprint},
+            {"family", s.family},
+            {"rotary", s.rotary ? "true" : "false"},
+            {"layers", std::to_string(s.layers.size())},
+            {"query_heads", std::to_string(s.query_heads)},
+            {"kv_heads", std::to_string(s.kv_heads)},
+            {"head_dim", std::to_string(s.head_dim)},
+            {"tokens", std::to_string(s.tokens)},
+            {"calibration.text", s.calibration.text},
+            {"calibration.fingerprint", s.calibration.fingerprint},
+            {"calibration.samples", std::to_string(s.calibration.samples)},
+            {"calibration.sequence_length", std::to_string(s.calibration.sequence_length)},
+            {"calibration.seed", std::to_string(s.calibration.seed)}};
+}
+
+// What the format cannot express must not be written.
+void checkConsistent(const Statistics& s) {
+    bool fits = s.kv_heads > 0 && s.query_heads > 0 && s.query_heads % s.kv_heads == 0 && s.head_dim > 0;
+    const auto heads = static_cast<std::size_t>(s.kv_heads), width = static_cast<std::size_t>(s.head_dim);
+    for (const LayerStatistics& layer : s.layers) {
+        for (const Kind& kind : kKinds) {
+            const Moments& m = layer.*kind.moments;
+            const std::int64_t rows =
+                kind.per_query_head && fits ? s.tokens * (s.query_heads / s.kv_heads) : s.tokens;
+            fits = fits && m.heads == s.kv_heads && m.width == s.head_dim && m.rows == rows &&
+                   m.gram.size() == heads * width * width && m.sum.size() == heads * width;
+        }
+    }
+    for (const auto& window : s.probe_windows)
+        fits = fits && !window.empty() && window.size() == s.probe_windows.front().size();
+    if (!fits)
+        throw Error(ErrorCode::InvalidInput, "statistics: layers, heads, rows and windows do not agree");
+}
+
+class MetadataReader {
+public:
+    explicit MetadataReader(const SafetensorsFile& file) : m_file(file) {}
+
+    const std::string& text(const std::string& key) const {
+        const auto found = m_file.metadata().find(key);
+        if (found == m_file.metadata().end())
+            failField(m_file.path(), "__metadata__." + key, "is missing");
+        return found->second;
+    }
+    template <typename T>
+    T integer(const std::string& key, T min, T max) const {
+        const std::string& value = text(key);
+        T number{};
+        const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+        if (error != std::errc() || end != value.data() + value.size() || number < min || number > max)
+            failField(m_file.path(), "__metadata__." + key,
+                      "expected an integer from " + std::to_string(min) + " to " + std::to_string(max) +
+                          ", found '" + value.substr(0, 40) + "'");
+        return number;
+    }
+    bool boolean(const std::string& key) const {
+        const std::string& value = text(key);
+        if (value != "true" && value != "false")
+            failField(m_file.path(), "__metadata__." + key, "expected true or false");
+        return value == "true";
+    }
+
+private:
+    const SafetensorsFile& m_file;
+};
+
+std::string shapeText(const std::vector<std::int64_t>& shape) {
+    std::string text = "[";
+    for (std::size_t i = 0; i < shape.size(); ++i)
+        text += (i ? ", " : "") + std::to_string(shape[i]);
+    return text + "]";
+}
+
+const TensorRecord& checkedRecord(const SafetensorsFile& file, const std::string& name, FileDType dtype,
+                                  const std::vector<std::int64_t>& shape) {
+    const TensorRecord& record = file.at(name);
+    if (record.dtype != dtype || record.shape != shape)
+        failField(file.path(), name,
+                  "expected " + std::string(nameOf(dtype)) + " " + shapeText(shape) + ", found " +
+                      std::string(nameOf(record.dtype)) + " " + shapeText(record.shape));
+    return record;
+}
+
+// The bytes in the file need not be aligned, so they are copied.
+std::vector<double> readDoubles(const SafetensorsFile& file, const std::string& name,
+                                const std::vector<std::int64_t>& shape) {
+    const TensorRecord& record = checkedRecord(file, name, FileDType::F64, shape);
+    std::vector<double> values(record.bytes.size() / sizeof(double));
+    std::memcpy(values.data(), record.bytes.data(), record.bytes.size());
+    for (double value : values) {
+        if (!std::isfinite(value))
+            failField(file.path(), name, "holds a number that is not finite");
+    }
+    return values;
+}
+
+// A Gram matrix is symmetric with no negative diagonal element, and |g_ij|^2 <= g_ii g_jj (Cauchy-Schwarz).
+// The slack covers sums of products in another order, which differ in the last digits only.
+void checkGram(const SafetensorsFile& file, const std::string& name, const Moments& moments) {
+    constexpr double kSlack = 1e-9;
+    const int n = moments.width;
+    for (int head = 0; head < moments.heads; ++head) {
+        const double* gram = moments.gramOf(head).data();
+        const std::string where = "head " + std::to_string(head);
+        for (int i = 0; i < n; ++i) {
+            if (gram[i * n + i] < 0)
+                failField(file.path(), name, where + " has a negative diagonal element, not a Gram matrix");
+        }
+        for (int i = 0; i < n; ++i) {
+            for (int j = 0; j < i; ++j) {
+                const double bound = std::sqrt(gram[i * n + i]) * std::sqrt(gram[j * n + j]);
+                if (std::abs(gram[i * n + j] - gram[j * n + i]) > kSlack * bound)
+                    failField(file.path(), name, where + " is not symmetric");
+                if (std::abs(gram[i * n + j]) > (1 + kSlack) * bound)
+                    failField(file.path(), name,
+                              where + " is not a Gram matrix: an element exceeds its diagonal");
+            }
+        }
+    }
+}
+
+std::vector<std::vector<TokenId>> readWindows(const SafetensorsFile& file) {
+    std::vector<std::vector<TokenId>> windows;
+    const TensorRecord* record = file.find("probe_windows");
+    if (!record)
+        return windows;
+    if (record->dtype != FileDType::I32 || record->shape.size() != 2 || record->shape[1] < 1)
+        failField(file.path(), "probe_windows", "expected I32 [windows, length]");
+    const auto length = static_cast<std::size_t>(record->shape[1]);
+    for (std::int64_t i = 0; i < record->shape[0]; ++i) {
+        std::vector<TokenId> window(length);
+        std::memcpy(window.data(),
+                    record->bytes.data() + static_cast<std::size_t>(i) * length * sizeof(TokenId),
+                    length * sizeof(TokenId));
+        for (TokenId id : window) {
+            if (id < 0)
+                failField(file.path(), "probe_windows", "holds a negative token id");
+        }
+        windows.push_back(std::move(window));
+    }
+    return windows;
+}
+
+Statistics readDescription(const SafetensorsFile& file) {
+    const MetadataReader metadata(file);
+    const auto format = file.metadata().find("format");
+    if (format == file.metadata().end() || format->second != kFormat)
+        failInput(file.path(),
+                  "is not a statistics file: its metadata has no format '" + std::string(kFormat) + "'");
+    metadata.integer<int>("version", Statistics::kVersion, Statistics::kVersion);
+    constexpr std::int64_t kMany = std::int64_t{1} << 53;
+    Statistics s;
+    s.model_name = metadata.text("model_name");
+    s.model_fingerprint = metadata.text("model_fingerprint");
+    s.family = metadata.text("family");
+    s.rotary = metadata.boolean("rotary");
+    s.kv_heads = metadata.integer<int>("kv_heads", 1, 1 << 16);
+    s.query_heads = metadata.integer<int>("query_heads", 1, 1 << 16);
+    if (s.query_heads % s.kv_heads != 0)
+        failField(file.path(), "__metadata__.query_heads", "expected a multiple of kv_heads");
+    s.head_dim = metadata.integer<int>("head_dim", 1, 1 << 16);
+    s.tokens = metadata.integer<std::int64_t>("tokens", 1, kMany);
+    s.calibration.text = metadata.text("calibration.text");
+    s.calibration.fingerprint = metadata.text("calibration.fingerprint");
+    s.calibration.samples = metadata.integer<std::int64_t>("calibration.samples", 1, kMany);
+    s.calibration.sequence_length = metadata.integer<std::int64_t>("calibration.sequence_length", 1, kMany);
+    s.calibration.seed = metadata.integer<std::uint64_t>("calibration.seed", 0, ~std::uint64_t{0});
+    return s;
+}
+
+}  // namespace
+
+Moments::Moments(int heads_, int width_)
+    : heads(heads_),
+      width(width_),
+      gram(static_cast<std::size_t>(heads_) * static_cast<std::size_t>(width_) *
+           static_cast<std::size_t>(width_)),
+      sum(static_cast<std::size_t>(heads_) * static_cast<std::size_t>(width_)) {}
+
+std::span<const double> Moments::gramOf(int head) const {
+    const auto size = static_cast<std::size_t>(width) * static_cast<std::size_t>(width);
+    return std::span<const double>(gram).subspan(static_cast<std::size_t>(head) * size, size);
+}
+
+std::span<const double> Moments::sumOf(int head) const {
+    const auto size = static_cast<std::size_t>(width);
+    return std::span<const double>(sum).subspan(static_cast<std::size_t>(head) * size, size);
+}
+
+void saveStatistics(const Statistics& s, const std::filesystem::path& file) {
+    checkConsistent(s);
+    const std::int64_t heads = s.kv_heads, width = s.head_dim;
+    std::vector<TensorSpec> specs;
+    for (std::size_t i = 0; i < s.layers.size(); ++i) {
+        for (const Kind& kind : kKinds) {
+            specs.push_back({tensorName(i, kind.name, "gram"), FileDType::F64, {heads, width, width}});
+            specs.push_back({tensorName(i, kind.name, "sum"), FileDType::F64, {heads, width}});
+        }
+    }
+    std::vector<TokenId> windows;
+    for (const auto& window : s.probe_windows)
+        windows.insert(windows.end(), window.begin(), window.end());
+    if (!windows.empty())
+        specs.push_back({"probe_windows",
+                         FileDType::I32,
+                         {static_cast<std::int64_t>(s.probe_windows.size()),
+                          static_cast<std::int64_t>(s.probe_windows.front().size())}});
+    SafetensorsWriter writer(file, std::move(specs), describe(s));
+    for (std::size_t i = 0; i < s.layers.size(); ++i) {
+        for (const Kind& kind : kKinds) {
+            const Moments& moments = s.layers[i].*kind.moments;
+            writer.write(tensorName(i, kind.name, "gram"), bytesOf(moments.gram));
+            writer.write(tensorName(i, kind.name, "sum"), bytesOf(moments.sum));
+        }
+    }
+    if (!windows.empty())
+        writer.write("probe_windows", bytesOf(windows));
+    writer.commit();
+}
+
+Statistics loadStatistics(const std::filesystem::path& path) {
+    const SafetensorsFile file(path);
+    Statistics s = readDescription(file);
+    const auto layers = MetadataReader(file).integer<std::size_t>("layers", 1, 1 << 16);
+    const std::int64_t heads = s.kv_heads, width = s.head_dim, group = s.query_heads / s.kv_heads;
+    for (std::size_t i = 0; i < layers; ++i) {
+        LayerStatistics layer;
+        for (const Kind& kind : kKinds) {
+            Moments moments;
+            moments.heads = s.kv_heads;
+            moments.width = s.head_dim;
+            moments.rows = kind.per_query_head ? s.tokens * group : s.tokens;
+            const std::string name = tensorName(i, kind.name, "gram");
+            moments.gram = readDoubles(file, name, {heads, width, width});
+            moments.sum = readDoubles(file, tensorName(i, kind.name, "sum"), {heads, width});
+            checkGram(file, name, moments);
+            layer.*kind.moments = std::move(moments);
+        }
+        s.layers.push_back(std::move(layer));
+    }
+    s.probe_windows = readWindows(file);
+    return s;
+}
+
+}  // namespace eigenscope

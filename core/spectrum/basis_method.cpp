@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/spectrum/basis_method.h"
+
+#include "core/spectrum/eigen_method.h"
+#include "kernels/api/error.h"
+
+#include <array>
+
+namespace eigenscope {
+
+namespace {
+
+// The table of methods: one row each.
+constexpr std::array<BasisMethod, 1> kMethods{{
+    {"eigen", "Eigen Attention",
+     "Keeps the directions in which keys (with queries where positions are not rotary) and values have the "
+     "most energy.",
+     "Eigen Attention, arXiv 2408.05646, section 4", &computeEigenBases},
+}};
+
+}  // namespace
+
+std::span<const BasisMethod> basisMethods() { return kMethods; }
+
+const BasisMethod& basisMethod(std::string_view name) {
+    std::string known;
+    for (const BasisMethod& method : kMethods) {
+        if (method.name == name)
+            return method;
+        known += (known.empty() ? "" : ", ") + std::string(method.name);
+    }
+    throw Error(ErrorCode::InvalidInput,
+                "unknown method '" + std::string(name) + "', expected one of: " + known);
+}
+
+}  // namespace eigenscope

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/spectrum/eigen_method.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace eigenscope {
+
+namespace {
+
+// An eigenvector's sign is arbitrary; the first of its largest elements is made positive, so that bases from
+// different libraries agree. Elements within this share of the largest count as equal: rounding must not
+// decide between them.
+constexpr double kTie = 1e-6;
+
+bool shouldFlip(const double* vectors, int width, int column) {
+    double largest = 0;
+    for (int i = 0; i < width; ++i)
+        largest = std::max(largest, std::abs(vectors[i * width + column]));
+    for (int i = 0; i < width; ++i) {
+        const double element = vectors[i * width + column];
+        if (std::abs(element) >= largest * (1 - kTie))
+            return element < 0;
+    }
+    return false;
+}
+
+HeadBasis makeBasis(int width, const double* values, const double* vectors) {
+    const auto n = static_cast<std::size_t>(width);
+    HeadBasis basis;
+    basis.width = width;
+    basis.eigenvalues.assign(values, values + width);
+    // A Gram matrix has no negative eigenvalues; rounding gives nearly singular ones tiny negative values.
+    for (double& value : basis.eigenvalues)
+        value = std::max(value, 0.0);
+    basis.encode.resize(n * n);
+    basis.decode.resize(n * n);
+    for (int j = 0; j < width; ++j) {
+        const double sign = shouldFlip(vectors, width, j) ? -1.0 : 1.0;
+        for (int i = 0; i < width; ++i) {
+            const double element = sign * vectors[i * width + j];
+            basis.decode[static_cast<std::size_t>(i * width + j)] = element;
+            basis.encode[static_cast<std::size_t>(j * width + i)] = element;
+        }
+    }
+    return basis;
+}
+
+// Eigenvectors of `count` symmetric matrices [count, width, width].
+std::vector<HeadBasis> decompose(Backend& backend, Stream& stream, const std::vector<double>& matrices,
+                                 int count, int width) {
+    const auto n = static_cast<std::size_t>(width);
+    const auto matrix = n * n;
+    std::vector<double> values(static_cast<std::size_t>(count) * n);
+    std::vector<double> vectors(static_cast<std::size_t>(count) * matrix);
+    EighParams params;
+    params.a = matrices.data();
+    params.values = values.data();
+    params.vectors = vectors.data();
+    params.count = count;
+    params.n = width;
+    backend.eigh(stream, params);
+    stream.synchronize();
+    std::vector<HeadBasis> bases;
+    for (std::size_t h = 0; h < static_cast<std::size_t>(count); ++h)
+        bases.push_back(makeBasis(width, values.data() + h * n, vectors.data() + h * matrix));
+    return bases;
+}
+
+}  // namespace
+
+LayerBases computeEigenBases(Backend& backend, const Statistics& statistics, int layer,
+                             const BasisOptions& options) {
+    const LayerStatistics& moments = statistics.layers.at(static_cast<std::size_t>(layer));
+    const auto stream = backend.createStream(0);
+    std::vector<double> keys = moments.keys.gram;
+    if (!statistics.rotary) {
+        for (std::size_t i = 0; i < keys.size(); ++i)
+            keys[i] += moments.queries.gram[i];
+    }
+    const int heads = moments.keys.heads, width = moments.keys.width;
+    LayerBases bases;
+    if (options.share_key_basis) {
+        const auto matrix = static_cast<std::size_t>(width) * static_cast<std::size_t>(width);
+        std::vector<double> total(matrix, 0.0);
+        for (std::size_t i = 0; i < keys.size(); ++i)
+            total[i % matrix] += keys[i];
+        bases.keys.assign(static_cast<std::size_t>(heads),
+                          decompose(backend, *stream, total, 1, width).front());
+    } else {
+        bases.keys = decompose(backend, *stream, keys, heads, width);
+    }
+    bases.values =
+        decompose(backend, *stream, moments.values.gram, moments.values.heads, moments.values.width);
+    return bases;
+}
+
+}  // namespace eigenscope

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/spectrum/spectrum.h"
+
+#include "kernels/api/error.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace eigenscope {
+
+namespace {
+
+std::vector<double> cumulativeShare(const std::vector<double>& eigenvalues, Criterion criterion) {
+    std::vector<double> shares{0.0};
+    shares.reserve(eigenvalues.size() + 1);
+    double total = 0;
+    for (double value : eigenvalues) {
+        total += criterion == Criterion::Energy ? value : std::sqrt(value);
+        shares.push_back(total);
+    }
+    // A dead head loses nothing at any rank.
+    for (double& share : shares)
+        share = total > 0 ? share / total : 1.0;
+    return shares;
+}
+
+void checkBases(const std::vector<LayerBases>& layers, int head_dim) {
+    for (const LayerBases& layer : layers) {
+        const auto heads = layers.front().keys.size();
+        bool fits = heads > 0 && layer.keys.size() == heads && layer.values.size() == heads;
+        for (const auto* side : {&layer.keys, &layer.values}) {
+            for (const HeadBasis& basis : *side)
+                fits =
+                    fits && basis.width == head_dim && static_cast<int>(basis.eigenvalues.size()) == head_dim;
+        }
+        if (!fits)
+            throw Error(
+                ErrorCode::InvalidInput,
+                "spectrum: every layer needs a key and a value basis of the head dimension for every head");
+    }
+}
+
+}  // namespace
+
+std::string_view nameOf(Criterion criterion) {
+    return criterion == Criterion::Energy ? "energy" : "singular-values";
+}
+
+Criterion criterionFromName(std::string_view name) {
+    for (Criterion criterion : {Criterion::Energy, Criterion::SingularValues}) {
+        if (nameOf(criterion) == name)
+            return criterion;
+    }
+    throw Error(ErrorCode::InvalidInput,
+                "unknown criterion '" + std::string(name) + "', expected energy or singular-values");
+}
+
+Spectrum::Spectrum(std::string method, BasisOptions options, int head_dim, std::vector<LayerBases> layers)
+    : m_method(std::move(method)), m_options(options), m_head_dim(head_dim), m_layers(std::move(layers)) {
+    checkBases(m_layers, m_head_dim);
+    for (const LayerBases& layer : m_layers) {
+        for (const auto* side : {&layer.keys, &layer.values}) {
+            // Summed from the smallest up, so that small tails keep their digits.
+            std::vector<double> tail(static_cast<std::size_t>(m_head_dim) + 1, 0.0);
+            for (int rank = m_head_dim - 1; rank >= 0; --rank) {
+                const auto r = static_cast<std::size_t>(rank);
+                tail[r] = tail[r + 1];
+                for (const HeadBasis& basis : *side)
+                    tail[r] += basis.eigenvalues[r];
+            }
+            const double total = tail.front();
+            for (double& dropped : tail)
+                dropped = total > 0 ? std::sqrt(dropped / total) : 0.0;
+            m_expected_error.push_back(std::move(tail));
+            for (const HeadBasis& basis : *side) {
+                for (Criterion criterion : {Criterion::Energy, Criterion::SingularValues})
+                    m_cumulative[static_cast<std::size_t>(criterion)].push_back(
+                        cumulativeShare(basis.eigenvalues, criterion));
+            }
+        }
+    }
+}
+
+int Spectrum::heads() const { return m_layers.empty() ? 0 : static_cast<int>(m_layers.front().keys.size()); }
+
+const HeadBasis& Spectrum::basis(int layer, Side side, int head) const {
+    const LayerBases& bases = m_layers.at(static_cast<std::size_t>(layer));
+    return (side == Side::Keys ? bases.keys : bases.values).at(static_cast<std::size_t>(head));
+}
+
+const std::vector<double>& Spectrum::shares(int layer, Side side, int head, Criterion criterion) const {
+    const int index = (layer * 2 + static_cast<int>(side)) * heads() + head;
+    return m_cumulative[static_cast<std::size_t>(criterion)].at(static_cast<std::size_t>(index));
+}
+
+double Spectrum::kept(int layer, Side side, int head, int rank, Criterion criterion) const {
+    return shares(layer, side, head, criterion)[static_cast<std::size_t>(std::clamp(rank, 0, m_head_dim))];
+}
+
+int Spectrum::rankOf(int layer, Side side, int head, double threshold, Criterion criterion) const {
+    if (threshold >= 1.0)
+        return m_head_dim;
+    const std::vector<double>& share = shares(layer, side, head, criterion);
+    const auto found = std::lower_bound(share.begin() + 1, share.end(), threshold);
+    return std::min(m_head_dim, static_cast<int>(found - share.begin()));
+}
+
+int Spectrum::rankOf(int layer, Side side, double threshold, Criterion criterion, int multiple) const {
+    int rank = 1;
+    for (int head = 0; head < heads(); ++head)
+        rank = std::max(rank, rankOf(layer, side, head, threshold, criterion));
+    const int step = std::max(1, multiple);
+    return std::min(m_head_dim, (rank + step - 1) / step * step);
+}
+
+double Spectrum::expectedError(int layer, Side side, int rank) const {
+    return m_expected_error.at(static_cast<std::size_t>(
+        layer * 2 + static_cast<int>(side)))[static_cast<std::size_t>(std::clamp(rank, 0, m_head_dim))];
+}
+
+std::shared_ptr<const Spectrum> computeSpectrum(JobContext& job, Backend& backend,
+                                                const Statistics& statistics, std::string_view method,
+                                                const BasisOptions& options) {
+    const BasisMethod& row = basisMethod(method);
+    const int count = static_cast<int>(statistics.layers.size());
+    std::vector<LayerBases> layers;
+    for (int layer = 0; layer < count; ++layer) {
+        job.checkCancelled();
+        job.progress("computing spectra", layer, count);
+        layers.push_back(row.compute(backend, statistics, layer, options));
+    }
+    job.progress("computing spectra", count, count);
+    return std::make_shared<const Spectrum>(std::string(row.name), options, statistics.head_dim,
+                                            std::move(layers));
+}
+
+}  // namespace eigenscope
