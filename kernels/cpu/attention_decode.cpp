@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention with few query rows, bound by reading the cache: every cached row is read once for all query rows
+// of its key/value head. When there are too few heads for the threads, the sequence is cut as well and the
+// parts are merged by their log-sum-exp (flash-decoding), which is exact.
+#include "kernels/cpu/attention_decode.h"
+
+#include "kernels/cpu/cpu_ops.h"
+
+#include <numeric>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/attention_decode.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/cpu/attention_block-inl.h"
+#include "kernels/cpu/lift-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace eigenscope::cpu::HWY_NAMESPACE {
+
+// First element of head (b, h) in a cache view.
+template <class E>
+const typename E::T* headRows(const KvView& v, std::int64_t b, std::int64_t h) {
+    return static_cast<const typename E::T*>(v.data) + (b * v.heads + h) * v.capacity * v.width;
+}
+
+const float* queryRow(const DecodeTask& t, std::int64_t row) {
+    const AttentionParams& p = *t.params;
+    const std::int64_t m = t.first_query + row / t.shape->group, g = row % t.shape->group;
+    return p.query +
+           ((t.batch * std::int64_t{p.query_length} + m) * p.query_heads + t.kv_head * t.shape->group + g) *
+               p.query_width;
+}
+
+void loadQueries(const DecodeTask& t, const DecodeScratch& s, std::int64_t rows) {
+    const AttentionParams& p = *t.params;
+    for (std::int64_t r = 0; r < rows; ++r) {
+        const float* from = queryRow(t, r);
+        float* to = s.query + r * t.shape->query_pad;
+        for (std::int64_t i = 0; i < p.query_width; ++i)
+            to[i] = from[i] * p.scale;
+        std::fill(to + p.query_width, to + t.shape->query_pad, 0.0f);
+    }
+}
+
+template <class K>
+void scoresOf(const DecodeTask& t, const DecodeScratch& s, std::int64_t rows, std::int64_t first,
+              std::int64_t count) {
+    const AttentionParams& p = *t.params;
+    const auto* keys = headRows<K>(p.keys, t.batch, t.kv_head) + first * p.keys.width;
+    if (!p.lift) {
+        scoreBlock<K>(s.query, rows, t.shape->query_pad, keys, p.keys.width, count, p.keys.width, s.scores);
+        return;
+    }
+    const LiftHead head{t.basis, t.mean, p.keys.width, t.shape->query_pad, p.lift->table};
+    liftBlock<K>(head, keys, first, count, s.latents, s.keys);
+    scoreBlock<F32>(s.query, rows, t.shape->query_pad, s.keys, t.shape->query_pad, count, t.shape->query_pad,
+                    s.scores);
+}
+
+template <class V>
+void addValues(const DecodeTask& t, const DecodeScratch& s, std::int64_t rows, std::int64_t first,
+               std::int64_t count) {
+    const KvView& v = t.params->values;
+    valueBlock<V>(s.scores, rows, headRows<V>(v, t.batch, t.kv_head) + first * v.width, v.width, count,
+                  v.width, s.out, t.shape->value_pad);
+}
+
+void scaleRow(float* row, std::int64_t pad, float factor) {
+    const Float f = hn::Set(kF, factor);
+    for (std::int64_t i = 0; i < pad; i += kLanes)
+        F32::store(hn::Mul(F32::load(row + i), f), row + i);
+}
+
+void softmaxRows(const DecodeTask& t, const DecodeScratch& s, std::int64_t rows, std::int64_t first,
+                 std::int64_t count, SoftmaxState* states) {
+    const AttentionParams& p = *t.params;
+    for (std::int64_t r = 0; r < rows; ++r) {
+        const std::int64_t position = p.query_position + t.first_query + r / t.shape->group;
+        const KeyRange seen = visibleKeys(p, position, position);
+        const std::int64_t begin = std::clamp<std::int64_t>(seen.begin - first, 0, count);
+        const std::int64_t end = std::clamp<std::int64_t>(seen.end - first, begin, count);
+        const float slope =
+            p.alibi_slopes ? p.alibi_slopes[t.kv_head * t.shape->group + r % t.shape->group] : 0.0f;
+        const float factor = softmaxStep(s.scores + r * kKeyBlock, begin, end, slope,
+                                         static_cast<float>(first - position), states[r]);
+        if (factor != 1.0f)
+            scaleRow(s.out + r * t.shape->value_pad, t.shape->value_pad, factor);
+    }
+}
+
+void finishRows(const DecodeTask& t, const DecodeScratch& s, std::int64_t rows, const SoftmaxState* states) {
+    const AttentionParams& p = *t.params;
+    const std::int64_t pad = t.shape->value_pad;
+    for (std::int64_t r = 0; r < rows; ++r) {
+        float* out = s.out + r * pad;
+        if (t.partial) {
+            float* partial = t.partial + r * (pad + kPadLanes);
+            std::copy(out, out + pad, partial);
+            partial[pad] = states[r].max;
+            partial[pad + 1] = states[r].sum;
+            continue;
+        }
+        const std::int64_t m = t.first_query + r / t.shape->group;
+        const std::int64_t h = t.kv_head * t.shape->group + r % t.shape->group;
+        float* to =
+            p.output + ((t.batch * std::int64_t{p.query_length} + m) * p.query_heads + h) * p.values.width;
+        scaleRow(out, pad, 1.0f / states[r].sum);
+        std::copy(out, out + p.values.width, to);
+    }
+}
+
+void DecodeTaskKernel(const DecodeTask& t, const DecodeScratch& s) {
+    const std::int64_t rows = t.queries * t.shape->group;
+    auto* states = reinterpret_cast<SoftmaxState*>(s.state);
+    std::fill(states, states + rows, SoftmaxState{});
+    std::fill(s.out, s.out + rows * t.shape->value_pad, 0.0f);
+    loadQueries(t, s, rows);
+    for (std::int64_t first = t.key_begin; first < t.key_end; first += kKeyBlock) {
+        const std::int64_t count = std::min(kKeyBlock, t.key_end - first);
+        switch (t.params->keys.dtype) {
+            case DType::F32:
+                scoresOf<Element<DType::F32>>(t, s, rows, first, count);
+                break;
+            case DType::F16:
+                scoresOf<Element<DType::F16>>(t, s, rows, first, count);
+                break;
+            case DType::BF16:
+                scoresOf<Element<DType::BF16>>(t, s, rows, first, count);
+                break;
+        }
+        softmaxRows(t, s, rows, first, count, states);
+        switch (t.params->values.dtype) {
+            case DType::F32:
+                addValues<Element<DType::F32>>(t, s, rows, first, count);
+                break;
+            case DType::F16:
+                addValues<Element<DType::F16>>(t, s, rows, first, count);
+                break;
+            case DType::BF16:
+                addValues<Element<DType::BF16>>(t, s, rows, first, count);
+                break;
+        }
+    }
+    finishRows(t, s, rows, states);
+}
+
+}  // namespace eigenscope::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace eigenscope::cpu {
+namespace {
+HWY_EXPORT(DecodeTaskKernel);
+
+constexpr std::int64_t kTaskRows = 32;  // query rows of a task: their scores and sums stay in L1
+constexpr std::int64_t kShortestPart =
+    256;  // keys of a part: below this the merge costs more than a thread saves
+// Multiply-adds that are worth the threads: about 10 microseconds of one core.
+constexpr std::int64_t kWorthThreads = 1 << 17;
+
+struct DecodePlan {
+    std::int64_t queries_per_task = 1, query_blocks = 1, heads = 0, parts = 1;
+    std::int64_t tasks() const { return heads * query_blocks * parts; }
+};
+
+DecodePlan planOf(const CpuStream& stream, const AttentionParams& p, const AttentionShape& s) {
+    DecodePlan plan;
+    plan.queries_per_task = std::clamp<std::int64_t>(kTaskRows / s.group, 1, p.query_length);
+    plan.query_blocks = (p.query_length + plan.queries_per_task - 1) / plan.queries_per_task;
+    plan.heads = std::int64_t{p.batch} * p.kv_heads;
+    const std::int64_t whole = plan.heads * plan.query_blocks, threads = stream.threads();
+    // Parts only where whole tasks would leave threads idle for a good part of the time.
+    if (whole % threads != 0 && whole < 4 * threads)
+        plan.parts = std::clamp<std::int64_t>(threads / std::gcd(whole, threads), 1,
+                                              std::max<std::int64_t>(1, s.kv_length / kShortestPart));
+    return plan;
+}
+
+// One query row's parts into the output: each part's sums are relative to its own maximum.
+void mergeRow(const float* parts, std::int64_t part_stride, std::int64_t count, std::int64_t pad,
+              std::int64_t width, float* to) {
+    float max = -std::numeric_limits<float>::infinity();
+    for (std::int64_t i = 0; i < count; ++i)
+        max = std::max(max, parts[i * part_stride + pad]);
+    float total = 0.0f;
+    std::fill(to, to + width, 0.0f);
+    for (std::int64_t i = 0; i < count; ++i) {
+        const float* part = parts + i * part_stride;
+        if (part[pad + 1] == 0.0f)
+            continue;  // saw no key
+        const float factor = std::exp(part[pad] - max);
+        total += factor * part[pad + 1];
+        for (std::int64_t c = 0; c < width; ++c)
+            to[c] += factor * part[c];
+    }
+    for (std::int64_t c = 0; c < width; ++c)
+        to[c] /= total;
+}
+
+}  // namespace
+
+std::int64_t DecodeScratch::floats(const AttentionShape& s, std::int64_t rows, bool lift) {
+    return rows * (s.query_pad + kKeyBlock + s.value_pad) + padded(2 * rows) +
+           (lift ? kKeyBlock * (s.query_pad + s.latent_pad) : 0);
+}
+
+DecodeScratch::DecodeScratch(float* memory, const AttentionShape& s, std::int64_t rows, bool lift) {
+    const auto take = [&](std::int64_t count) {
+        float* p = memory;
+        memory += count;
+        return p;
+    };
+    query = take(rows * s.query_pad);
+    scores = take(rows * kKeyBlock);
+    out = take(rows * s.value_pad);
+    state = take(padded(2 * rows));
+    if (lift) {
+        keys = take(kKeyBlock * s.query_pad);
+        latents = take(kKeyBlock * s.latent_pad);
+    }
+}
+
+void runDecodeTask(const DecodeTask& task, const DecodeScratch& scratch) {
+    HWY_DYNAMIC_DISPATCH(DecodeTaskKernel)(task, scratch);
+}
+
+void attentionDecode(CpuStream& stream, const AttentionParams& p) {
+    const AttentionShape shape(p);
+    const DecodePlan plan = planOf(stream, p, shape);
+    const std::int64_t rows = plan.queries_per_task * shape.group;
+    const bool lift = p.lift != nullptr;
+    const LiftedBases bases = liftedBases(stream, p, shape);
+    const std::int64_t floats = DecodeScratch::floats(shape, rows, lift);
+    float* memory = stream.arena().take<float>(floats * stream.threads());
+    const std::int64_t part_stride = rows * (shape.value_pad + kPadLanes);  // of one task
+    float* partials = plan.parts > 1 ? stream.arena().take<float>(plan.tasks() * part_stride) : nullptr;
+
+    const std::int64_t work = plan.heads * p.query_length * shape.group * shape.kv_length *
+                              (p.query_width + p.values.width + (lift ? p.query_width * p.keys.width : 0));
+    const auto taskOf = [&](std::int64_t index) {
+        DecodeTask t{.params = &p, .shape = &shape};
+        const std::int64_t part = index % plan.parts, block = index / plan.parts % plan.query_blocks,
+                           head = index / plan.parts / plan.query_blocks;
+        t.batch = static_cast<std::int32_t>(head / p.kv_heads);
+        t.kv_head = static_cast<std::int32_t>(head % p.kv_heads);
+        t.first_query = block * plan.queries_per_task;
+        t.queries = std::min(plan.queries_per_task, p.query_length - t.first_query);
+        const std::int64_t position = p.query_position + t.first_query;
+        const KeyRange seen = visibleKeys(p, position, position + t.queries - 1);
+        const std::int64_t length = seen.end - seen.begin;
+        t.key_begin = seen.begin + length * part / plan.parts;
+        t.key_end = seen.begin + length * (part + 1) / plan.parts;
+        t.basis = bases.basis ? bases.basis + t.kv_head * p.keys.width * shape.query_pad : nullptr;
+        t.mean = bases.mean ? bases.mean + t.kv_head * shape.query_pad : nullptr;
+        t.partial = partials ? partials + index * part_stride : nullptr;
+        return t;
+    };
+    parallelTasks(stream.threads(), plan.tasks(), work >= kWorthThreads, [&](std::int64_t index, int thread) {
+        runDecodeTask(taskOf(index), DecodeScratch(memory + thread * floats, shape, rows, lift));
+    });
+    if (!partials)
+        return;
+    for (std::int64_t whole = 0; whole < plan.heads * plan.query_blocks; ++whole) {
+        const DecodeTask t = taskOf(whole * plan.parts);
+        for (std::int64_t r = 0; r < t.queries * shape.group; ++r) {
+            const std::int64_t m = t.first_query + r / shape.group,
+                               h = t.kv_head * shape.group + r % shape.group;
+            mergeRow(t.partial + r * (shape.value_pad + kPadLanes), part_stride, plan.parts, shape.value_pad,
+                     p.values.width,
+                     p.output +
+                         ((t.batch * std::int64_t{p.query_length} + m) * p.query_heads + h) * p.values.width);
+        }
+    }
+}
+
+}  // namespace eigenscope::cpu
+#endif

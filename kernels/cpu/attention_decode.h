@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// One task of attention with few query rows: the kernel behind attentionDecode().
+#pragma once
+
+#include "kernels/cpu/attention_plan.h"
+
+namespace eigenscope::cpu {
+
+// A task's private memory, cut from one array of `floats(...)` elements.
+struct DecodeScratch {
+    float* query = nullptr;    // [rows, query_pad], scaled
+    float* scores = nullptr;   // [rows, kKeyBlock]
+    float* out = nullptr;      // [rows, value_pad]
+    float* keys = nullptr;     // [kKeyBlock, query_pad], lifted
+    float* latents = nullptr;  // [kKeyBlock, latent_pad], widened
+    float* state = nullptr;    // [rows, 2]: running maximum and sum
+
+    static std::int64_t floats(const AttentionShape& s, std::int64_t rows, bool lift);
+    DecodeScratch(float* memory, const AttentionShape& s, std::int64_t rows, bool lift);
+};
+
+struct DecodeTask {
+    const AttentionParams* params = nullptr;
+    const AttentionShape* shape = nullptr;
+    std::int32_t batch = 0, kv_head = 0;
+    std::int64_t first_query = 0, queries = 0;  // query positions, counted from row 0 of the call
+    std::int64_t key_begin = 0, key_end = 0;
+    const float* basis = nullptr;  // [key_width, query_pad] of this head, or null
+    const float* mean = nullptr;   // [query_pad] of this head, or null
+    float* partial =
+        nullptr;  // [rows, value_pad + kPadLanes]: unnormalised sums, then maximum and sum; or null
+};
+
+// Runs a task; without `partial` the result goes to the op's output.
+void runDecodeTask(const DecodeTask& task, const DecodeScratch& scratch);
+
+}  // namespace eigenscope::cpu
