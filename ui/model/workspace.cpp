@@ -215,7 +215,7 @@ Job* Workspace::convert() {
     }
     const OpenModel model = *m_model;
     const RankPlan plan = m_plan.plan();
-    return m_jobs.submit(
+    m_conversion_job = m_jobs.submit(
         Lane::Engine, tr("Convert to %1× KV cache").arg(ratioText(m_plan.kvRatio())), this,
         [model, plan, statistics = m_statistics, spectrum = m_plan.spectrum(),
          run = runOptions()](JobContext& job) {
@@ -234,6 +234,7 @@ Job* Workspace::convert() {
             }
         },
         report(tr("The conversion failed")));
+    return m_conversion_job;
 }
 
 Job* Workspace::saveConverted(const QString& directory) {

@@ -14,6 +14,7 @@
 #include "ui/model/settings.h"
 
 #include <QObject>
+#include <QPointer>
 #include <QString>
 
 #include <memory>
@@ -68,6 +69,7 @@ public:
     Job* saveStatistics(const QString& file);
     Job* setBasis(const QString& method, const BasisOptions& options);  // recomputes the spectrum
     Job* convert();
+    Job* conversionJob() const { return m_conversion_job; }  // the latest convert(), running or ended; or null
     Job* saveConverted(const QString& directory);
     void savePlan(const QString& file);
     void loadPlan(const QString& file);
@@ -97,6 +99,7 @@ private:
     QString m_model_path;
     std::shared_ptr<const Statistics> m_statistics;
     std::optional<Conversion> m_conversion;
+    QPointer<Job> m_conversion_job;
     int m_layer = 0, m_head = -1;
     Side m_side = Side::Keys;
 };

@@ -189,8 +189,8 @@ void Plot::paintEvent(QPaintEvent* event) {
         QPainter painter(this);
         painter.setRenderHint(QPainter::Antialiasing);
         painter.setPen(QPen(m_theme.colours().key, 1.5));
-        painter.drawRoundedRect(
-            QRectF(rect()).adjusted(kFocusInset, kFocusInset, -kFocusInset, -kFocusInset), 5, 5);
+        painter.drawRoundedRect(QRectF(rect()).adjusted(kFocusInset, kFocusInset, -kFocusInset, -kFocusInset),
+                                5, 5);
     }
 }
 
@@ -199,7 +199,10 @@ void Plot::contextMenuEvent(QContextMenuEvent* event) {
     prepareContextMenu(event->pos());
     auto* menu = new QMenu(this);
     menu->setAttribute(Qt::WA_DeleteOnClose);
-    menu->addActions(m_extra_actions);
+    for (QAction* action : m_extra_actions) {
+        action->setParent(menu);
+        menu->addAction(action);
+    }
     if (!m_extra_actions.isEmpty()) {
         menu->addSeparator();
     }

@@ -38,9 +38,11 @@ signals:
 
 protected:
     const Theme& theme() const { return m_theme; }
-    virtual void restyle();  // colours of axes and grid; subclasses add their own and call it once constructed
+    virtual void
+    restyle();  // colours of axes and grid; subclasses add their own and call it once constructed
     virtual QString readoutAt(const QPointF& position) const;  // what the pointer is over; empty: nothing
-    virtual void prepareContextMenu(const QPoint& position);   // sets m_extra_actions for what is there
+    // Puts new actions for what is there into m_extra_actions; the menu owns them.
+    virtual void prepareContextMenu(const QPoint& position);
     // Range the axis shows unless zoomed; zoom and pan stay inside it.
     void setHome(QCPAxis* axis, double lower, double upper);
     bool zoomed() const;

@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-list(APPEND EIGENSCOPE_WORKSPACE_SOURCES)
+foreach(source convert_page convert_table)
+    list(APPEND EIGENSCOPE_WORKSPACE_SOURCES ${CMAKE_CURRENT_LIST_DIR}/${source}.cpp)
+endforeach()

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "ui/workspaces/spectrum/calibration_form.h"
+
+#include "ui/model/units.h"
+#include "ui/model/workspace.h"
+#include "ui/widgets/job_progress.h"
+#include "ui/widgets/panel.h"
+#include "ui/widgets/theme.h"
+
+#include <QFileDialog>
+#include <QFileInfo>
+#include <QGridLayout>
+#include <QLineEdit>
+#include <QPushButton>
+#include <QSpinBox>
+
+#include <algorithm>
+
+namespace eigenscope {
+
+namespace {
+
+constexpr int kCardWidth = 620;
+constexpr int kDefaultSamples = 128, kDemoSamples = 64;
+constexpr int kLongestDefault = 2048;  // as published
+const QString kTextFolder = QStringLiteral("calibrationText");
+const QString kStatisticsFolder = QStringLiteral("statistics");
+
+QSpinBox* numberField(QWidget* parent, int least, int most, const QString& name, const QString& tooltip) {
+    auto* spin = new QSpinBox(parent);
+    spin->setRange(least, most);
+    spin->setGroupSeparatorShown(true);
+    spin->setAccessibleName(name);
+    spin->setToolTip(tooltip);
+    spin->setFixedWidth(110);
+    return spin;
+}
+
+}  // namespace
+
+CalibrationForm::CalibrationForm(Workspace& workspace, QWidget* parent)
+    : QWidget(parent), m_workspace(workspace) {
+    auto* column = new QVBoxLayout(this);
+    column->setContentsMargins(0, 0, 0, 0);
+    column->addStretch(2);
+    column->addWidget(buildCard(), 0, Qt::AlignHCenter);
+    column->addStretch(3);
+    connect(&workspace, &Workspace::modelChanged, this, &CalibrationForm::modelChanged);
+    connect(m_progress, &JobProgress::runningChanged, this, &CalibrationForm::refresh);
+    modelChanged();
+}
+
+QWidget* CalibrationForm::buildCard() {
+    auto* card = new Panel({}, this);
+    card->setFixedWidth(kCardWidth);
+    auto* column = card->body();
+    column->setContentsMargins(18, 8, 18, 12);
+    column->setSpacing(12);
+    m_title = new QLabel(card);
+    m_title->setProperty("role", "headline");
+    m_title->setWordWrap(true);
+    column->addWidget(m_title);
+    auto* why =
+        mutedLabel(tr("A calibration text runs through the model while the second moments of every head's "
+                      "keys, queries and values are added up. Their eigenvalues show how few directions "
+                      "carry the energy. Memory stays constant however long the text is."),
+                   card);
+    why->setWordWrap(true);
+    column->addWidget(why);
+    column->addWidget(buildFields(card));
+
+    m_progress = new JobProgress(card);
+    column->addWidget(m_progress);
+    auto* buttons = new QHBoxLayout;
+    buttons->setSpacing(8);
+    m_load = new QPushButton(tr("Load statistics…"), card);
+    m_load->setToolTip(tr("Read what an earlier calibration of this model measured (*.stats.safetensors)"));
+    m_back = new QPushButton(tr("Back to the spectrum"), card);
+    m_calibrate = new QPushButton(tr("Calibrate"), card);
+    m_calibrate->setObjectName(QStringLiteral("calibrate"));
+    setPrimary(m_calibrate);
+    buttons->addWidget(m_load);
+    buttons->addWidget(m_back);
+    buttons->addStretch(1);
+    buttons->addWidget(m_calibrate);
+    column->addLayout(buttons);
+    connect(m_load, &QPushButton::clicked, this, &CalibrationForm::loadStatistics);
+    connect(m_back, &QPushButton::clicked, this, &CalibrationForm::backRequested);
+    connect(m_calibrate, &QPushButton::clicked, this, &CalibrationForm::calibrate);
+    m_back->hide();
+    return card;
+}
+
+QWidget* CalibrationForm::buildFields(QWidget* parent) {
+    auto* box = new QWidget(parent);
+    auto* grid = new QGridLayout(box);
+    grid->setContentsMargins(0, 4, 0, 4);
+    grid->setHorizontalSpacing(12);
+    grid->setVerticalSpacing(8);
+    grid->setColumnStretch(3, 1);
+    const auto label = [box, grid](const QString& name, QWidget* buddy, int row) {
+        auto* made = mutedLabel(name, box);
+        made->setBuddy(buddy);
+        made->setToolTip(buddy->toolTip());
+        grid->addWidget(made, row, 0);
+    };
+    m_text = new QLineEdit(box);
+    m_text->setObjectName(QStringLiteral("calibrationText"));
+    m_text->setAccessibleName(tr("Calibration text"));
+    m_text->setPlaceholderText(tr("A plain text file like what the model will read"));
+    m_text->setToolTip(tr("Plain UTF-8 text. The closer to what the model will read, the better the bases."));
+    m_browse = new QPushButton(tr("Browse…"), box);
+    m_browse->setAccessibleName(tr("Browse for the calibration text"));
+    label(tr("Text file"), m_text, 0);
+    grid->addWidget(m_text, 0, 1, 1, 3);
+    grid->addWidget(m_browse, 0, 4);
+    m_problem = mutedLabel({}, box);
+    m_problem->setObjectName(QStringLiteral("calibrationProblem"));
+    grid->addWidget(m_problem, 1, 1, 1, 4);
+    m_samples = numberField(box, 1, 1000000, tr("Samples"), tr("Windows of text, drawn at random places."));
+    m_length = numberField(box, 2, 1 << 24, tr("Sequence length"),
+                           tr("Tokens in a window, at most the positions the model knows."));
+    m_seed =
+        numberField(box, 0, 2000000000, tr("Seed"), tr("The same seed draws the same windows everywhere."));
+    m_seed->setGroupSeparatorShown(false);
+    label(tr("Samples"), m_samples, 2);
+    grid->addWidget(m_samples, 2, 1);
+    label(tr("Sequence length"), m_length, 3);
+    grid->addWidget(m_length, 3, 1);
+    m_tokens = mutedLabel({}, box);
+    grid->addWidget(m_tokens, 3, 2, 1, 3);
+    label(tr("Seed"), m_seed, 4);
+    grid->addWidget(m_seed, 4, 1);
+
+    connect(m_text, &QLineEdit::textChanged, this, &CalibrationForm::refresh);
+    connect(m_text, &QLineEdit::returnPressed, this, &CalibrationForm::calibrate);
+    connect(m_browse, &QPushButton::clicked, this, &CalibrationForm::browse);
+    connect(m_samples, &QSpinBox::valueChanged, this, &CalibrationForm::refresh);
+    connect(m_length, &QSpinBox::valueChanged, this, &CalibrationForm::refresh);
+    return box;
+}
+
+void CalibrationForm::setBackVisible(bool visible) { m_back->setVisible(visible); }
+
+void CalibrationForm::modelChanged() {
+    const auto& model = m_workspace.model();
+    m_progress->setJob(nullptr);
+    if (!model) {
+        return;
+    }
+    m_title->setText(tr("Calibrate %1").arg(QString::fromStdString(model->name)));
+    const QString suggested = m_workspace.suggestedCalibrationText();
+    m_text->setText(suggested);
+    const int positions = std::max(2, model->model->config.max_positions);
+    m_length->setMaximum(positions);
+    m_length->setValue(std::min(positions, kLongestDefault));
+    // A text beside the model means a demo model: half the samples are plenty, and quick.
+    m_samples->setValue(suggested.isEmpty() ? kDefaultSamples : kDemoSamples);
+    m_seed->setValue(0);
+    refresh();
+}
+
+void CalibrationForm::refresh() {
+    const bool running = m_progress->running();
+    const QString file = m_text->text().trimmed();
+    const QFileInfo info(file);
+    const bool readable = info.isFile() && info.isReadable();
+    m_problem->setText(file.isEmpty()   ? tr("Choose a text file to calibrate on.")
+                       : !info.exists() ? tr("There is no such file.")
+                       : !readable      ? tr("This is not a readable file.")
+                                        : tr("%1 of text").arg(bytesText(static_cast<double>(info.size()))));
+    m_tokens->setText(
+        tr("%1 tokens in all").arg(countText(std::int64_t{m_samples->value()} * m_length->value())));
+    for (QWidget* field :
+         std::initializer_list<QWidget*>{m_text, m_browse, m_samples, m_length, m_seed, m_load}) {
+        field->setEnabled(!running);
+    }
+    m_calibrate->setEnabled(!running && readable && m_workspace.model());
+}
+
+void CalibrationForm::browse() {
+    Settings& settings = m_workspace.settings();
+    const QString file = QFileDialog::getOpenFileName(
+        this, tr("Calibration text"), settings.folder(kTextFolder), tr("Text (*.txt *.md);;All files (*)"));
+    if (!file.isEmpty()) {
+        settings.setFolder(kTextFolder, QFileInfo(file).absolutePath());
+        m_text->setText(file);
+    }
+}
+
+void CalibrationForm::calibrate() {
+    if (!m_calibrate->isEnabled()) {
+        return;
+    }
+    CalibrationOptions options;
+    options.samples = m_samples->value();
+    options.sequence_length = m_length->value();
+    options.seed = static_cast<std::uint64_t>(m_seed->value());
+    options.run = m_workspace.runOptions();
+    follow(m_workspace.calibrate(m_text->text().trimmed(), options));
+}
+
+void CalibrationForm::loadStatistics() {
+    Settings& settings = m_workspace.settings();
+    const QString file =
+        QFileDialog::getOpenFileName(this, tr("Load statistics"), settings.folder(kStatisticsFolder),
+                                     tr("Statistics (*.stats.safetensors);;All files (*)"));
+    if (!file.isEmpty()) {
+        settings.setFolder(kStatisticsFolder, QFileInfo(file).absolutePath());
+        follow(m_workspace.loadStatistics(file));
+    }
+}
+
+void CalibrationForm::follow(Job* job) { m_progress->setJob(job); }
+
+}  // namespace eigenscope

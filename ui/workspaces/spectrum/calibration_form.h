@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the Spectrum workspace shows before there are statistics: which text to run through the model and how
+// much of it, with the job's progress in place. GUI thread.
+#pragma once
+
+#include <QWidget>
+
+class QLabel;
+class QLineEdit;
+class QPushButton;
+class QSpinBox;
+
+namespace eigenscope {
+
+class Job;
+class JobProgress;
+class Workspace;
+
+class CalibrationForm : public QWidget {
+    Q_OBJECT
+public:
+    explicit CalibrationForm(Workspace& workspace, QWidget* parent = nullptr);
+    void setBackVisible(bool visible);  // when there is a spectrum to go back to
+    JobProgress* progress() const { return m_progress; }
+
+signals:
+    void backRequested();
+
+private:
+    QWidget* buildCard();
+    QWidget* buildFields(QWidget* parent);
+    void modelChanged();
+    void refresh();
+    void browse();
+    void calibrate();
+    void loadStatistics();
+    void follow(Job* job);
+
+    Workspace& m_workspace;
+    QLabel *m_title = nullptr, *m_problem = nullptr, *m_tokens = nullptr;
+    QLineEdit* m_text = nullptr;
+    QPushButton *m_browse = nullptr, *m_calibrate = nullptr, *m_load = nullptr, *m_back = nullptr;
+    QSpinBox *m_samples = nullptr, *m_length = nullptr, *m_seed = nullptr;
+    JobProgress* m_progress = nullptr;
+};
+
+}  // namespace eigenscope

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "ui/workspaces/spectrum/plan_budget.h"
+
+#include "core/benchmark/memory_estimate.h"
+#include "core/model/kv_cache.h"
+
+namespace eigenscope {
+
+ModelConfig convertedConfig(const ModelConfig& original, const RankPlan& plan) {
+    ModelConfig config = original;
+    LowRankDescription description;
+    description.method = plan.method;
+    description.key_ranks = plan.key_ranks;
+    description.value_ranks = plan.value_ranks;
+    description.share_key_basis = plan.share_key_basis;
+    config.low_rank = description;
+    return config;
+}
+
+PlanBudget planBudget(const ModelConfig& original, const RankPlan& plan, DType kv_format,
+                      std::int64_t weight_bytes, std::int64_t memory_bytes) {
+    constexpr int kBatch = 1;
+    const ModelConfig converted = convertedConfig(original, plan);
+    PlanBudget budget;
+    budget.bytes_before = kvBytesPerToken(original, kv_format);
+    budget.bytes_after = kvBytesPerToken(converted, kv_format);
+    budget.context_before = longestContext(original, weight_bytes, memory_bytes, kBatch, kv_format);
+    budget.context_after = longestContext(converted, weight_bytes, memory_bytes, kBatch, kv_format);
+    return budget;
+}
+
+}  // namespace eigenscope

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "ui/workspaces/spectrum/plan_panel.h"
+
+#include "ui/model/units.h"
+#include "ui/model/workspace.h"
+#include "ui/widgets/fact_list.h"
+#include "ui/widgets/job_progress.h"
+#include "ui/widgets/theme.h"
+#include "ui/workspaces/spectrum/plan_budget.h"
+#include "ui/workspaces/spectrum/ratio_bar.h"
+#include "ui/workspaces/spectrum/slider_row.h"
+#include "ui/workspaces/spectrum/spectrum_view.h"
+
+#include <QCheckBox>
+#include <QComboBox>
+#include <QFileDialog>
+#include <QGridLayout>
+#include <QPushButton>
+#include <QScrollArea>
+#include <QSignalBlocker>
+#include <QSlider>
+
+#include <array>
+
+namespace eigenscope {
+
+namespace {
+
+constexpr std::array<int, 3> kMultiples = {1, 8, 16};
+constexpr double kDefaultMemoryGiB = 24.0;
+constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+const QString kMemoryKey = QStringLiteral("spectrum/memoryGiB");
+const QString kPlanFolder = QStringLiteral("plan");
+const QString kStatisticsFolder = QStringLiteral("statistics");
+
+QString text(std::string_view view) { return QString::fromUtf8(view.data(), static_cast<int>(view.size())); }
+
+QFrame* separator(QWidget* parent) {
+    auto* line = new QFrame(parent);
+    line->setFrameShape(QFrame::HLine);
+    line->setFrameShadow(QFrame::Plain);
+    QPalette palette = line->palette();
+    palette.setColor(QPalette::WindowText, palette.color(QPalette::Mid));
+    line->setPalette(palette);
+    line->setForegroundRole(QPalette::Mid);
+    return line;
+}
+
+QComboBox* comboRow(QGridLayout* grid, const QString& name, const QString& tooltip) {
+    const int row = grid->rowCount();
+    auto* label = mutedLabel(name, grid->parentWidget());
+    auto* combo = new QComboBox(grid->parentWidget());
+    combo->setAccessibleName(name);
+    combo->setToolTip(tooltip);
+    label->setToolTip(tooltip);
+    label->setBuddy(combo);
+    grid->addWidget(label, row, 0);
+    grid->addWidget(combo, row, 1);
+    return combo;
+}
+
+}  // namespace
+
+PlanPanel::PlanPanel(Workspace& workspace, const Theme& theme, QWidget* parent)
+    : Panel(tr("Plan"), parent), m_workspace(workspace) {
+    auto* content = new QWidget(this);
+    auto* column = new QVBoxLayout(content);
+    column->setContentsMargins(0, 0, 4, 0);
+    column->setSpacing(10);
+    column->addWidget(buildChoices());
+    column->addWidget(buildThresholds(theme));
+    column->addWidget(separator(content));
+    column->addWidget(buildFigures(theme));
+    column->addStretch(1);
+    auto* scroll = new QScrollArea(this);
+    scroll->setWidget(content);
+    scroll->setWidgetResizable(true);
+    scroll->setFrameShape(QFrame::NoFrame);
+    scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
+    scroll->setFocusPolicy(Qt::NoFocus);
+    body()->addWidget(scroll, 1);
+    buildActions();
+    connect(&workspace.plan(), &PlanDocument::changed, this, &PlanPanel::sync);
+    connect(&workspace, &Workspace::modelChanged, this, &PlanPanel::syncFigures);
+    connect(&workspace.jobs(), &JobRunner::jobsChanged, this, &PlanPanel::sync);
+    sync();
+}
+
+QWidget* PlanPanel::buildChoices() {
+    auto* box = new QWidget(this);
+    auto* grid = new QGridLayout(box);
+    grid->setContentsMargins(0, 0, 0, 0);
+    grid->setVerticalSpacing(6);
+    grid->setColumnStretch(1, 1);
+    m_method = comboRow(grid, tr("Method"), tr("How the directions of the low-rank space are chosen."));
+    for (const BasisMethod& method : basisMethods()) {
+        m_method->addItem(text(method.title), text(method.name));
+        m_method->setItemData(m_method->count() - 1,
+                              QStringLiteral("%1\n%2").arg(text(method.objective), text(method.source)),
+                              Qt::ToolTipRole);
+    }
+    m_criterion = comboRow(grid, tr("Criterion"),
+                           tr("What the threshold is a share of: the eigenvalues (energy; the paper) or the "
+                              "singular values, their square roots (the published code)."));
+    m_criterion->addItem(tr("energy"), static_cast<int>(Criterion::Energy));
+    m_criterion->addItem(tr("singular values"), static_cast<int>(Criterion::SingularValues));
+    m_multiple =
+        comboRow(grid, tr("Rank multiple"),
+                 tr("Ranks are rounded up to a multiple of this; multiples of 8 or 16 suit the hardware."));
+    for (const int multiple : kMultiples) {
+        m_multiple->addItem(QString::number(multiple), multiple);
+    }
+    m_share = new QCheckBox(tr("Share key basis"), box);
+    m_share->setToolTip(tr("One key basis for all heads of a layer, as the published code does for Llama."));
+    grid->addWidget(m_share, grid->rowCount(), 0, 1, 2);
+
+    connect(m_method, &QComboBox::activated, this, &PlanPanel::changeBasis);
+    connect(m_share, &QCheckBox::clicked, this, &PlanPanel::changeBasis);
+    connect(m_criterion, &QComboBox::activated, this, [this] {
+        m_workspace.plan().setCriterion(static_cast<Criterion>(m_criterion->currentData().toInt()));
+    });
+    connect(m_multiple, &QComboBox::activated, this,
+            [this] { m_workspace.plan().setRankMultiple(m_multiple->currentData().toInt()); });
+    return box;
+}
+
+QWidget* PlanPanel::buildThresholds(const Theme& theme) {
+    auto* box = new QWidget(this);
+    auto* column = new QVBoxLayout(box);
+    column->setContentsMargins(0, 0, 0, 0);
+    column->setSpacing(6);
+    m_keys =
+        new SliderRow(theme, tr("Key threshold"), QStringLiteral("keys"), SliderRow::Scale::FineNearOne, box);
+    m_values = new SliderRow(theme, tr("Value threshold"), QStringLiteral("values"),
+                             SliderRow::Scale::FineNearOne, box);
+    m_target =
+        new SliderRow(theme, tr("Target KV ratio"), QStringLiteral("none"), SliderRow::Scale::Linear, box);
+    const QString teach =
+        tr("Each head keeps the fewest directions whose share of the total reaches this; a layer "
+           "takes the largest over its heads.");
+    m_keys->setToolTip(teach);
+    m_values->setToolTip(teach);
+    m_target->setToolTip(
+        tr("Converted KV-cache bytes over original ones. Sets one threshold for keys and values "
+           "that meets it; pinned ranks stay."));
+    m_link = new QCheckBox(tr("Link thresholds"), box);
+    m_link->setToolTip(tr("Moving one threshold moves the other to the same value."));
+    column->addWidget(m_keys);
+    column->addWidget(m_values);
+    column->addWidget(m_link);
+    column->addWidget(m_target);
+    for (SliderRow* row : {m_keys, m_values, m_target}) {
+        connectRow(row);
+    }
+    connect(m_link, &QCheckBox::toggled, this, &PlanPanel::linkedChanged);
+    return box;
+}
+
+void PlanPanel::connectRow(SliderRow* row) {
+    PlanDocument& document = m_workspace.plan();
+    connect(row, &SliderRow::dragStarted, &document, &PlanDocument::beginDrag);
+    connect(row, &SliderRow::dragEnded, this, [this] {
+        m_workspace.plan().endDrag();
+        sync();  // the slider comes to rest where the plan is
+    });
+    if (row == m_target) {
+        connect(row, &SliderRow::edited, this, [this](double target) {
+            m_targeting = true;
+            m_workspace.plan().setKvRatio(target);
+            m_targeting = false;
+            m_target->setValue(target);
+        });
+    } else {
+        connect(row, &SliderRow::edited, this, [this, row](double value) { editThresholds(row, value); });
+    }
+}
+
+void PlanPanel::editThresholds(SliderRow* row, double value) {
+    editThreshold(m_workspace.plan(), row == m_keys ? Side::Keys : Side::Values, value, m_link->isChecked());
+}
+
+QWidget* PlanPanel::buildFigures(const Theme& theme) {
+    auto* box = new QWidget(this);
+    auto* column = new QVBoxLayout(box);
+    column->setContentsMargins(0, 0, 0, 0);
+    column->setSpacing(6);
+    auto* headline = new QHBoxLayout;
+    headline->setSpacing(8);
+    m_ratio = new QLabel(box);
+    m_ratio->setProperty("role", "hero");
+    m_ratio->setAccessibleName(tr("KV ratio"));
+    m_ratio->setObjectName(QStringLiteral("kvRatio"));
+    m_ratio->setToolTip(tr("KV ratio: converted KV-cache bytes / original KV-cache bytes."));
+    headline->addWidget(m_ratio);
+    headline->addWidget(mutedLabel(tr("KV cache"), box), 0, Qt::AlignBottom);
+    headline->addStretch(1);
+    column->addLayout(headline);
+    m_bar = new RatioBar(theme, box);
+    column->addWidget(m_bar);
+
+    m_facts = new FactList(box);
+    m_facts->addFact(QStringLiteral("bytes"), tr("Bytes per token"),
+                     tr("KV cache that one more token of one sequence takes, over all layers."));
+    m_facts->addFact(
+        QStringLiteral("error"), tr("Expected error"),
+        tr("Root mean square over layers, keys and values, of the share of energy dropped: what the "
+           "calibration text says about keys and values, before attention."));
+    column->addWidget(m_facts);
+
+    auto* context = new QGridLayout;
+    context->setContentsMargins(0, 0, 0, 0);
+    context->setHorizontalSpacing(6);
+    m_memory = new QDoubleSpinBox(box);
+    m_memory->setRange(0.1, 100000.0);
+    m_memory->setDecimals(1);
+    m_memory->setSuffix(tr(" GiB"));
+    m_memory->setFixedWidth(84);
+    m_memory->setAccessibleName(tr("Memory for the longest context"));
+    m_memory->setValue(m_workspace.settings().value(kMemoryKey, kDefaultMemoryGiB).toDouble());
+    const QString teach =
+        tr("Tokens of one sequence that fit into this memory beside weights and scratch. The "
+           "model's own limit on positions is not applied.");
+    auto* label = mutedLabel(tr("Longest context in"), box);
+    label->setToolTip(teach);
+    label->setBuddy(m_memory);
+    m_context = figureLabel(QStringLiteral("—"), box);
+    m_context->setToolTip(teach);
+    m_context->setAccessibleName(tr("Longest context"));
+    context->addWidget(label, 0, 0);
+    context->addWidget(m_memory, 0, 1);
+    context->addWidget(m_context, 1, 0, 1, 2);
+    context->setColumnStretch(0, 1);
+    column->addLayout(context);
+    connect(m_memory, &QDoubleSpinBox::valueChanged, this, [this](double gib) {
+        m_workspace.settings().setValue(kMemoryKey, gib);
+        syncFigures();
+    });
+    return box;
+}
+
+void PlanPanel::buildActions() {
+    m_progress = new JobProgress(this);
+    body()->addWidget(m_progress);
+    auto* grid = new QGridLayout;
+    grid->setSpacing(6);
+    const auto button = [this, grid](const QString& name, const QString& tooltip, int row, int column) {
+        auto* made = new QPushButton(name, this);
+        made->setToolTip(tooltip);
+        grid->addWidget(made, row, column);
+        return made;
+    };
+    auto* load = button(tr("Load plan…"), tr("Read ranks from a plan file"), 0, 0);
+    auto* save =
+        button(tr("Save plan…"), tr("Write the ranks as a plan file (JSON) for the terminal program"), 0, 1);
+    auto* statistics = button(tr("Save statistics…"),
+                              tr("Write what calibration measured, so that it need not run again"), 1, 0);
+    m_recalibrate = button(tr("Recalibrate…"), tr("Measure again, on another text or more of it"), 1, 1);
+    m_convert =
+        button(tr("Convert model…"), tr("Fold the bases into the attention weights (Ctrl+Return)"), 2, 0);
+    grid->removeWidget(m_convert);
+    grid->addWidget(m_convert, 2, 0, 1, 2);
+    setPrimary(m_convert);
+    m_convert->setObjectName(QStringLiteral("convert"));
+    m_convert->setShortcut(QKeySequence(Qt::CTRL | Qt::Key_Return));
+    // Narrow panels: half a row must hold the longest of the names.
+    for (QPushButton* half : {load, save, statistics, m_recalibrate}) {
+        half->setStyleSheet(QStringLiteral("padding-left: 6px; padding-right: 6px;"));
+    }
+    body()->addLayout(grid);
+    connect(load, &QPushButton::clicked, this, &PlanPanel::loadPlan);
+    connect(save, &QPushButton::clicked, this, &PlanPanel::savePlan);
+    connect(statistics, &QPushButton::clicked, this, &PlanPanel::saveStatistics);
+    connect(m_recalibrate, &QPushButton::clicked, this, &PlanPanel::recalibrateRequested);
+    connect(m_convert, &QPushButton::clicked, this, &PlanPanel::convertRequested);
+}
+
+void PlanPanel::changeBasis() {
+    BasisOptions options;
+    options.share_key_basis = m_share->isChecked();
+    follow(m_workspace.setBasis(m_method->currentData().toString(), options));
+    sync();
+}
+
+void PlanPanel::follow(Job* job) {
+    m_progress->setJob(job);
+    if (job) {
+        connect(job, &Job::ended, this, &PlanPanel::sync);  // when it failed, the choices go back
+    }
+}
+
+void PlanPanel::sync() {
+    PlanDocument& document = m_workspace.plan();
+    const RankPlan& plan = document.plan();
+    const bool computing = m_progress->running();
+    setEnabled(!document.empty());
+    if (!computing) {
+        m_method->setCurrentIndex(m_method->findData(QString::fromStdString(plan.method)));
+        m_share->setChecked(plan.share_key_basis);
+        m_method->setToolTip(m_method->currentData(Qt::ToolTipRole).toString());
+    }
+    m_method->setEnabled(!computing && m_workspace.statistics());
+    m_share->setEnabled(!computing && m_workspace.statistics());
+    m_criterion->setCurrentIndex(m_criterion->findData(static_cast<int>(plan.criterion)));
+    if (m_multiple->findData(plan.rank_multiple) < 0) {  // a loaded plan may use any
+        m_multiple->addItem(QString::number(plan.rank_multiple), plan.rank_multiple);
+    }
+    m_multiple->setCurrentIndex(m_multiple->findData(plan.rank_multiple));
+    m_keys->setValue(plan.key_threshold);
+    m_values->setValue(plan.value_threshold);
+    if (!m_targeting && !m_target->held()) {
+        m_target->setValue(document.kvRatio());
+    }
+    const Job* conversion = m_workspace.conversionJob();
+    m_convert->setEnabled(m_workspace.model() && !computing && !(conversion && conversion->active()));
+    syncFigures();
+}
+
+void PlanPanel::syncFigures() {
+    const PlanDocument& document = m_workspace.plan();
+    if (document.empty()) {
+        return;
+    }
+    m_ratio->setText(ratioText(document.kvRatio()) + QStringLiteral("×"));
+    m_bar->setRatios(document.sideRatio(Side::Keys), document.sideRatio(Side::Values));
+    m_facts->setFact(QStringLiteral("error"), percentText(document.expectedError()));
+    const auto& model = m_workspace.model();
+    if (!model || document.plan().key_ranks.size() != static_cast<std::size_t>(model->model->config.layers)) {
+        m_facts->setFact(QStringLiteral("bytes"), {});
+        m_context->setText(QStringLiteral("—"));
+        return;
+    }
+    const PlanBudget budget =
+        planBudget(model->model->config, document.plan(), resolveKvFormat(m_workspace.runOptions(), *model),
+                   model->model->weightBytes(), static_cast<std::int64_t>(m_memory->value() * kGiB));
+    m_facts->setFact(QStringLiteral("bytes"),
+                     tr("%1 → %2").arg(bytesText(static_cast<double>(budget.bytes_before)),
+                                       bytesText(static_cast<double>(budget.bytes_after))));
+    const auto tokens = [this](std::int64_t count) {
+        return count > 0 ? shortCountText(static_cast<double>(count)) : tr("does not fit");
+    };
+    m_context->setText(tr("%1 → %2 tokens").arg(tokens(budget.context_before), tokens(budget.context_after)));
+}
+
+void PlanPanel::savePlan() {
+    Settings& settings = m_workspace.settings();
+    const QString file = QFileDialog::getSaveFileName(
+        this, tr("Save plan"), settings.folder(kPlanFolder) + QStringLiteral("/plan.json"),
+        tr("Plans (*.json)"));
+    if (!file.isEmpty()) {
+        settings.setFolder(kPlanFolder, QFileInfo(file).absolutePath());
+        m_workspace.savePlan(file);
+    }
+}
+
+void PlanPanel::loadPlan() {
+    Settings& settings = m_workspace.settings();
+    const QString file = QFileDialog::getOpenFileName(this, tr("Load plan"), settings.folder(kPlanFolder),
+                                                      tr("Plans (*.json)"));
+    if (!file.isEmpty()) {
+        settings.setFolder(kPlanFolder, QFileInfo(file).absolutePath());
+        m_workspace.loadPlan(file);
+    }
+}
+
+void PlanPanel::saveStatistics() {
+    Settings& settings = m_workspace.settings();
+    const QString name =
+        m_workspace.model() ? QString::fromStdString(m_workspace.model()->name) : tr("model");
+    const QString file = QFileDialog::getSaveFileName(
+        this, tr("Save statistics"),
+        QStringLiteral("%1/%2.stats.safetensors").arg(settings.folder(kStatisticsFolder), name),
+        tr("Statistics (*.stats.safetensors)"));
+    if (!file.isEmpty()) {
+        settings.setFolder(kStatisticsFolder, QFileInfo(file).absolutePath());
+        m_workspace.saveStatistics(file);
+    }
+}
+
+}  // namespace eigenscope
