@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention: dense, low-rank and lifted keys; decode and prefill; every cache dtype; GQA, ALiBi, windows,
+// batches. Rows of the cache past the end hold NaN: reading one, even with weight zero, shows.
+#include "tests/kernels/op_case.h"
+
+#include <cmath>
+
+namespace eigenscope::optest {
+
+namespace {
+
+struct Lift {
+    std::int32_t head_dim = 0;  // 0: no lift
+    std::int32_t rotary_dim = 0;
+    bool mean = false;
+};
+
+struct Attention {
+    std::int32_t query_heads, kv_heads, key_width, value_width;
+    std::int32_t query_length;
+    std::int64_t position;
+    std::int32_t batch = 1, window = 0;
+    bool alibi = false;
+    Lift lift = {};
+    DType key_dtype = DType::F32, value_dtype = DType::F32;
+    float sharpness = 1.0f;  // multiplies the usual scale: large scores, weights near zero and one
+    bool misaligned = false;
+};
+
+// An output is a mean of values under weights exp(score). A score's error in float32 is a few epsilon of its
+// largest terms, a little more for wider sums, and turns into the same relative error of the weight; exp
+// itself adds a few units in the last place. Errors of different weights are independent, so they average out
+// as the values do. The caches' dtypes add nothing: the reference reads the same rounded numbers.
+Bound boundOf(const Attention& c) {
+    const double width = c.lift.head_dim ? c.lift.head_dim + c.key_width : c.key_width;
+    const double relative = kEpsilon * (16.0 + 2.0 * std::sqrt(width)) * c.sharpness;
+    return {relative * relative, 8.0 * relative};
+}
+
+KvView cacheView(OpRun& run, const Attention& c, std::int32_t width, DType dtype) {
+    const std::int64_t rows = c.position + c.query_length, capacity = rows + 3;
+    std::vector<float> values = run.normal(std::int64_t{1} * c.batch * c.kv_heads * capacity * width);
+    for (std::int64_t head = 0; head < std::int64_t{1} * c.batch * c.kv_heads; ++head)
+        for (std::int64_t i = rows * width; i < capacity * width; ++i)
+            values[static_cast<std::size_t>(head * capacity * width + i)] = std::nanf("");
+    return {const_cast<void*>(run.input(values, dtype)), dtype, c.batch, c.kv_heads, width, capacity};
+}
+
+void runAttention(OpRun& run, const Attention& c) {
+    AttentionParams p;
+    p.batch = c.batch, p.query_heads = c.query_heads, p.kv_heads = c.kv_heads;
+    p.query_length = c.query_length, p.query_position = c.position, p.window = c.window;
+    p.query_width = c.lift.head_dim ? c.lift.head_dim : c.key_width;
+    p.scale = c.sharpness / std::sqrt(static_cast<float>(p.query_width));
+    const std::int64_t query_rows = std::int64_t{1} * c.batch * c.query_length * c.query_heads;
+    p.query = run.input(run.normal(query_rows * p.query_width));
+    p.keys = cacheView(run, c, c.key_width, c.key_dtype);
+    p.values = cacheView(run, c, c.value_width, c.value_dtype);
+    if (c.alibi) {
+        std::vector<float> slopes;
+        for (std::int32_t h = 0; h < c.query_heads; ++h)
+            slopes.push_back(
+                std::exp2(-8.0f * static_cast<float>(h + 1) / static_cast<float>(c.query_heads)));
+        p.alibi_slopes = run.input(slopes);
+    }
+    KeyLift lift;
+    if (c.lift.head_dim) {
+        const float deviation = 1.0f / std::sqrt(static_cast<float>(c.key_width));
+        lift.basis =
+            run.input(run.normal(std::int64_t{1} * c.kv_heads * c.lift.head_dim * c.key_width, deviation));
+        if (c.lift.mean)
+            lift.mean = run.input(run.normal(std::int64_t{1} * c.kv_heads * c.lift.head_dim));
+        lift.table = rotaryTable(run, c.position + c.query_length, c.lift.rotary_dim);
+        p.lift = &lift;
+    }
+    p.output = run.output("output", boundOf(c), query_rows * c.value_width);
+    run.execute([&] { run.backend().attention(run.stream(), p); });
+}
+
+std::string describe(const Attention& c) {
+    const auto n = [](std::int64_t value) { return std::to_string(value); };
+    std::string text = "attention/heads " + n(c.query_heads) + ":" + n(c.kv_heads) + " widths " +
+                       n(c.key_width) + "/" + n(c.value_width) + " queries " + n(c.query_length) + " at " +
+                       n(c.position);
+    if (c.batch != 1)
+        text += " batch " + n(c.batch);
+    if (c.window)
+        text += " window " + n(c.window);
+    if (c.alibi)
+        text += " alibi";
+    if (c.lift.head_dim)
+        text += " lift to " + n(c.lift.head_dim) + " rotary " + n(c.lift.rotary_dim) +
+                (c.lift.mean ? " mean" : "");
+    text += " " + std::string(nameOf(c.key_dtype)) + "/" + std::string(nameOf(c.value_dtype));
+    if (c.sharpness != 1.0f)
+        text += " sharp";
+    return text + (c.misaligned ? " misaligned" : "");
+}
+
+void add(std::vector<OpCase>& cases, const Attention& c) {
+    OpCase op_case;
+    op_case.name = describe(c);
+    op_case.op = Op::Attention;
+    op_case.traits.cache = c.key_dtype;
+    op_case.traits.lift = c.lift.head_dim != 0;
+    op_case.traits.alibi = c.alibi;
+    op_case.misaligned = c.misaligned;
+    op_case.run = [c](OpRun& run) { runAttention(run, c); };
+    cases.push_back(std::move(op_case));
+}
+
+void addRefusals(std::vector<OpCase>& cases) {
+    OpCase refused;
+    refused.name = "attention/refuses nonsense";
+    refused.op = Op::Attention;
+    refused.run = [](OpRun& run) {
+        float* memory = run.update("memory", kExact, run.normal(4096));
+        AttentionParams good;
+        good.query_heads = 4, good.kv_heads = 2, good.query_width = 8, good.query_length = 2;
+        good.query = good.output = memory;
+        good.keys = good.values = {memory, DType::F32, 1, 2, 8, 4};
+        const auto refuses = [&](const char* what, auto change) {
+            AttentionParams p = good;
+            change(p);
+            run.demandRefusal(what, [&] { run.backend().attention(run.stream(), p); });
+        };
+        refuses("3 query heads for 2", [](AttentionParams& p) { p.query_heads = 3; });
+        refuses("query wider than keys", [](AttentionParams& p) { p.query_width = 9; });
+        refuses("more rows than capacity", [](AttentionParams& p) { p.query_position = 3; });
+        refuses("another batch", [](AttentionParams& p) { p.batch = 2; });
+        refuses("another head count", [](AttentionParams& p) { p.values.heads = 1; });
+        refuses("no output", [](AttentionParams& p) { p.output = nullptr; });
+        refuses("negative window", [](AttentionParams& p) { p.window = -1; });
+    };
+    cases.push_back(std::move(refused));
+}
+
+}  // namespace
+
+void addAttentionCases(std::vector<OpCase>& cases) {
+    const Attention kShapes[] = {
+        // dense
+        {1, 1, 1, 1, 1, 0},
+        {2, 2, 64, 64, 1, 0},
+        {4, 2, 64, 64, 1, 63},
+        {3, 1, 17, 17, 1, 130},
+        {8, 2, 128, 128, 1, 257},
+        {4, 4, 32, 32, 7, 0},
+        {6, 2, 40, 40, 33, 0},
+        {4, 1, 64, 64, 65, 31},
+        {2, 2, 80, 80, 3, 127},
+        {1, 1, 256, 256, 2, 5},
+        // low-rank: keys and values of other widths
+        {2, 2, 24, 40, 1, 33},
+        {4, 2, 7, 63, 17, 0},
+        {5, 5, 33, 9, 1, 64},
+        {6, 3, 8, 128, 31, 17},
+        {7, 7, 65, 31, 9, 1},
+        // batches and windows
+        {4, 2, 32, 32, 1, 17, 2},
+        {3, 3, 16, 24, 5, 3, 3},
+        {2, 1, 32, 32, 1, 99, 1, 16},
+        {2, 2, 24, 24, 40, 7, 2, 9},
+        {2, 2, 24, 24, 20, 0, 1, 64},
+        {2, 2, 16, 16, 6, 5, 1, 1},
+        // ALiBi, odd head counts
+        {3, 3, 32, 32, 1, 100, 1, 0, true},
+        {7, 7, 24, 40, 19, 0, 1, 0, true},
+        {5, 5, 33, 33, 4, 61, 2, 0, true},
+        {12, 4, 16, 8, 3, 30, 1, 12, true},
+        // lifted keys
+        {1, 1, 1, 2, 1, 0, 1, 0, false, {2, 2, false}},
+        {4, 2, 24, 64, 1, 63, 1, 0, false, {64, 64, false}},
+        {4, 2, 40, 24, 1, 33, 1, 0, false, {64, 64, true}},
+        {8, 2, 72, 56, 1, 131, 1, 0, false, {128, 128, true}},
+        {3, 3, 17, 33, 1, 9, 1, 0, false, {34, 34, true}},
+        {4, 1, 7, 32, 33, 0, 1, 0, false, {32, 32, false}},
+        {6, 2, 31, 31, 17, 65, 1, 0, false, {64, 64, true}},
+        {2, 2, 16, 16, 5, 3, 2, 0, false, {40, 20, true}},
+        {2, 1, 64, 64, 66, 1, 1, 0, false, {64, 64, false}},
+        {2, 2, 12, 20, 20, 7, 1, 6, false, {32, 32, true}},
+        {2, 1, 48, 48, 1, 300, 2, 100, false, {80, 80, true}},
+        {3, 3, 8, 8, 5, 20, 1, 0, true, {16, 8, true}},
+    };
+    for (const Attention& shape : kShapes)
+        for (DType dtype : kDTypes) {
+            Attention c = shape;
+            c.key_dtype = c.value_dtype = dtype;
+            add(cases, c);
+        }
+    for (std::size_t i = 1; i < std::size(kShapes); i += 4) {
+        Attention c = kShapes[i];
+        c.misaligned = true;
+        add(cases, c);
+        c.key_dtype = DType::BF16, c.value_dtype = DType::F16;  // dtypes of keys and values are apart
+        add(cases, c);
+        c.misaligned = false;
+        c.key_dtype = c.value_dtype = DType::F32;
+        c.sharpness = 40.0f;
+        add(cases, c);
+    }
+    add(cases, {2, 2, 8, 8, 0, 5});  // no queries: nothing to do
+    // Long enough for a sequence to be split between threads or blocks, and to be merged again.
+    add(cases, {2, 1, 32, 32, 1, 3001});
+    add(cases, {1, 1, 32, 16, 1, 2047, 1, 0, true});
+    add(cases, {2, 1, 24, 32, 1, 1500, 1, 0, false, {32, 32, true}});
+    add(cases, {2, 2, 32, 32, 5, 1021, 1, 0, false, {}, DType::BF16, DType::BF16});
+    addRefusals(cases);
+}
+
+}  // namespace eigenscope::optest

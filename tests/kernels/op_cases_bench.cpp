@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// Cases for speed alone: shapes of a model of some billions of parameters. bytes counts what must be read and
+// written once; what is in a cache already may make an op look faster than memory.
+#include "tests/kernels/op_case.h"
+
+#include <cmath>
+
+namespace eigenscope::optest {
+
+namespace {
+
+constexpr Bound kAny{1.0, 1e9};  // results are not compared here
+
+OpCase& add(std::vector<OpCase>& cases, std::string name, Op op, double bytes, double flops,
+            std::function<void(OpRun&)> run) {
+    OpCase op_case;
+    op_case.name = std::string(nameOf(op)) + "/" + std::move(name);
+    op_case.op = op;
+    op_case.bench = true;
+    op_case.bytes = bytes, op_case.flops = flops;
+    op_case.run = std::move(run);
+    cases.push_back(std::move(op_case));
+    return cases.back();
+}
+
+void addGemm(std::vector<OpCase>& cases, std::int64_t m, DType weight, Compute compute) {
+    constexpr std::int64_t n = 4096, k = 4096;
+    OpCase& op_case = add(
+        cases,
+        "m=" + std::to_string(m) + " 4096x4096 " + std::string(nameOf(weight)) + " compute " + name(compute),
+        Op::Gemm,
+        static_cast<double>(n * k) * static_cast<double>(sizeOf(weight)) +
+            4.0 * static_cast<double>(m * (n + k)),
+        m == 1 ? 0.0 : 2.0 * static_cast<double>(m * n * k), [=](OpRun& run) {
+            GemmParams p;
+            p.m = m, p.n = n, p.k = k;
+            p.weight_dtype = weight, p.compute = compute;
+            p.x = run.input(run.normal(m * k));
+            p.weight = run.input(run.normal(n * k), weight);
+            p.y = run.output("y", kAny, m * n);
+            run.execute([&] { run.backend().gemm(run.stream(), p); });
+        });
+    op_case.traits.weight = weight;
+    op_case.traits.compute = compute;
+}
+
+void addAttention(std::vector<OpCase>& cases, std::int32_t queries, std::int32_t context, std::int32_t rank,
+                  bool lift, DType dtype) {
+    constexpr std::int32_t kQueryHeads = 32, kKvHeads = 8, kHeadDim = 128;
+    const double rows =
+        static_cast<double>(queries) * (context - 0.5 * (queries - 1));  // causal pairs of one head
+    double flops = 2.0 * kQueryHeads * rows * ((lift ? kHeadDim : rank) + rank);
+    if (lift)
+        flops += 2.0 * kKvHeads * context * kHeadDim * rank;
+    OpCase& op_case = add(
+        cases,
+        "32:8 heads, " + std::to_string(queries) + " queries, context " + std::to_string(context) +
+            ", width " + std::to_string(rank) + (lift ? " lifted to 128 " : " ") + std::string(nameOf(dtype)),
+        Op::Attention, 2.0 * kKvHeads * context * rank * static_cast<double>(sizeOf(dtype)),
+        queries == 1 && !lift ? 0.0 : flops, [=](OpRun& run) {
+            AttentionParams p;
+            p.query_heads = kQueryHeads, p.kv_heads = kKvHeads;
+            p.query_width = lift ? kHeadDim : rank;
+            p.query_length = queries, p.query_position = context - queries;
+            p.scale = 1.0f / std::sqrt(static_cast<float>(kHeadDim));
+            p.query = run.input(run.normal(std::int64_t{1} * queries * kQueryHeads * p.query_width));
+            const std::int64_t elements = std::int64_t{1} * kKvHeads * context * rank;
+            p.keys = {
+                const_cast<void*>(run.input(run.normal(elements), dtype)), dtype, 1, kKvHeads, rank, context};
+            p.values = {
+                const_cast<void*>(run.input(run.normal(elements), dtype)), dtype, 1, kKvHeads, rank, context};
+            KeyLift key_lift;
+            if (lift) {
+                key_lift.basis = run.input(run.normal(std::int64_t{1} * kKvHeads * kHeadDim * rank, 0.1f));
+                key_lift.table = rotaryTable(run, context, kHeadDim);
+                p.lift = &key_lift;
+            }
+            p.output = run.output("output", kAny, std::int64_t{1} * queries * kQueryHeads * rank);
+            run.execute([&] { run.backend().attention(run.stream(), p); });
+        });
+    op_case.traits.cache = dtype;
+    op_case.traits.lift = lift;
+}
+
+void addRows(std::vector<OpCase>& cases) {
+    constexpr std::int64_t kRows = 512, kWidth = 4096, kCount = kRows * kWidth;
+    add(cases, "rms 512x4096", Op::Norm, 8.0 * kCount, 0, [](OpRun& run) {
+        NormParams p;
+        p.kind = NormParams::Kind::RmsNorm;
+        p.rows = kRows, p.width = kWidth;
+        p.x = run.input(run.normal(kCount));
+        p.weight = run.input(run.normal(kWidth));
+        p.y = run.output("y", kAny, kCount);
+        run.execute([&] { run.backend().norm(run.stream(), p); });
+    });
+    add(cases, "silu gated 512x4096", Op::Activate, 12.0 * kCount, 0, [](OpRun& run) {
+        ActivateParams p;
+        p.kind = ActivateParams::Kind::Silu;
+        p.count = kCount;
+        p.x = run.input(run.normal(kCount));
+        p.gate = run.input(run.normal(kCount));
+        p.y = run.output("y", kAny, kCount);
+        run.execute([&] { run.backend().activate(run.stream(), p); });
+    });
+    add(cases, "gelu 512x4096", Op::Activate, 8.0 * kCount, 0, [](OpRun& run) {
+        ActivateParams p;
+        p.kind = ActivateParams::Kind::Gelu;
+        p.count = kCount;
+        p.x = run.input(run.normal(kCount));
+        p.y = run.output("y", kAny, kCount);
+        run.execute([&] { run.backend().activate(run.stream(), p); });
+    });
+    add(cases, "512x4096", Op::Add, 12.0 * kCount, 0, [](OpRun& run) {
+        AddParams p;
+        p.count = kCount;
+        p.x = run.input(run.normal(kCount));
+        p.y = run.update("y", kAny, std::vector<float>(kCount, 0.0f));
+        run.execute([&] { run.backend().add(run.stream(), p); });
+    });
+    add(cases, "512 rows, 32 heads of 128", Op::Rope, 8.0 * kCount, 0, [](OpRun& run) {
+        RopeParams p;
+        p.length = kRows, p.heads = 32, p.head_dim = 128;
+        p.table = rotaryTable(run, kRows, 128);
+        p.x = run.update("x", kAny, run.normal(kCount));
+        run.execute([&] { run.backend().rope(run.stream(), p); });
+    });
+    add(cases, "512x4096 f32 to bf16", Op::Convert, 6.0 * kCount, 0, [](OpRun& run) {
+        ConvertParams p;
+        p.count = kCount;
+        p.x = run.input(run.normal(kCount));
+        p.y = run.update("y", kAny, std::vector<float>(kCount, 0.0f), DType::BF16);
+        p.y_dtype = DType::BF16;
+        run.execute([&] { run.backend().convert(run.stream(), p); });
+    });
+    add(cases, "512 rows, 32 heads of 128, bf16", Op::KvAppend, 6.0 * kCount, 0, [](OpRun& run) {
+        KvAppendParams p;
+        p.length = kRows;
+        p.x = run.input(run.normal(kCount));
+        p.cache = {run.update("cache", kAny, std::vector<float>(2 * kCount, 0.0f), DType::BF16),
+                   DType::BF16,
+                   1,
+                   32,
+                   128,
+                   2 * kRows};
+        run.execute([&] { run.backend().kvAppend(run.stream(), p); });
+    }).traits.cache = DType::BF16;
+}
+
+void addStatistics(std::vector<OpCase>& cases) {
+    add(cases, "512 rows, 32 heads of 128, group 4", Op::Gram, 4.0 * 512 * 4096, 512.0 * 32 * 128 * 129,
+        [](OpRun& run) {
+            GramParams p;
+            p.rows = 512, p.heads = 32, p.width = 128, p.group = 4;
+            p.x = run.input(run.normal(512 * 4096));
+            p.gram = run.updateF64("gram", kAny, std::vector<double>(8 * 128 * 128, 0.0));
+            p.sum = run.updateF64("sum", kAny, std::vector<double>(8 * 128, 0.0));
+            run.execute([&] { run.backend().gram(run.stream(), p); });
+        });
+    constexpr std::int64_t kVocab = 32000;
+    add(cases, "64x32000", Op::Nll, 4.0 * 64 * kVocab, 0, [](OpRun& run) {
+        NllParams p;
+        p.rows = 64, p.vocab = kVocab;
+        p.logits = run.input(run.normal(64 * kVocab));
+        p.targets = run.input(run.ids(64, kVocab));
+        p.nll = run.outputF64("nll", kAny, 64);
+        run.execute([&] { run.backend().nll(run.stream(), p); });
+    });
+    add(cases, "64x32000", Op::Argmax, 4.0 * 64 * kVocab, 0, [](OpRun& run) {
+        ArgmaxParams p;
+        p.rows = 64, p.vocab = kVocab;
+        p.logits = run.input(run.normal(64 * kVocab));
+        p.index = run.outputIds("index", 64);
+        run.execute([&] { run.backend().argmax(run.stream(), p); });
+    });
+}
+
+}  // namespace
+
+void addBenchCases(std::vector<OpCase>& cases) {
+    for (std::int64_t m : {1, 16, 512}) {
+        addGemm(cases, m, DType::F32, Compute::F32);
+        addGemm(cases, m, DType::F16, Compute::F16);
+        addGemm(cases, m, DType::BF16, Compute::F32);
+        addGemm(cases, m, DType::BF16, Compute::BF16);
+    }
+    for (DType dtype : {DType::F32, DType::BF16}) {
+        addAttention(cases, 1, 4096, 128, false, dtype);
+        addAttention(cases, 1, 4096, 72, false, dtype);
+        addAttention(cases, 1, 4096, 72, true, dtype);
+        addAttention(cases, 256, 1024, 128, false, dtype);
+        addAttention(cases, 256, 1024, 72, true, dtype);
+    }
+    addRows(cases);
+    addStatistics(cases);
+}
+
+}  // namespace eigenscope::optest

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// eigenscope-op-check: walks the table of op cases on one device and compares it with the reference backend,
+// or times the bench cases. Exit status: 0 all passed, 1 something failed, 2 wrong usage, 77 the device is
+// not there.
+#include "kernels/api/registry.h"
+#include "kernels/reference/reference_backend.h"
+#include "tests/kernels/op_case.h"
+#ifdef EIGENSCOPE_HAVE_CPU
+#include "kernels/cpu/cpu_backend.h"
+#endif
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <string_view>
+
+using namespace eigenscope;
+using namespace eigenscope::optest;
+
+namespace {
+
+struct Options {
+    std::string device = "cpu";
+    std::string filter;
+    std::string module = EIGENSCOPE_CUDA_MODULE;
+    int threads = 0;
+    bool bench = false, verbose = false;
+};
+
+constexpr const char* kUsage =
+    "usage: eigenscope-op-check [--device reference|cpu|cuda] [--filter TEXT] [--threads N] [--bench] "
+    "[--verbose]\n"
+    "                           [--module FILE]\n"
+    "  --filter   only cases whose name contains TEXT, e.g. 'attention/' or 'bf16'\n"
+    "  --threads  one thread count instead of 1 and 2 (bench: instead of the device's default)\n"
+    "  --bench    time the bench cases; rates beside a large copy and a large matrix product of the same "
+    "run\n"
+    "  --module   the CUDA module's file\n";
+
+bool parse(int argc, char** argv, Options& options) {
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view argument = argv[i];
+        std::string* text = argument == "--device"   ? &options.device
+                            : argument == "--filter" ? &options.filter
+                            : argument == "--module" ? &options.module
+                                                     : nullptr;
+        if (argument == "--bench") {
+            options.bench = true;
+        } else if (argument == "--verbose") {
+            options.verbose = true;
+        } else if (i + 1 < argc && text) {
+            *text = argv[++i];
+        } else if (i + 1 < argc && argument == "--threads") {
+            options.threads = std::atoi(argv[++i]);
+        } else {
+            return false;
+        }
+    }
+    return options.device == "reference" || options.device == "cpu" || options.device == "cuda";
+}
+
+std::shared_ptr<Backend> createDevice(const Options& options) {
+    if (options.device == "reference")
+        return createReferenceBackend();
+    if (options.device == "cuda") {
+        if (options.module.empty())
+            throw Error(ErrorCode::Device, "this build has no CUDA module (no CUDA toolkit was found)");
+        return loadBackendModule(options.module);
+    }
+#ifdef EIGENSCOPE_HAVE_CPU
+    return createCpuBackend();
+#else
+    throw Error(ErrorCode::Device, "this build has no CPU backend (oneDNN or Highway was not found)");
+#endif
+}
+
+int check(const Options& options, Backend& device) {
+    const std::shared_ptr<Backend> reference = createReferenceBackend();
+    const std::vector<int> threads = options.threads > 0 ? std::vector{options.threads} : std::vector{1, 2};
+    int passed = 0, failed = 0, skipped = 0;
+    std::map<std::string, int> reasons;
+    std::map<std::string, double> worst;
+    for (const OpCase& op_case : allCases()) {
+        if (op_case.name.find(options.filter) == std::string::npos)
+            continue;
+        const CaseResult result = runCase(op_case, device, *reference, threads);
+        switch (result.outcome) {
+            case Outcome::Passed:
+                ++passed;
+                if (options.verbose)
+                    std::printf("pass  %s (%.2f of the bound)\n", op_case.name.c_str(), result.worst);
+                break;
+            case Outcome::Failed:
+                ++failed;
+                std::printf("FAIL  %s: %s\n", op_case.name.c_str(), result.detail.c_str());
+                break;
+            case Outcome::Unsupported:
+                ++skipped;
+                ++reasons[std::string(nameOf(op_case.op)) + ": " + result.detail];
+                if (options.verbose)
+                    std::printf("skip  %s: %s\n", op_case.name.c_str(), result.detail.c_str());
+                break;
+        }
+        double& largest = worst[nameOf(op_case.op)];
+        largest = std::max(largest, result.worst);
+    }
+    for (const auto& [op, fraction] : worst)
+        std::printf("%-10s largest error %.2f of its bound\n", op.c_str(), fraction);
+    for (const auto& [reason, count] : reasons)
+        std::printf("%d skipped, unsupported: %s\n", count, reason.c_str());
+    std::printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
+    return failed == 0 ? 0 : 1;
+}
+
+double timed(Backend& device, const Options& options, const std::function<void(OpRun&)>& run) {
+    OpRun op_run(device, options.threads, 1, false);
+    op_run.timing.enabled = true;
+    run(op_run);
+    return op_run.timing.median_seconds;
+}
+
+int bench(const Options& options, Backend& device) {
+    constexpr std::size_t kCopyBytes = std::size_t{256} << 20;
+    const double copy_seconds = timed(device, options, [](OpRun& run) {
+        const auto from = run.backend().allocate(kCopyBytes), to = run.backend().allocate(kCopyBytes);
+        const std::vector<std::byte> zeros(kCopyBytes);
+        run.backend().upload(run.stream(), from->data(), zeros.data(), kCopyBytes);
+        run.execute([&] { run.backend().copy(run.stream(), to->data(), from->data(), kCopyBytes); });
+    });
+    const double ceiling = 2.0 * kCopyBytes / copy_seconds;
+    std::printf("copy of 256 MiB: %.1f GB/s read and written\n", ceiling * 1e-9);
+
+    const std::vector<OpCase> cases = benchCases();
+    double peak = 0.0;  // the fastest of the large products, each arithmetic counted
+    std::printf("%-70s %10s %9s %7s %10s %7s\n", "case", "us", "GB/s", "copy", "GFLOP/s", "gemm");
+    for (const OpCase& op_case : cases) {
+        if (op_case.op == Op::Gemm && op_case.name.find("m=512") != std::string::npos &&
+            device.supports(op_case.op, op_case.traits))
+            peak = std::max(peak, op_case.flops / timed(device, options, op_case.run));
+    }
+    for (const OpCase& op_case : cases) {
+        if (op_case.name.find(options.filter) == std::string::npos)
+            continue;
+        const Support support = device.supports(op_case.op, op_case.traits);
+        if (!support) {
+            std::printf("%-70s unsupported: %s\n", op_case.name.c_str(), support.reason.c_str());
+            continue;
+        }
+        const double seconds = timed(device, options, op_case.run);
+        std::printf("%-70s %10.1f %9.2f %6.1f%%", op_case.name.c_str(), seconds * 1e6,
+                    op_case.bytes / seconds * 1e-9, 100.0 * op_case.bytes / seconds / ceiling);
+        if (op_case.flops > 0.0)
+            std::printf(" %10.1f %6.1f%%", op_case.flops / seconds * 1e-9,
+                        peak > 0.0 ? 100.0 * op_case.flops / seconds / peak : 0.0);
+        std::printf("\n");
+        std::fflush(stdout);
+    }
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    Options options;
+    if (!parse(argc, argv, options)) {
+        std::fputs(kUsage, stderr);
+        return 2;
+    }
+    std::shared_ptr<Backend> device;
+    try {
+        device = createDevice(options);
+    } catch (const std::exception& error) {
+        std::printf("skipped: device '%s' is not there: %s\n", options.device.c_str(), error.what());
+        return 77;
+    }
+    try {
+        std::printf("%s: %s, %s\n", device->info().backend.c_str(), device->info().name.c_str(),
+                    device->info().instructions.c_str());
+        return options.bench ? bench(options, *device) : check(options, *device);
+    } catch (const std::exception& error) {
+        std::printf("failed: %s\n", error.what());
+        return 1;
+    }
+}
