@@ -35,7 +35,7 @@ void addSample(Fingerprint& fingerprint, std::span<const std::byte> bytes) {
     }
     const std::size_t last = bytes.size() - kBlockBytes;
     for (std::size_t i = 0; i < kBlocks; ++i)
-        fingerprint.add(bytes.subspan(last / (kBlocks - 1) * i, kBlockBytes));
+        fingerprint.add(bytes.subspan(last * i / (kBlocks - 1), kBlockBytes));
 }
 
 }  // namespace
