@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// calibrate MODEL --text FILE --output X.stats.safetensors: the streamed statistics of a calibration text.
+#include "core/calibration/calibrate.h"
+#include "app/cli/commands.h"
+#include "core/report/number_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <memory>
+
+namespace eigenscope {
+
+namespace {
+
+struct Options {
+    std::string model, text, output;
+    int samples = 128;
+    int sequence_length = 0;  // 0: 2048, or the model's positions when it has fewer
+    std::uint64_t seed = 0;
+};
+
+void runCalibration(Run& run, const Options& options) {
+    checkWritableFile(options.output);
+    const OpenModel model = run.open(options.model);
+    CalibrationOptions calibration;
+    calibration.samples = options.samples;
+    calibration.sequence_length = options.sequence_length > 0
+                                      ? options.sequence_length
+                                      : std::min(2048, model.model->config.max_positions);
+    calibration.seed = options.seed;
+    calibration.run = run.runOptions(model);
+    const Statistics statistics = calibrate(run.job(), model, options.text, calibration);
+    saveStatistics(statistics, options.output);
+
+    ResultJson json;
+    json["output"] = options.output;
+    json["samples"] = options.samples;
+    json["sequence_length"] = calibration.sequence_length;
+    json["seed"] = options.seed;
+    json["tokens"] = statistics.tokens;
+    json["layers"] = statistics.layers.size();
+    json["kv_heads"] = statistics.kv_heads;
+    json["head_dim"] = statistics.head_dim;
+    json["device"] = run.deviceJson();
+    run.console().printResult(json);
+    run.console().print(
+        factLines({{"Statistics", options.output},
+                   {"Calibration", fmt::format("{} windows of {} tokens, seed {}", options.samples,
+                                               calibration.sequence_length, options.seed)},
+                   {"Model", fmt::format("{}: {} layers, {} key/value heads of {}", statistics.model_name,
+                                         statistics.layers.size(), statistics.kv_heads, statistics.head_dim)},
+                   {"Device", run.deviceText()}}));
+}
+
+}  // namespace
+
+Command addCalibrate(CLI::App& app, CommonOptions& common) {
+    CLI::App* sub =
+        app.add_subcommand("calibrate", "Run a calibration text through a model and keep its statistics");
+    auto options = std::make_shared<Options>();
+    constexpr int kMost = std::numeric_limits<int>::max();
+    sub->add_option("MODEL", options->model, "Checkpoint directory, not a converted one")->required();
+    sub->add_option("--text", options->text, "Calibration text file")->required();
+    sub->add_option("--samples", options->samples, "Windows taken at random places")
+        ->check(CLI::Range(1, kMost))
+        ->capture_default_str();
+    sub->add_option("--sequence-length", options->sequence_length,
+                    "Tokens of a window (default: 2048, or the model's positions when it has fewer)")
+        ->check(CLI::Range(1, kMost));
+    sub->add_option("--seed", options->seed, "Seed of the places")->capture_default_str();
+    sub->add_option("--output,-o", options->output, "Statistics file to write (*.stats.safetensors)")
+        ->required();
+    addModelOptions(*sub, common);
+    addOutputOptions(*sub, common);
+    return {sub, [options](Run& run) { runCalibration(run, *options); }};
+}
+
+}  // namespace eigenscope

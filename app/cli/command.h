@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What subcommands share: the options that mean the same everywhere, and a Run: one execution with its
+// console, job, device and models. A subcommand is one file that adds itself to the parser and returns what
+// to run. Main thread.
+#pragma once
+
+#include "app/cli/console.h"
+#include "core/base/job_context.h"
+#include "core/generation/generate.h"
+#include "core/model/model.h"
+#include "kernels/api/registry.h"
+
+#include <CLI/CLI.hpp>
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace eigenscope {
+
+// Arguments that do not fit together: exit status 2.
+class UsageError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+struct CommonOptions {
+    std::string device = "auto", compute = "auto", kv_format = "auto";
+    int threads = 0;
+    bool json = false, quiet = false;
+};
+
+class Run {
+public:
+    Run(const CommonOptions& options, Console& console, std::stop_token stop);
+
+    Console& console() { return m_console; }
+    JobContext& job() { return m_job; }
+    // The chosen device, created on first use.
+    const std::shared_ptr<Backend>& backend();
+    OpenModel open(const std::filesystem::path& path);
+    // Threads, arithmetic and cache format for this model; throws when the device does not do what was asked
+    // for.
+    RunOptions runOptions(const OpenModel& model);
+    std::optional<DType> kvFormat() const;  // empty: automatic
+    // What runs where, for results: "cpu" and "AMD EPYC ..., 2 threads, AVX-512"; the reason when a better
+    // device is not used.
+    ResultJson deviceJson();
+    std::string deviceText();
+
+private:
+    const CommonOptions& m_options;
+    Console& m_console;
+    JobContext m_job;
+    BackendRegistry m_registry;
+    BackendChoice m_choice;
+};
+
+struct Command {
+    CLI::App* app;
+    std::function<void(Run&)> run;
+};
+
+// --json, --quiet: every subcommand.
+void addOutputOptions(CLI::App& app, CommonOptions& options);
+// --device, --threads: subcommands that compute.
+void addDeviceOptions(CLI::App& app, CommonOptions& options);
+// --device, --threads, --compute, --kv-format: subcommands that run a model.
+void addModelOptions(CLI::App& app, CommonOptions& options);
+void addKvFormatOption(CLI::App& app, CommonOptions& options);
+
+// "8G", "512M", "24GiB", "1.5G", "1073741824": bytes, units of 1024.
+std::optional<std::int64_t> parseByteSize(const std::string& text);
+
+// Fails now rather than after an hour's work when the output cannot be written.
+void checkWritableFile(const std::filesystem::path& file);
+void checkWritableDirectory(const std::filesystem::path& directory);
+
+}  // namespace eigenscope

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// generate MODEL --prompt S: text, streamed as it is made, and its timing.
+#include "app/cli/commands.h"
+#include "app/cli/results.h"
+
+#include <memory>
+
+namespace eigenscope {
+
+namespace {
+
+struct Options {
+    std::string model, prompt;
+    GenerationArguments generation;
+};
+
+void generateText(Run& run, const Options& options) {
+    checkSamplingOptions(options.generation.options.sampling);
+    const OpenModel model = run.open(options.model);
+    GenerationOptions generation = options.generation.options;
+    generation.run = run.runOptions(model);
+
+    Console& console = run.console();
+    console.print(options.prompt);
+    // Streamed text and a progress line would write over each other.
+    JobContext silent(run.job().stopToken());
+    const GenerationResult result = generate(console.json() ? run.job() : silent, model, options.prompt,
+                                             generation, [&console](const TokenEvent& event) {
+                                                 console.print(event.text);
+                                                 if (!console.json())
+                                                     console.flush();
+                                             });
+    ResultJson json = toJson(result);
+    json["device"] = run.deviceJson();
+    console.printResult(json);
+    console.print("\n");
+    console.flush();
+    if (!console.json())
+        console.message("\n" + timingText(result) + "\n" + run.deviceText());
+}
+
+}  // namespace
+
+Command addGenerate(CLI::App& app, CommonOptions& common) {
+    CLI::App* sub =
+        app.add_subcommand("generate", "Continue a prompt (greedy unless a temperature is given)");
+    auto options = std::make_shared<Options>();
+    sub->add_option("MODEL", options->model, "Checkpoint directory, original or converted")->required();
+    sub->add_option("--prompt,-p", options->prompt, "Text to continue")->required();
+    addGenerationOptions(*sub, options->generation);
+    addModelOptions(*sub, common);
+    addOutputOptions(*sub, common);
+    return {sub, [options](Run& run) { generateText(run, *options); }};
+}
+
+}  // namespace eigenscope

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// inspect MODEL: what a checkpoint is, from its headers.
+#include "app/cli/commands.h"
+#include "app/cli/model_facts.h"
+#include "core/model/kv_cache.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+namespace eigenscope {
+
+namespace {
+
+void inspect(Run& run, const std::string& model) {
+    const ModelFacts facts = readModelFacts(model);
+    const ModelConfig& config = facts.config;
+    const DType kv_format = run.kvFormat().value_or(facts.dtype);
+    std::string problem;
+    const std::optional<std::string> tokenizer = tokenizerDescription(facts, problem);
+    if (!tokenizer)
+        run.console().message("tokenizer: " + problem);
+    ResultJson json;
+    json["name"] = facts.checkpoint->name();
+    json["architecture"] = config.architecture;
+    json["family"] = config.family;
+    json["layers"] = config.layers;
+    json["hidden_size"] = config.hidden_size;
+    json["heads"] = config.query_heads;
+    json["kv_heads"] = config.kv_heads;
+    json["head_dim"] = config.head_dim;
+    json["vocab_size"] = config.vocab_size;
+    json["max_positions"] = config.max_positions;
+    json["positions"] = positionText(config);
+    json["dtype"] = nameOf(facts.dtype);
+    json["parameters"] = facts.checkpoint->parameterCount();
+    json["weight_bytes"] = facts.checkpoint->weightBytes();
+    json["kv_format"] = nameOf(kv_format);
+    json["kv_bytes_per_token"] = kvBytesPerToken(config, kv_format);
+    json["tokenizer"] = tokenizer ? ResultJson(*tokenizer) : ResultJson(nullptr);
+    json["eigen_attention"] = config.low_rank ? ResultJson(toJson(*config.low_rank)) : ResultJson(nullptr);
+    run.console().printResult(json);
+
+    run.console().print(facts.checkpoint->name() + "\n" +
+                        factLines(factsText(facts, kv_format, tokenizer.value_or("none"))));
+    if (config.low_rank) {
+        std::vector<std::vector<std::string>> rows = {{"layer", "key rank", "value rank"}};
+        for (int layer = 0; layer < config.layers; ++layer)
+            rows.push_back({std::to_string(layer), std::to_string(config.keyWidth(layer)),
+                            std::to_string(config.valueWidth(layer))});
+        run.console().print("\n" + tableLines(rows));
+    }
+}
+
+}  // namespace
+
+Command addInspect(CLI::App& app, CommonOptions& common) {
+    CLI::App* sub = app.add_subcommand("inspect", "Show what a checkpoint is (reads headers only)");
+    auto model = std::make_shared<std::string>();
+    sub->add_option("MODEL", *model, "Checkpoint directory")->required();
+    addKvFormatOption(*sub, common);
+    addOutputOptions(*sub, common);
+    return {sub, [model](Run& run) { inspect(run, *model); }};
+}
+
+}  // namespace eigenscope

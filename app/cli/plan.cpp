@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// plan STATS: ranks for every layer, from thresholds, a KV ratio or a memory size.
+#include "app/cli/basis_arguments.h"
+#include "app/cli/commands.h"
+#include "app/cli/model_facts.h"
+#include "app/cli/results.h"
+#include "core/base/fail.h"
+#include "core/benchmark/memory_estimate.h"
+#include "core/report/number_text.h"
+#include "core/spectrum/rank_plan.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+namespace eigenscope {
+
+namespace {
+
+struct Options {
+    std::string statistics, output, model, memory, criterion = "energy";
+    BasisArguments basis;
+    int rank_multiple = 8;
+    double threshold = 0, key_threshold = 0, value_threshold = 0, kv_ratio = 0;
+    std::int64_t fit_context = 0;
+    int batch = 1;
+    CLI::App* app = nullptr;
+
+    bool given(const char* name) const { return app->count(name) > 0; }
+};
+
+void checkGoal(const Options& options) {
+    const bool apart = options.given("--key-threshold") || options.given("--value-threshold");
+    const int goals = (options.given("--threshold") ? 1 : 0) + (apart ? 1 : 0) +
+                      (options.given("--kv-ratio") ? 1 : 0) + (options.given("--fit-context") ? 1 : 0);
+    if (goals != 1) {
+        throw UsageError(
+            "plan: give one of --threshold E, --key-threshold E with --value-threshold E, --kv-ratio X, "
+            "--fit-context N with --memory BYTES");
+    }
+    if (apart && options.given("--key-threshold") != options.given("--value-threshold"))
+        throw UsageError("plan: --key-threshold and --value-threshold belong together");
+    if (options.given("--fit-context") != options.given("--memory"))
+        throw UsageError("plan: --fit-context and --memory belong together");
+    if (!options.given("--fit-context") && (options.given("--model") || options.given("--batch")))
+        throw UsageError("plan: --model and --batch belong to --fit-context");
+}
+
+// What a run of a plan needs: with the model's headers its weights and scratch too, without them the cache
+// alone.
+class MemoryNeed {
+public:
+    MemoryNeed(Run& run, const Options& options, const Statistics& statistics) : m_options(options) {
+        m_config.layers = static_cast<int>(statistics.layers.size());
+        m_config.query_heads = statistics.query_heads;
+        m_config.kv_heads = statistics.kv_heads;
+        m_config.head_dim = statistics.head_dim;
+        if (options.model.empty()) {
+            m_format = run.kvFormat().value_or(DType::F32);
+            return;
+        }
+        const ModelFacts facts = readModelFacts(options.model);
+        if (facts.config.layers != m_config.layers || facts.config.kv_heads != m_config.kv_heads ||
+            facts.config.head_dim != m_config.head_dim || facts.config.low_rank) {
+            failInput(options.model,
+                      fmt::format("is not the model of {}: expected {} layers of {} key/value heads, "
+                                  "{} wide, not converted",
+                                  options.statistics, m_config.layers, m_config.kv_heads, m_config.head_dim));
+        }
+        m_config = facts.config;
+        m_weights = facts.checkpoint->weightBytes();
+        m_format = run.kvFormat().value_or(facts.dtype);
+    }
+
+    std::int64_t of(const RankPlan& plan) const {
+        ModelConfig config = m_config;
+        config.low_rank.emplace();
+        config.low_rank->key_ranks = plan.key_ranks;
+        config.low_rank->value_ranks = plan.value_ranks;
+        if (m_options.model.empty()) {
+            return static_cast<std::int64_t>(kvBytesPerToken(config, m_format)) * m_options.fit_context *
+                   m_options.batch;
+        }
+        return estimateMemory(config, m_weights, m_options.fit_context, m_options.batch, m_format).total();
+    }
+    bool cacheAlone() const { return m_options.model.empty(); }
+    DType format() const { return m_format; }
+
+private:
+    const Options& m_options;
+    ModelConfig m_config;
+    std::int64_t m_weights = 0;
+    DType m_format = DType::F32;
+};
+
+// The largest plan that fits: the KV ratio by bisection, which the memory needed grows with.
+void fitMemory(RankPlan& plan, const Spectrum& spectrum, const MemoryNeed& need, const Options& options) {
+    const std::int64_t memory = *parseByteSize(options.memory);
+    if (need.of(plan) <= memory)
+        return;  // full ranks fit
+    RankPlan best;
+    bool found = false;
+    double low = 0, high = 1;
+    for (int step = 0; step < 30; ++step) {
+        const double middle = (low + high) / 2;
+        RankPlan candidate = plan;
+        bool possible = true;
+        try {
+            applyKvRatio(candidate, spectrum, middle);
+        } catch (const Error&) {
+            possible = false;  // below the smallest ranks
+        }
+        if (possible && need.of(candidate) > memory) {
+            high = middle;
+            continue;
+        }
+        low = middle;
+        if (possible) {
+            best = candidate;
+            found = true;
+        }
+    }
+    if (!found) {
+        RankPlan smallest = plan;
+        applyThresholds(smallest, spectrum, 0, 0);
+        throw Error(ErrorCode::InvalidInput,
+                    fmt::format("--memory {}: a context of {} needs at least {}, at the smallest ranks",
+                                options.memory, options.fit_context,
+                                text::bytes(static_cast<double>(need.of(smallest)))));
+    }
+    plan = best;
+}
+
+void makePlan(Run& run, const Options& options) {
+    checkWritableFile(options.output);
+    const Statistics statistics = loadStatistics(options.statistics);
+    const auto spectrum = options.basis.compute(run, statistics);
+    RankPlan plan = fullPlan(*spectrum, options.rank_multiple);
+    plan.method = options.basis.method;
+    plan.criterion = criterionFromName(options.criterion);
+    plan.share_key_basis = options.basis.share_key_basis;
+    ResultJson json;
+    if (options.given("--threshold")) {
+        applyThresholds(plan, *spectrum, options.threshold, options.threshold);
+    } else if (options.given("--key-threshold")) {
+        applyThresholds(plan, *spectrum, options.key_threshold, options.value_threshold);
+    } else if (options.given("--kv-ratio")) {
+        applyKvRatio(plan, *spectrum, options.kv_ratio);
+    } else {
+        const MemoryNeed need(run, options, statistics);
+        fitMemory(plan, *spectrum, need, options);
+        json["memory_bytes"] = need.of(plan);
+        json["kv_format"] = nameOf(need.format());
+        json["memory_counts"] = need.cacheAlone() ? "kv_cache" : "weights, kv_cache, scratch";
+        if (need.cacheAlone()) {
+            run.console().message(
+                fmt::format("the memory is taken for the KV cache alone, at {}; --model MODEL counts "
+                            "weights and scratch too",
+                            nameOf(need.format())));
+        }
+    }
+    savePlan(plan, options.output);
+
+    const double ratio = kvRatioOf(plan, spectrum->headDim());
+    const double error = expectedErrorOf(plan, *spectrum);
+    ResultJson result = {{"key_ranks", plan.key_ranks},
+                         {"value_ranks", plan.value_ranks},
+                         {"kv_ratio", ratio},
+                         {"expected_error", error},
+                         {"key_threshold", plan.key_threshold},
+                         {"value_threshold", plan.value_threshold},
+                         {"method", plan.method},
+                         {"criterion", nameOf(plan.criterion)},
+                         {"output", options.output}};
+    result.update(json);
+    run.console().printResult(result);
+    run.console().print(
+        rankTable(plan.key_ranks, plan.value_ranks, spectrum->headDim()) + "\n" +
+        factLines({{"KV ratio", fmt::format("{:.4f}", ratio)},
+                   {"Expected error", text::percent(error)},
+                   {"Thresholds", fmt::format("keys {:.5f}, values {:.5f} ({})", plan.key_threshold,
+                                              plan.value_threshold, nameOf(plan.criterion))},
+                   {"Plan", options.output}}));
+}
+
+void addGoalOptions(CLI::App& sub, Options& options) {
+    const CLI::Range share(0.0, 1.0);
+    sub.add_option("--threshold", options.threshold, "Share to keep of keys and of values, 0 to 1")
+        ->check(share);
+    sub.add_option("--key-threshold", options.key_threshold, "Share of the keys to keep")->check(share);
+    sub.add_option("--value-threshold", options.value_threshold, "Share of the values to keep")->check(share);
+    sub.add_option("--kv-ratio", options.kv_ratio,
+                   "Converted KV-cache bytes / original KV-cache bytes, at most")
+        ->check(share);
+    sub.add_option("--fit-context", options.fit_context, "Tokens that shall fit in --memory")
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
+    sub.add_option("--memory", options.memory, "Bytes, with K, M, G or T for units of 1024: 24G")
+        ->check([](const std::string& text) {
+            return parseByteSize(text) ? std::string()
+                                       : "--memory: expected bytes such as 24G, found " + text;
+        });
+    sub.add_option("--model", options.model, "Checkpoint whose weights and scratch --memory must hold too");
+    sub.add_option("--batch", options.batch, "Sequences at a time, for --fit-context")
+        ->check(CLI::Range(1, 1 << 20))
+        ->capture_default_str();
+}
+
+}  // namespace
+
+Command addPlan(CLI::App& app, CommonOptions& common) {
+    CLI::App* sub = app.add_subcommand("plan", "Choose ranks for every layer");
+    auto options = std::make_shared<Options>();
+    options->app = sub;
+    sub->add_option("STATS", options->statistics, "Statistics file that `calibrate` wrote")->required();
+    addGoalOptions(*sub, *options);
+    addBasisOptions(*sub, options->basis);
+    sub->add_option(
+           "--criterion", options->criterion,
+           "What a threshold is a share of: eigenvalues (energy) or their roots (the published code)")
+        ->check(CLI::IsMember({"energy", "singular-values"}))
+        ->capture_default_str();
+    sub->add_option("--allocation", "How a target is shared out among layers: threshold")
+        ->check(CLI::IsMember({"threshold"}));
+    sub->add_option("--rank-multiple", options->rank_multiple, "Ranks are multiples of this")
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
+    sub->add_option("--output,-o", options->output, "Plan to write (JSON)")->required();
+    addKvFormatOption(*sub, common);
+    addDeviceOptions(*sub, common);
+    addOutputOptions(*sub, common);
+    return {sub, [options](Run& run) {
+                checkGoal(*options);
+                makePlan(run, *options);
+            }};
+}
+
+}  // namespace eigenscope

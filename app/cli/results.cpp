@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "app/cli/results.h"
+
+#include "core/report/number_text.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+namespace eigenscope {
+
+namespace {
+
+const char* nameOf(StopReason reason) {
+    switch (reason) {
+        case StopReason::EndOfText:
+            return "end-of-text";
+        case StopReason::ContextFull:
+            return "context-full";
+        case StopReason::MaxTokens:
+            break;
+    }
+    return "max-tokens";
+}
+
+}  // namespace
+
+ResultJson toJson(const GenerationResult& result) {
+    ResultJson json;
+    json["text"] = result.text;
+    json["ids"] = result.ids;
+    json["prompt_tokens"] = result.prompt_ids.size();
+    json["new_tokens"] = result.ids.size();
+    json["ttft_ms"] = result.ttft_ms;
+    json["tpot_ms"] = result.tpot_ms;
+    json["tokens_per_second"] = result.tokens_per_second;
+    json["kv_cache_bytes"] = result.kv_cache_bytes;
+    json["peak_memory_bytes"] = result.peak_memory_bytes;
+    json["stop"] = nameOf(result.stop);
+    return json;
+}
+
+ResultJson toJson(const PerplexityResult& result) {
+    ResultJson json;
+    json["perplexity"] = result.perplexity;
+    json["standard_error"] = result.standard_error;  // null for a single window, whose spread is unknown
+    json["tokens"] = result.tokens;
+    json["windows"] = result.windows;
+    json["window_nll"] = result.window_nll;
+    json["seconds"] = result.seconds;
+    return json;
+}
+
+std::string timingText(const GenerationResult& result) {
+    return fmt::format(
+        "{} prompt + {} new tokens, TTFT {}, TPOT {}, {} tokens/s, KV cache {}, peak memory {}",
+        result.prompt_ids.size(), result.ids.size(), text::milliseconds(result.ttft_ms),
+        text::milliseconds(result.tpot_ms), text::significant(result.tokens_per_second, 3),
+        text::bytes(static_cast<double>(result.kv_cache_bytes)),
+        text::bytes(static_cast<double>(result.peak_memory_bytes)));
+}
+
+std::string rankTable(const std::vector<int>& key_ranks, const std::vector<int>& value_ranks, int head_dim,
+                      const std::vector<double>& layer_errors) {
+    std::vector<std::vector<std::string>> rows = {{"layer", "key rank", "value rank", "KV ratio"}};
+    if (!layer_errors.empty())
+        rows[0].emplace_back("error");
+    for (std::size_t i = 0; i < key_ranks.size(); ++i) {
+        const double ratio = (key_ranks[i] + value_ranks[i]) / (2.0 * head_dim);
+        rows.push_back({std::to_string(i), std::to_string(key_ranks[i]), std::to_string(value_ranks[i]),
+                        fmt::format("{:.3f}", ratio)});
+        if (i < layer_errors.size())
+            rows.back().push_back(text::percent(layer_errors[i]));
+    }
+    return tableLines(rows);
+}
+
+PerplexityOptions PerplexityArguments::options(const RunOptions& run) const {
+    PerplexityOptions result;
+    result.sequence_length = sequence_length;
+    result.windows = windows;
+    result.bos = bos == "first" ? BosRule::First : bos == "every" ? BosRule::Every : BosRule::None;
+    result.run = run;
+    return result;
+}
+
+void addPerplexityOptions(CLI::App& app, PerplexityArguments& arguments) {
+    constexpr int kMost = std::numeric_limits<int>::max();
+    app.add_option("--sequence-length", arguments.sequence_length,
+                   "Tokens of a window (default: the model's positions, at most 2048)")
+        ->check(CLI::Range(2, kMost));
+    app.add_option("--windows", arguments.windows, "Windows from the start of the text (default: all)")
+        ->check(CLI::Range(1, kMost));
+    app.add_option("--bos", arguments.bos,
+                   "Beginning-of-text token: first (as the tokenizer adds it), every window, none")
+        ->check(CLI::IsMember({"first", "every", "none"}))
+        ->capture_default_str();
+}
+
+void addGenerationOptions(CLI::App& app, GenerationArguments& arguments) {
+    GenerationOptions& options = arguments.options;
+    app.add_option("--max-tokens", options.max_tokens, "New tokens at most")
+        ->check(CLI::Range(1, std::numeric_limits<int>::max()))
+        ->capture_default_str();
+    app.add_option("--temperature", options.sampling.temperature, "0: greedy")
+        ->check(CLI::Range(0.0, 1e4))
+        ->capture_default_str();
+    app.add_option("--top-k", options.sampling.top_k, "Choose among the K most likely tokens (0: all)")
+        ->check(CLI::Range(0, std::numeric_limits<int>::max()))
+        ->capture_default_str();
+    app.add_option("--top-p", options.sampling.top_p,
+                   "Choose among the most likely tokens of this total probability")
+        ->check(CLI::Range(1e-9, 1.0))
+        ->capture_default_str();
+    app.add_option("--seed", options.sampling.seed, "Seed of the random choice")->capture_default_str();
+}
+
+}  // namespace eigenscope

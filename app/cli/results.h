@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Results of the engine as the JSON and the lines that more than one subcommand prints. Pure functions.
+#pragma once
+
+#include "app/cli/console.h"
+#include "core/evaluation/compare.h"
+#include "core/evaluation/perplexity.h"
+#include "core/generation/generate.h"
+#include "core/spectrum/rank_plan.h"
+
+#include <CLI/CLI.hpp>
+
+#include <string>
+
+namespace eigenscope {
+
+ResultJson toJson(const GenerationResult& result);
+ResultJson toJson(const PerplexityResult& result);
+std::string timingText(const GenerationResult& result);  // "TTFT 11.2 ms, TPOT 3.1 ms, ..."
+std::string rankTable(const std::vector<int>& key_ranks, const std::vector<int>& value_ranks, int head_dim,
+                      const std::vector<double>& layer_errors = {});
+
+// --sequence-length, --windows, --bos.
+struct PerplexityArguments {
+    int sequence_length = 0, windows = 0;
+    std::string bos = "first";
+    PerplexityOptions options(const RunOptions& run) const;
+};
+void addPerplexityOptions(CLI::App& app, PerplexityArguments& arguments);
+
+// --max-tokens and the sampling options.
+struct GenerationArguments {
+    GenerationOptions options;
+};
+void addGenerationOptions(CLI::App& app, GenerationArguments& arguments);
+
+}  // namespace eigenscope
