@@ -16,7 +16,7 @@ struct SessionOptions {
     int threads = 0;  // 0: the device's default
     Compute compute = Compute::F32;
     std::int64_t max_rows = 256;  // batch * tokens of one forward call at most: bounds activation memory
-    std::stop_token stop;         // looked at between layers; a stop makes forward() throw Cancelled
+    std::stop_token stop = {};         // looked at between layers; a stop makes forward() throw Cancelled
 };
 
 // Device memory that a Session holds for activations: `rows` of the widest layer and `logit_rows` of logits

@@ -28,7 +28,8 @@ double GoldenModel::relativeError(const std::vector<float>& found) const {
     double worst = 0.0;
     for (std::size_t i = 0; i < logits.size(); ++i) {
         const double difference = std::abs(double{found[i]} - double{logits[i]});
-        worst = std::isnan(difference) ? std::numeric_limits<double>::infinity() : std::max(worst, difference);
+        worst =
+            std::isnan(difference) ? std::numeric_limits<double>::infinity() : std::max(worst, difference);
     }
     const auto [low, high] = std::ranges::minmax(logits);
     return worst / (double{high} - double{low});

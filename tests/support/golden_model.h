@@ -13,12 +13,13 @@
 namespace eigenscope::test {
 
 struct GoldenModel {
-    OpenModel open;                  // with an IdTokenizer
-    std::vector<TokenId> ids;        // [n]
-    std::vector<float> logits;       // [n, vocab]
-    std::vector<TokenId> prompt;     // the first ids
-    std::vector<TokenId> greedy;     // the continuation of prompt
-    std::map<std::string, std::vector<float>> trace;  // "queries", "keys", "values", "outputs", "layer": of layer 1
+    OpenModel open;               // with an IdTokenizer
+    std::vector<TokenId> ids;     // [n]
+    std::vector<float> logits;    // [n, vocab]
+    std::vector<TokenId> prompt;  // the first ids
+    std::vector<TokenId> greedy;  // the continuation of prompt
+    std::map<std::string, std::vector<float>>
+        trace;  // "queries", "keys", "values", "outputs", "layer": of layer 1
 
     // Largest difference from `logits` over the range of logits.
     double relativeError(const std::vector<float>& found) const;

@@ -12,8 +12,8 @@ namespace eigenscope::test {
 
 namespace {
 
-// Adds random tensors; a normal number from the generator's bits alone, since the standard's distributions differ
-// between libraries.
+// Adds random tensors; a normal number from the generator's bits alone, since the standard's distributions
+// differ between libraries.
 class TensorMaker {
 public:
     TensorMaker(std::uint64_t seed, FileDType dtype) : m_random(seed), m_dtype(dtype) {}
@@ -22,7 +22,8 @@ public:
         add(name, {rows, columns}, gain / std::sqrt(static_cast<double>(columns)), 0.0);
     }
     void vector(const std::string& name, std::int64_t size, double mean) { add(name, {size}, 0.1, mean); }
-    void linear(const std::string& name, std::int64_t rows, std::int64_t columns, bool bias, double gain = 1.0) {
+    void linear(const std::string& name, std::int64_t rows, std::int64_t columns, bool bias,
+                double gain = 1.0) {
         matrix(name + ".weight", rows, columns, gain);
         if (bias) {
             vector(name + ".bias", rows, 0.0);
@@ -39,7 +40,8 @@ private:
             count *= size;
         }
         for (std::int64_t i = 0; i < count; ++i) {
-            const double normal = std::sqrt(-2.0 * std::log(uniform())) * std::cos(6.283185307179586 * uniform());
+            const double normal =
+                std::sqrt(-2.0 * std::log(uniform())) * std::cos(6.283185307179586 * uniform());
             tensor.values.push_back(static_cast<float>(mean + scale * normal));
         }
         m_tensors[name] = std::move(tensor);
@@ -76,9 +78,11 @@ void addLayer(TensorMaker& make, const ModelConfig& config, int layer) {
         make.linear(names.value, value, hidden, config.qkv_bias);
     }
     if (!names.key_lift.empty()) {
-        make.linear(names.key_lift, std::int64_t{config.kv_heads} * config.head_dim, config.keyWidth(layer), true);
+        make.linear(names.key_lift, std::int64_t{config.kv_heads} * config.head_dim, config.keyWidth(layer),
+                    true);
     }
-    make.linear(names.output, hidden, std::int64_t{config.query_heads} * config.valueWidth(layer), config.output_bias);
+    make.linear(names.output, hidden, std::int64_t{config.query_heads} * config.valueWidth(layer),
+                config.output_bias);
     if (config.gated_mlp) {
         make.linear(names.gate, intermediate, hidden, config.mlp_bias);
     }
@@ -148,8 +152,8 @@ CheckpointTensors randomTensors(const Json& json, std::uint64_t seed, FileDType 
     make.matrix(names.token_embedding + ".weight", config.vocab_size, config.hidden_size,
                 config.tied_embeddings ? 1.4 : 5.0);
     if (!names.position_embedding.empty()) {
-        make.matrix(names.position_embedding + ".weight", std::int64_t{config.max_positions} + config.position_offset,
-                    config.hidden_size, 1.4);
+        make.matrix(names.position_embedding + ".weight",
+                    std::int64_t{config.max_positions} + config.position_offset, config.hidden_size, 1.4);
     }
     for (int layer = 0; layer < config.layers; ++layer) {
         addLayer(make, config, layer);
@@ -161,7 +165,8 @@ CheckpointTensors randomTensors(const Json& json, std::uint64_t seed, FileDType 
     return make.take();
 }
 
-void writeCheckpoint(const std::filesystem::path& directory, const Json& config, const CheckpointTensors& tensors) {
+void writeCheckpoint(const std::filesystem::path& directory, const Json& config,
+                     const CheckpointTensors& tensors) {
     std::filesystem::create_directories(directory);
     writeTextFile(directory / "config.json", config.dump(2) + "\n");
     std::vector<TensorSpec> specs;

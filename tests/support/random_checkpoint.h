@@ -21,8 +21,8 @@ struct CheckpointTensor {
 };
 using CheckpointTensors = std::map<std::string, CheckpointTensor>;
 
-// Configurations of the families' smallest sensible models: 2 layers, hidden 32, 4 heads, vocabulary 64, 64 positions.
-// Llama's have 2 key/value heads.
+// Configurations of the families' smallest sensible models: 2 layers, hidden 32, 4 heads, vocabulary 64, 64
+// positions. Llama's have 2 key/value heads.
 Json tinyLlamaConfig();
 Json tinyOptConfig();
 Json tinyMptConfig();
@@ -31,7 +31,8 @@ Json tinyMptConfig();
 CheckpointTensors randomTensors(const Json& config, std::uint64_t seed, FileDType dtype = FileDType::F32);
 
 // config.json and model.safetensors in `directory`, which is created.
-void writeCheckpoint(const std::filesystem::path& directory, const Json& config, const CheckpointTensors& tensors);
+void writeCheckpoint(const std::filesystem::path& directory, const Json& config,
+                     const CheckpointTensors& tensors);
 
 // Both at once.
 void writeRandomCheckpoint(const std::filesystem::path& directory, const Json& config, std::uint64_t seed,

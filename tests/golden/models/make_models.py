@@ -134,7 +134,10 @@ def with_good_seed(build, name, seed, **options):
 def plain(name, build, seed, dtype=torch.float32, trace=False, **save):
     """`build(seed)` gives a float32 model; a narrower dtype rounds its weights before anything is computed."""
     def rounded(s):
-        return build(s).to(dtype).float()
+        model = build(s)
+        for p in model.parameters():  # not the buffers: tables of positions are never stored
+            p.data = p.data.to(dtype).float()
+        return model
     model, folder = with_good_seed(rounded, name, seed, trace=trace)
     model.to(dtype).save_pretrained(folder, **save)
     (folder / "generation_config.json").unlink(missing_ok=True)

@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading config.json and weights: what is accepted, what is refused and with which words, what lands in
+// memory.
+#include "core/model/family.h"
+#include "core/model/model.h"
+#include "core/model/positions.h"
+#include "core/model/transformer.h"
+#include "tests/support/backends.h"
+#include "tests/support/golden_model.h"
+#include "tests/support/random_checkpoint.h"
+#include "tests/support/temporary_directory.h"
+
+#include <QTest>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+
+using namespace eigenscope;
+using namespace eigenscope::test;
+
+namespace {
+
+template <typename Call>
+std::string messageOf(Call call) {
+    try {
+        call();
+    } catch (const Error& error) {
+        return error.what();
+    }
+    return "(no error)";
+}
+
+std::string refusal(Json config, std::string_view key, Json value) {
+    config[Json::json_pointer(std::string(key))] = std::move(value);
+    return messageOf([&] { readModelConfig(config, "config.json"); });
+}
+
+Json without(Json config, const std::string& key) {
+    config.erase(key);
+    return config;
+}
+
+std::shared_ptr<const Model> load(const std::filesystem::path& directory) {
+    JobContext job;
+    return loadModel(job, *referenceBackend(), *Checkpoint::open(directory));
+}
+
+std::vector<float> logitsOf(std::shared_ptr<const Model> model) {
+    const Transformer transformer(referenceBackend(), std::move(model));
+    Session session = transformer.createSession({});
+    KvCache cache = transformer.createCache(DType::F32, 8);
+    const std::vector<TokenId> ids{1, 5, 9, 3, 3, 60};
+    const TensorView logits = transformer.forward(session, ids, cache, LogitsOf::All);
+    return std::vector<float>(logits.f32(), logits.f32() + logits.shape.count());
+}
+
+Json lowRank(std::vector<int> keys, std::vector<int> values) {
+    return {{"version", 1},
+            {"method", "eigen"},
+            {"key_ranks", std::move(keys)},
+            {"value_ranks", std::move(values)}};
+}
+
+}  // namespace
+
+class TestModel : public QObject {
+    Q_OBJECT
+private slots:
+    void readsLlama() {
+        Json json = tinyLlamaConfig();
+        json["num_key_value_heads"] = 1;
+        json["head_dim"] = 16;
+        json["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 5e5}};
+        const ModelConfig config = readModelConfig(json, "config.json");
+        QCOMPARE(config.family, "llama");
+        QCOMPARE(config.architecture, "LlamaForCausalLM");
+        QCOMPARE(config.layers, 2);
+        QCOMPARE(config.query_heads, 4);
+        QCOMPARE(config.kv_heads, 1);
+        QCOMPARE(config.group(), 4);
+        QCOMPARE(config.head_dim, 16);
+        QCOMPARE(config.intermediate_size, 48);
+        QCOMPARE(config.max_positions, 64);
+        QCOMPARE(config.rope_theta, 5e5);
+        QCOMPARE(config.attention_scale, 0.25f);
+        QVERIFY(config.norm == NormParams::Kind::RmsNorm && config.norm_epsilon == 1e-5f);
+        QVERIFY(config.activation == ActivateParams::Kind::Silu && config.gated_mlp);
+        QVERIFY(!config.tied_embeddings && !config.qkv_bias && !config.low_rank);
+        QCOMPARE(readModelConfig(without(tinyLlamaConfig(), "num_key_value_heads"), "c").kv_heads, 4);
+        QVERIFY(!readModelConfig(without(tinyLlamaConfig(), "tie_word_embeddings"), "c").tied_embeddings);
+        QCOMPARE(readModelConfig(without(tinyLlamaConfig(), "rms_norm_eps"), "c").norm_epsilon, 1e-6f);
+        // What is set to its harmless value is accepted.
+        json["rope_scaling"] = nullptr;
+        json["sliding_window"] = 64;
+        QCOMPARE(readModelConfig(json, "config.json").layers, 2);
+    }
+
+    void readsOptAndMpt() {
+        const ModelConfig opt = readModelConfig(tinyOptConfig(), "config.json");
+        QVERIFY(opt.family == "opt" && opt.position == PositionKind::Learned && opt.position_offset == 2);
+        QVERIFY(opt.tied_embeddings && opt.qkv_bias && opt.output_bias && opt.mlp_bias && opt.norm_bias);
+        QVERIFY(opt.activation == ActivateParams::Kind::Relu && !opt.gated_mlp);
+        const ModelConfig mpt = readModelConfig(tinyMptConfig(), "config.json");
+        QVERIFY(mpt.family == "mpt" && mpt.position == PositionKind::Alibi && mpt.alibi_bias_max == 8.0);
+        QVERIFY(mpt.tied_embeddings && !mpt.qkv_bias && !mpt.output_bias && !mpt.mlp_bias && !mpt.norm_bias);
+        QVERIFY(mpt.activation == ActivateParams::Kind::Gelu);
+        QCOMPARE(mpt.intermediate_size, 64);
+        QCOMPARE(mpt.attention_scale, static_cast<float>(1.0 / std::sqrt(8.0)));
+        QCOMPARE(readModelConfig(without(tinyMptConfig(), "attn_config"), "c").alibi_bias_max, 8.0);
+    }
+
+    void refusesByName_data() {
+        QTest::addColumn<QString>("found");
+        QTest::addColumn<QString>("expected");
+        const auto row = [](const char* name, const std::string& found, const char* expected) {
+            QTest::newRow(name) << QString::fromStdString(found) << QString(expected);
+        };
+        const Json llama = tinyLlamaConfig(), opt = tinyOptConfig(), mpt = tinyMptConfig();
+        row("architecture", refusal(llama, "/model_type", "gpt2"),
+            "config.json: model_type: \"gpt2\" is not a supported architecture (supported: llama, opt, mpt)");
+        row("no type", refusal(llama, "/model_type", nullptr), "config.json: model_type: is missing");
+        row("no layers", refusal(llama, "/num_hidden_layers", nullptr),
+            "config.json: num_hidden_layers: is missing");
+        row("many layers", refusal(llama, "/num_hidden_layers", 1000000),
+            "config.json: num_hidden_layers: expected an integer from 1 to 4096, found 1000000");
+        row("zero heads", refusal(llama, "/num_attention_heads", 0),
+            "config.json: num_attention_heads: expected an integer from 1 to 4096, found 0");
+        row("text for a number", refusal(opt, "/hidden_size", "32"),
+            "config.json: hidden_size: expected an integer from 1 to 1048576");
+        row("uneven heads", refusal(llama, "/num_attention_heads", 3),
+            "config.json: hidden_size: 32 is not a multiple of the number of heads, 3");
+        row("uneven groups", refusal(llama, "/num_key_value_heads", 3),
+            "config.json: 4 query heads cannot share 3 key/value heads evenly");
+        row("odd rotation", refusal(llama, "/head_dim", 7),
+            "config.json: rotary positions need an even head dimension, found 7");
+        row("activation", refusal(llama, "/hidden_act", "mish"),
+            "config.json: hidden_act: \"mish\": unknown activation (known: relu, gelu, gelu_new, "
+            "gelu_pytorch_tanh, "
+            "gelu_fast, silu)");
+        row("scaled rotation", refusal(llama, "/rope_scaling", {{"type", "linear"}, {"factor", 2.0}}),
+            "config.json: rope_scaling.type: \"linear\": scaled rotary positions are not supported");
+        row("scaled rotation, new", refusal(llama, "/rope_parameters", {{"rope_type", "llama3"}}),
+            "config.json: rope_parameters.rope_type: \"llama3\": scaled rotary positions are not supported");
+        row("sliding window", refusal(llama, "/sliding_window", 32),
+            "config.json: sliding_window: 32: attention over a sliding window is not supported");
+        row("theta", refusal(llama, "/rope_theta", 0), "config.json: rope_theta: expected a positive number");
+        row("epsilon", refusal(llama, "/rms_norm_eps", -1.0),
+            "config.json: the norms' epsilon must be a positive number");
+        row("post-norm", refusal(opt, "/do_layer_norm_before", false),
+            "config.json: do_layer_norm_before: false: norms after the blocks are not supported");
+        row("projected embeddings", refusal(opt, "/word_embed_proj_dim", 16),
+            "config.json: word_embed_proj_dim: 16: embeddings of another width than the hidden size (32) are "
+            "not "
+            "supported");
+        row("no final norm", refusal(opt, "/_remove_final_layer_norm", true),
+            "config.json: _remove_final_layer_norm: true: a missing final norm is not supported");
+        row("clip", refusal(mpt, "/attn_config/clip_qkv", 6.0),
+            "config.json: attn_config.clip_qkv: 6.0: clipped projections are not supported");
+        row("qk_ln", refusal(mpt, "/attn_config/qk_ln", true),
+            "config.json: attn_config.qk_ln: true: norms of queries and keys are not supported");
+        row("multi-query", refusal(mpt, "/attn_config/attn_type", "multiquery_attention"),
+            "config.json: attn_config.attn_type: \"multiquery_attention\": shared key/value heads are not "
+            "supported");
+        row("no alibi", refusal(mpt, "/attn_config/alibi", false),
+            "config.json: attn_config.alibi: false: positions other than ALiBi are not supported");
+        row("logit scale", refusal(mpt, "/logit_scale", 0.5),
+            "config.json: logit_scale: 0.5: scaled logits are not supported");
+        row("low rank version", refusal(llama, "/eigen_attention", {{"version", 2}}),
+            "config.json: eigen_attention.version: version 2 is newer than this program reads (1)");
+        row("low rank layers", refusal(llama, "/eigen_attention", lowRank({8}, {8, 8})),
+            "config.json: eigen_attention.key_ranks: has 1 entries, expected one for each of the 2 layers");
+        row("low rank too high", refusal(llama, "/eigen_attention", lowRank({8, 8}, {8, 9})),
+            "config.json: eigen_attention.value_ranks[1]: expected an integer from 1 to 8, found 9");
+        row("low rank missing", refusal(llama, "/eigen_attention", {{"version", 1}, {"key_ranks", {1, 2}}}),
+            "config.json: eigen_attention.value_ranks: is missing");
+    }
+    void refusesByName() {
+        QFETCH(QString, found);
+        QFETCH(QString, expected);
+        QCOMPARE(found, expected);
+    }
+
+    void lowRankDescriptionRoundTrip() {
+        LowRankDescription description;
+        description.source = "demo";
+        description.calibration = {"story.txt", "00ff", 16, 128, 18446744073709551615ull};
+        description.key_ranks = {4, 8};
+        description.value_ranks = {2, 6};
+        description.kv_ratio = 20.0 / 32.0;
+        description.share_key_basis = true;
+        Json json = tinyLlamaConfig();
+        json["eigen_attention"] = toJson(description);
+        const ModelConfig config = readModelConfig(Json::parse(json.dump()), "config.json");
+        QVERIFY(config.low_rank.has_value());
+        QCOMPARE(config.low_rank->source, "demo");
+        QCOMPARE(config.low_rank->calibration.text, "story.txt");
+        QCOMPARE(config.low_rank->calibration.fingerprint, "00ff");
+        QCOMPARE(config.low_rank->calibration.samples, 16);
+        QCOMPARE(config.low_rank->calibration.sequence_length, 128);
+        QCOMPARE(config.low_rank->calibration.seed, 18446744073709551615ull);
+        QCOMPARE(config.low_rank->key_ranks, description.key_ranks);
+        QCOMPARE(config.low_rank->value_ranks, description.value_ranks);
+        QCOMPARE(config.low_rank->kv_ratio, 0.625);
+        QVERIFY(config.low_rank->share_key_basis);
+        QVERIFY(toJson(*config.low_rank) == json["eigen_attention"]);
+        QVERIFY(config.rebuildsKeys());
+        QCOMPARE(config.keyWidth(0), 4);
+        QCOMPARE(config.valueWidth(1), 6);
+        QCOMPARE(config.queryWidth(0), 8);  // rotated queries keep the head dimension
+        json = tinyOptConfig();
+        json["eigen_attention"] = toJson(description);
+        QCOMPARE(readModelConfig(json, "config.json").queryWidth(0), 4);
+    }
+
+    void tensorsAreChecked_data() {
+        QTest::addColumn<QString>("family");
+        QTest::newRow("llama") << "llama";
+        QTest::newRow("opt") << "opt";
+        QTest::newRow("mpt") << "mpt";
+        QTest::newRow("llama, low rank") << "llama low";
+        QTest::newRow("opt, low rank") << "opt low";
+        QTest::newRow("mpt, low rank") << "mpt low";
+    }
+    // Every tensor in turn is left out, or has a row too many: each time the message names it.
+    void tensorsAreChecked() {
+        QFETCH(QString, family);
+        Json json = family.startsWith("llama") ? tinyLlamaConfig()
+                    : family.startsWith("opt") ? tinyOptConfig()
+                                               : tinyMptConfig();
+        if (family.endsWith("low")) {
+            json["eigen_attention"] = lowRank({3, 5}, {4, 2});
+        }
+        const CheckpointTensors tensors = randomTensors(json, 1);
+        TemporaryDirectory directory;
+        writeCheckpoint(directory / "good", json, tensors);
+        QCOMPARE(load(directory / "good")->config.layers, 2);
+        for (const auto& [name, tensor] : tensors) {
+            const auto path = directory / "bad";
+            CheckpointTensors changed = tensors;
+            changed.erase(name);
+            writeCheckpoint(path, json, changed);
+            const std::string missing = messageOf([&] { load(path); });
+            const bool optional = family.endsWith("low") && name.ends_with(".bias") &&
+                                  name.find("k_proj_up") != std::string::npos;
+            if (optional) {
+                QCOMPARE(missing, "(no error)");
+            } else {
+                QVERIFY2(missing.starts_with(path.string() + ": tensor " + name + " is missing"),
+                         missing.c_str());
+            }
+            changed = tensors;
+            const std::int64_t stride = static_cast<std::int64_t>(tensor.values.size()) / tensor.shape[0];
+            changed[name].shape[0] += 1;
+            changed[name].values.resize(tensor.values.size() + static_cast<std::size_t>(stride));
+            writeCheckpoint(path, json, changed);
+            const std::string wrong = messageOf([&] { load(path); });
+            QVERIFY2(wrong.starts_with((path / "model.safetensors").string() + ": tensor " + name +
+                                       ": expected shape ["),
+                     wrong.c_str());
+            QVERIFY2(wrong.ends_with("]") && wrong.find("from config.json, found [") != std::string::npos,
+                     wrong.c_str());
+        }
+    }
+
+    void shapeMessageShowsBothShapes() {
+        TemporaryDirectory directory;
+        Json json = tinyLlamaConfig();
+        const CheckpointTensors tensors = randomTensors(json, 1);
+        json["intermediate_size"] = 50;
+        writeCheckpoint(directory / "m", json, tensors);
+        QCOMPARE(messageOf([&] { load(directory / "m"); }),
+                 (directory / "m" / "model.safetensors").string() +
+                     ": tensor model.layers.0.mlp.gate_proj.weight: expected shape [50, 32] from "
+                     "config.json, found "
+                     "[48, 32]");
+    }
+
+    // Checkpoints saved without the language-model head lack the outer module's name.
+    void prefixesMayBeAbsent_data() {
+        QTest::addColumn<QString>("family");
+        QTest::addColumn<QString>("usual");
+        QTest::addColumn<QString>("other");
+        QTest::newRow("llama") << "llama"
+                               << "model."
+                               << "";
+        QTest::newRow("opt") << "opt"
+                             << "model.decoder."
+                             << "decoder.";
+        QTest::newRow("mpt") << "mpt"
+                             << "transformer."
+                             << "";
+    }
+    void prefixesMayBeAbsent() {
+        QFETCH(QString, family);
+        QFETCH(QString, usual);
+        QFETCH(QString, other);
+        const Json json = family == "llama" ? tinyLlamaConfig()
+                          : family == "opt" ? tinyOptConfig()
+                                            : tinyMptConfig();
+        const CheckpointTensors tensors = randomTensors(json, 2);
+        CheckpointTensors renamed;
+        for (const auto& [name, tensor] : tensors) {
+            const QString text = QString::fromStdString(name);
+            renamed[(text.startsWith(usual) ? other + text.mid(usual.size()) : text).toStdString()] = tensor;
+        }
+        TemporaryDirectory directory;
+        writeCheckpoint(directory / "a", json, tensors);
+        writeCheckpoint(directory / "b", json, renamed);
+        const auto first = load(directory / "a"), second = load(directory / "b");
+        QCOMPARE(first->config.tensor_prefix, usual.toStdString());
+        QCOMPARE(second->config.tensor_prefix, other.toStdString());
+        QCOMPARE(logitsOf(first), logitsOf(second));
+    }
+
+    // Weights are used where the file is mapped; those that do not lie on a multiple of their element are
+    // copied.
+    void weightsAreShared() {
+        TemporaryDirectory directory;
+        writeRandomCheckpoint(directory / "m", tinyLlamaConfig(), 3);
+        JobContext job;
+        const auto checkpoint = Checkpoint::open(directory / "m");
+        const auto model = loadModel(job, *referenceBackend(), *checkpoint);
+        QCOMPARE(model->layers[0].up.weight.data(),
+                 static_cast<const void*>(checkpoint->at("model.layers.0.mlp.up_proj.weight").bytes.data()));
+
+        // The same tensors with a header that leaves the data at an odd address.
+        const auto file = directory / "m" / "model.safetensors";
+        std::ifstream in(file, std::ios::binary);
+        std::string bytes((std::istreambuf_iterator<char>(in)), {});
+        std::uint64_t header = 0;
+        std::memcpy(&header, bytes.data(), sizeof header);
+        bytes.insert(8 + header, (8 + header) % 2 == 0 ? " " : "  ");
+        header += (8 + header) % 2 == 0 ? 1 : 2;
+        std::memcpy(bytes.data(), &header, sizeof header);
+        std::filesystem::create_directory(directory / "odd");
+        std::filesystem::copy(directory / "m" / "config.json", directory / "odd");
+        std::ofstream(directory / "odd" / "model.safetensors", std::ios::binary) << bytes;
+        const auto odd = load(directory / "odd");
+        QVERIFY(reinterpret_cast<std::uintptr_t>(odd->layers[0].up.weight.data()) % sizeof(float) == 0);
+        QCOMPARE(logitsOf(odd), logitsOf(model));
+    }
+
+    // Counted by hand: a tied table once, fused rows once, vectors as f32, tables of positions too.
+    void weightBytesByHand() {
+        TemporaryDirectory directory;
+        writeRandomCheckpoint(directory / "llama", tinyLlamaConfig(), 4, FileDType::BF16);
+        const std::int64_t matrices = 2 * 64 * 32 + 2 * (32 * 32 + 2 * 16 * 32 + 32 * 32 + 3 * 48 * 32);
+        const std::int64_t vectors = 2 * 2 * 32 + 32, tables = 2 * 64 * 4;
+        const auto llama = load(directory / "llama");
+        QCOMPARE(llama->weightBytes(), 2 * matrices + 4 * (vectors + tables));
+        QVERIFY(weightDType(*llama) == DType::BF16);
+        QVERIFY(automaticCompute(*referenceBackend(), *llama) == Compute::BF16);
+
+        writeRandomCheckpoint(directory / "mpt", tinyMptConfig(), 4);
+        const auto mpt = load(directory / "mpt");
+        QCOMPARE(mpt->weightBytes(),
+                 4 * (64 * 32 + 2 * (96 * 32 + 32 * 32 + 2 * 64 * 32) + 2 * 2 * 32 + 32 + 4));
+        QVERIFY(automaticCompute(*referenceBackend(), *mpt) == Compute::F32);
+    }
+
+    void otherDTypesAreRefused() {
+        TemporaryDirectory directory;
+        const Json json = tinyMptConfig();
+        writeRandomCheckpoint(directory / "m", json, 5);
+        std::vector<TensorSpec> specs;
+        const CheckpointTensors tensors = randomTensors(json, 5);
+        for (const auto& [name, tensor] : tensors) {
+            specs.push_back(
+                {name, name == "transformer.wte.weight" ? FileDType::I8 : FileDType::F32, tensor.shape});
+        }
+        std::filesystem::remove(directory / "m" / "model.safetensors");
+        SafetensorsWriter writer(directory / "m" / "model.safetensors", specs, {});
+        for (const TensorSpec& spec : specs) {
+            writer.write(spec.name, std::vector<std::byte>(spec.bytes()));
+        }
+        writer.commit();
+        QCOMPARE(messageOf([&] { load(directory / "m"); }),
+                 (directory / "m" / "model.safetensors").string() +
+                     ": tensor transformer.wte.weight: dtype I8, expected F32, F16 or BF16");
+    }
+
+    void biasesWhereTheyAreAllowed() {
+        TemporaryDirectory directory;
+        Json json = tinyMptConfig();
+        json["no_bias"] = false;
+        writeRandomCheckpoint(directory / "mpt", json, 6);
+        const auto mpt = load(directory / "mpt");
+        QCOMPARE(mpt->layers[1].attention.value.bias.shape(), Shape{32});
+        QVERIFY(!mpt->final_norm.bias.empty() && !mpt->layers[0].down.bias.empty());
+        // The fused bias is cut like the fused weight.
+        QCOMPARE(mpt->layers[0].attention.key.bias.f32(), mpt->layers[0].attention.query.bias.f32() + 32);
+        logitsOf(mpt);
+    }
+
+    void loadingCanBeCancelled() {
+        TemporaryDirectory directory;
+        writeRandomCheckpoint(directory / "m", tinyOptConfig(), 7);
+        std::stop_source source;
+        source.request_stop();
+        JobContext job(source.get_token());
+        QVERIFY_EXCEPTION_THROWN(loadModel(job, *referenceBackend(), *Checkpoint::open(directory / "m")),
+                                 Cancelled);
+    }
+
+    void opensWithItsTokenizer() {
+        JobContext job;
+        const OpenModel open = openModel(job, referenceBackend(), goldenModelDirectory("llama-gqa"));
+        QCOMPARE(open.name, "llama-gqa");
+        QCOMPARE(open.tokenizer->size(), 300);
+        QCOMPARE(open.model->config.vocab_size, 300);
+    }
+
+    // Values of transformers' build_mpt_alibi_tensor for these head counts.
+    void alibiSlopesOfAnyHeadCount() {
+        const auto compare = [](const std::vector<float>& found, const std::vector<double>& expected) {
+            QCOMPARE(found.size(), expected.size());
+            for (std::size_t i = 0; i < found.size(); ++i) {
+                QVERIFY(std::abs(double{found[i]} - expected[i]) <= 1e-7 * expected[i]);
+            }
+        };
+        compare(alibiSlopes(1, 8), {0.00390625});
+        compare(alibiSlopes(4, 8), {0.25, 0.0625, 0.015625, 0.00390625});
+        compare(alibiSlopes(3, 8), {0.0625, 0.00390625, 0.25});
+        compare(alibiSlopes(6, 8), {0.25, 0.0625, 0.015625, 0.00390625, 0.5, 0.125});
+        compare(alibiSlopes(2, 16), {0.00390625, 0.0000152587890625});
+    }
+
+    void rotaryTable() {
+        const RotaryNumbers numbers = rotaryNumbers(4096, 8, 10000.0);
+        QCOMPARE(numbers.cos.size(), std::size_t(4096 * 4));
+        for (int i = 0; i < 4; ++i) {
+            QCOMPARE(numbers.cos[static_cast<std::size_t>(i)], 1.0f);
+            QCOMPARE(numbers.sin[static_cast<std::size_t>(i)], 0.0f);
+            // Position 4095: single-precision angles are right to 6e-8 of 4095.
+            const double angle = 4095.0 * std::pow(10000.0, -2.0 * i / 8.0);
+            const auto at = static_cast<std::size_t>(4095 * 4 + i);
+            QVERIFY(std::abs(double{numbers.cos[at]} - std::cos(angle)) < 5e-4);
+            QVERIFY(std::abs(double{numbers.sin[at]} - std::sin(angle)) < 5e-4);
+        }
+    }
+
+    void namesOfAConvertedLayer() {
+        Json json = tinyLlamaConfig();
+        json["eigen_attention"] = lowRank({3, 5}, {4, 2});
+        ModelConfig config = readModelConfig(json, "config.json");
+        LayerTensorNames names = familyOf(config).layerNames(config, 1);
+        QCOMPARE(names.query, "model.layers.1.self_attn.q_proj");
+        QCOMPARE(names.key, "model.layers.1.self_attn.k_proj_low");
+        QCOMPARE(names.key_lift, "model.layers.1.self_attn.k_proj_up");
+        QCOMPARE(names.value, "model.layers.1.self_attn.v_proj_low");
+        QCOMPARE(names.output, "model.layers.1.self_attn.o_proj_up");
+        config.low_rank.reset();
+        QVERIFY(familyOf(config).layerNames(config, 1).key_lift.empty());
+        QCOMPARE(familyOf(config).layerNames(config, 1).output, "model.layers.1.self_attn.o_proj");
+    }
+};
+
+QTEST_GUILESS_MAIN(TestModel)
+#include "tst_model.moc"
