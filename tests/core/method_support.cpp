@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/core/method_support.h"
 
+#include "core/calibration/calibrate.h"
+#include "core/compression/convert.h"
 #include "core/model/transformer.h"
 
 #include <algorithm>
@@ -102,6 +104,21 @@ Statistics randomStatistics(int layers, int query_heads, int kv_heads, int head_
                             randomMoments(kv_heads, head_dim, query_rows, random)});
     s.probe_windows = {{1, 2, 3, 4}, {5, 6, 7, 8}, {0, 9, 10, 2147483647}};
     return s;
+}
+
+Conversion convertAsExpected(const MethodGolden& golden) {
+    JobContext job;
+    CalibrationOptions options;
+    options.samples = golden.expected["samples"];
+    options.sequence_length = golden.expected["sequence_length"];
+    options.seed = golden.expected["seed"];
+    Conversion c;
+    c.statistics = calibrate(job, golden.open, golden.text, options);
+    c.spectrum = computeSpectrum(job, *golden.open.backend, c.statistics, "eigen");
+    c.plan = fullPlan(*c.spectrum, 1);
+    applyThresholds(c.plan, *c.spectrum, golden.expected["convert_at"], golden.expected["convert_at"]);
+    c.converted = convertInMemory(job, golden.open, c.statistics, *c.spectrum, c.plan);
+    return c;
 }
 
 std::string errorOf(const std::function<void()>& f) {

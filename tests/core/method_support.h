@@ -5,6 +5,7 @@
 
 #include "core/calibration/statistics.h"
 #include "core/model/model.h"
+#include "core/spectrum/rank_plan.h"
 
 #include <filesystem>
 #include <functional>
@@ -33,6 +34,16 @@ MethodGolden openMethodGolden(const std::string& name, std::shared_ptr<Backend> 
 // Statistics of random rows, the same for the same seed on every machine; consistent and savable.
 Statistics randomStatistics(int layers, int query_heads, int kv_heads, int head_dim, bool rotary,
                             std::uint64_t seed);
+
+// A conversion and what it was made from.
+struct Conversion {
+    Statistics statistics;
+    std::shared_ptr<const Spectrum> spectrum;
+    RankPlan plan;
+    OpenModel converted;
+};
+// Calibrates as the golden data was made and converts at its threshold (energy, any rank).
+Conversion convertAsExpected(const MethodGolden& golden);
 
 // what() of the Error that f throws; "" when it throws none.
 std::string errorOf(const std::function<void()>& f);
