@@ -28,30 +28,39 @@ template <class E, int kRows>
 HWY_INLINE void scoreTile(const float* query, std::int64_t query_pad, const typename E::T* const* keys,
                           std::int64_t width, float* scores) {
     Float acc[kRows][4];
+    EIGENSCOPE_UNROLL
     for (int r = 0; r < kRows; ++r)
-        for (int j = 0; j < 4; ++j)
-            acc[r][j] = hn::Zero(kF);
+        EIGENSCOPE_UNROLL
+    for (int j = 0; j < 4; ++j)
+        acc[r][j] = hn::Zero(kF);
     std::int64_t i = 0;
     for (; i + kLanes <= width; i += kLanes) {
         Float k[4];
+        EIGENSCOPE_UNROLL
         for (int j = 0; j < 4; ++j)
             k[j] = E::load(keys[j] + i);
+        EIGENSCOPE_UNROLL
         for (int r = 0; r < kRows; ++r) {
             const Float q = F32::load(query + r * query_pad + i);
+            EIGENSCOPE_UNROLL
             for (int j = 0; j < 4; ++j)
                 acc[r][j] = hn::MulAdd(q, k[j], acc[r][j]);
         }
     }
     if (i < width) {
         Float k[4];
+        EIGENSCOPE_UNROLL
         for (int j = 0; j < 4; ++j)
             k[j] = E::loadN(keys[j] + i, width - i);
+        EIGENSCOPE_UNROLL
         for (int r = 0; r < kRows; ++r) {
             const Float q = F32::load(query + r * query_pad + i);
+            EIGENSCOPE_UNROLL
             for (int j = 0; j < 4; ++j)
                 acc[r][j] = hn::MulAdd(q, k[j], acc[r][j]);
         }
     }
+    EIGENSCOPE_UNROLL
     for (int r = 0; r < kRows; ++r)
         sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3], scores + r * kKeyBlock);
 }
@@ -122,23 +131,30 @@ template <class E, int kRows, int kVectors, bool kRest>
 HWY_INLINE void valueTile(const float* weights, const typename E::T* values, std::int64_t stride,
                           std::int64_t count, std::int64_t rest, float* out, std::int64_t out_pad) {
     Float acc[kRows][kVectors];
+    EIGENSCOPE_UNROLL
     for (int r = 0; r < kRows; ++r)
-        for (int c = 0; c < kVectors; ++c)
-            acc[r][c] = F32::load(out + r * out_pad + c * kLanes);
+        EIGENSCOPE_UNROLL
+    for (int c = 0; c < kVectors; ++c)
+        acc[r][c] = F32::load(out + r * out_pad + c * kLanes);
     for (std::int64_t n = 0; n < count; ++n, values += stride) {
         Float v[kVectors];
+        EIGENSCOPE_UNROLL
         for (int c = 0; c < kVectors; ++c)
             v[c] = kRest && c == kVectors - 1 ? E::loadN(values + c * kLanes, rest)
                                               : E::load(values + c * kLanes);
+        EIGENSCOPE_UNROLL
         for (int r = 0; r < kRows; ++r) {
             const Float w = hn::Set(kF, weights[r * kKeyBlock + n]);
+            EIGENSCOPE_UNROLL
             for (int c = 0; c < kVectors; ++c)
                 acc[r][c] = hn::MulAdd(w, v[c], acc[r][c]);
         }
     }
+    EIGENSCOPE_UNROLL
     for (int r = 0; r < kRows; ++r)
-        for (int c = 0; c < kVectors; ++c)
-            F32::store(acc[r][c], out + r * out_pad + c * kLanes);
+        EIGENSCOPE_UNROLL
+    for (int c = 0; c < kVectors; ++c)
+        F32::store(acc[r][c], out + r * out_pad + c * kLanes);
 }
 
 template <class E, int kRows>

@@ -18,22 +18,19 @@ constexpr std::int64_t kGrain = 1 << 16;
 constexpr std::int64_t kPanelBytes = 4 << 20;
 
 void fewRows(CpuStream& stream, const GemmParams& p) {
-    const float* x = p.x;
     const bool round = p.compute == Compute::BF16;
-    if (round) {
-        float* rounded = stream.arena().take<float>(p.m * p.k);
-        roundRowToBf16(p.x, rounded, p.m * p.k);
-        x = rounded;
-    }
+    float* x = stream.arena().take<float>(packedFloats(std::min(kMatvecRows, p.m), p.k));
     const std::int64_t grain = kGrain / std::max<std::int64_t>(p.m * p.k, 1) + 1;
     for (std::int64_t first = 0; first < p.m; first += kMatvecRows) {
-        const MatvecArgs args{.x = x + first * p.k,
+        const std::int64_t m = std::min(kMatvecRows, p.m - first);
+        packRows(p.x + first * p.k, m, p.k, round, x);
+        const MatvecArgs args{.x = x,
                               .weight = p.weight,
                               .weight_dtype = p.weight_dtype,
                               .round_weight = round,
                               .bias = p.bias,
                               .y = p.y + first * p.n,
-                              .m = std::min(kMatvecRows, p.m - first),
+                              .m = m,
                               .n = p.n,
                               .k = p.k,
                               .accumulate = p.accumulate};

@@ -26,21 +26,28 @@ template <int kRows, int kVectors>
 HWY_INLINE void gramTile(const double* x, std::int64_t count, std::int64_t pad, std::int64_t i0,
                          std::int64_t j0, double* gram, std::int64_t width) {
     Double acc[kRows][kVectors];
+    EIGENSCOPE_UNROLL
     for (int r = 0; r < kRows; ++r)
-        for (int c = 0; c < kVectors; ++c)
-            acc[r][c] = hn::Zero(kD);
+        EIGENSCOPE_UNROLL
+    for (int c = 0; c < kVectors; ++c)
+        acc[r][c] = hn::Zero(kD);
     for (std::int64_t n = 0; n < count; ++n, x += pad) {
         Double v[kVectors];
+        EIGENSCOPE_UNROLL
         for (int c = 0; c < kVectors; ++c)
             v[c] = hn::LoadU(kD, x + j0 + c * kDoubles);
+        EIGENSCOPE_UNROLL
         for (int r = 0; r < kRows; ++r) {
             const Double u = hn::Set(kD, x[i0 + r]);
+            EIGENSCOPE_UNROLL
             for (int c = 0; c < kVectors; ++c)
                 acc[r][c] = hn::MulAdd(u, v[c], acc[r][c]);
         }
     }
     HWY_ALIGN double out[kVectors * kDoubles];
+    EIGENSCOPE_UNROLL
     for (int r = 0; r < kRows; ++r) {
+        EIGENSCOPE_UNROLL
         for (int c = 0; c < kVectors; ++c)
             hn::Store(acc[r][c], kD, out + c * kDoubles);
         double* row = gram + (i0 + r) * width;

@@ -22,24 +22,31 @@ template <int kRows, int kVectors>
 HWY_INLINE void liftTile(const float* latents, std::int64_t latent_stride, std::int64_t rank,
                          const float* basis, const float* mean, std::int64_t pad, float* keys) {
     Float acc[kRows][kVectors];
+    EIGENSCOPE_UNROLL
     for (int c = 0; c < kVectors; ++c) {
         const Float start = mean ? F32::load(mean + c * kLanes) : hn::Zero(kF);
+        EIGENSCOPE_UNROLL
         for (int r = 0; r < kRows; ++r)
             acc[r][c] = start;
     }
     for (std::int64_t i = 0; i < rank; ++i, basis += pad) {
         Float b[kVectors];
+        EIGENSCOPE_UNROLL
         for (int c = 0; c < kVectors; ++c)
             b[c] = F32::load(basis + c * kLanes);
+        EIGENSCOPE_UNROLL
         for (int r = 0; r < kRows; ++r) {
             const Float z = hn::Set(kF, latents[r * latent_stride + i]);
+            EIGENSCOPE_UNROLL
             for (int c = 0; c < kVectors; ++c)
                 acc[r][c] = hn::MulAdd(z, b[c], acc[r][c]);
         }
     }
+    EIGENSCOPE_UNROLL
     for (int r = 0; r < kRows; ++r)
-        for (int c = 0; c < kVectors; ++c)
-            F32::store(acc[r][c], keys + r * pad + c * kLanes);
+        EIGENSCOPE_UNROLL
+    for (int c = 0; c < kVectors; ++c)
+        F32::store(acc[r][c], keys + r * pad + c * kLanes);
 }
 
 template <int kRows>

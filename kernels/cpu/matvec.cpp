@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/matvec.h"
 
+#include "kernels/cpu/convert.h"
+#include "kernels/cpu/parallel.h"
+
+#include <algorithm>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/matvec.cpp"
 #include "hwy/foreach_target.h"
@@ -10,73 +15,121 @@
 HWY_BEFORE_NAMESPACE();
 namespace eigenscope::cpu::HWY_NAMESPACE {
 
+inline constexpr std::int64_t kBlock = 16;  // elements of a block of packed x
+inline constexpr int kVectorsPerBlock = static_cast<int>(kBlock / kLanes);
+
 template <class W, bool kRound>
-HWY_INLINE Float roundIf(Float v) {
+HWY_INLINE Float loadWeight(const typename W::T* p) {
     if constexpr (kRound)
-        return roundToBf16(v);
-    return v;
+        return roundToBf16(W::load(p));
+    return W::load(p);
 }
 
-// One block of kRows weight rows times kM rows of x: kRows * kM accumulators. `dots` receives [kM][kRows].
+// The last, incomplete block of a weight row: n in [1, kBlock) elements, zero padded, as a whole vector at
+// offset `at`.
+template <class W, bool kRound>
+HWY_INLINE Float loadWeightRest(const typename W::T* p, std::int64_t at, std::int64_t n) {
+    if (at >= n)
+        return hn::Zero(kF);
+    const Float w = at + kLanes <= n ? W::load(p + at) : W::loadN(p + at, n - at);
+    return kRound ? roundToBf16(w) : w;
+}
+
+// dots[0..4) = x times four weight rows, one row after the other: a single stream through memory is what the
+// hardware prefetcher follows best. Long rows go in segments, so that the four share x from L1. Four
+// accumulators hide the latency of the multiply-add.
+template <class W, bool kRound>
+HWY_INLINE void dotRows(const float* x, std::int64_t k, const typename W::T* const* rows, float* dots) {
+    constexpr int kSets = 4;
+    constexpr std::int64_t kSegment = 4096;  // 16 KiB of x
+    Float total[4];
+    EIGENSCOPE_UNROLL
+    for (int r = 0; r < 4; ++r)
+        total[r] = hn::Zero(kF);
+    for (std::int64_t first = 0; first < k; first += kSegment) {
+        const std::int64_t end = std::min(first + kSegment, k);
+        EIGENSCOPE_UNROLL
+        for (int r = 0; r < 4; ++r) {
+            const typename W::T* w = rows[r];
+            Float acc[kSets] = {total[r], hn::Zero(kF), hn::Zero(kF), hn::Zero(kF)};
+            std::int64_t i = first;
+            for (; i + kSets * kLanes <= end; i += kSets * kLanes) {
+                EIGENSCOPE_UNROLL
+                for (int s = 0; s < kSets; ++s)
+                    acc[s] = hn::MulAdd(loadWeight<W, kRound>(w + i + s * kLanes),
+                                        F32::load(x + i + s * kLanes), acc[s]);
+            }
+            for (; i < end; i += kLanes) {
+                const Float v = end - i >= kLanes ? loadWeight<W, kRound>(w + i)
+                                                  : loadWeightRest<W, kRound>(w + i, 0, end - i);
+                acc[0] = hn::MulAdd(v, F32::load(x + i), acc[0]);
+            }
+            total[r] = hn::Add(hn::Add(acc[0], acc[1]), hn::Add(acc[2], acc[3]));
+        }
+    }
+    sum4(total[0], total[1], total[2], total[3], dots);
+}
+
+// dots[j, r] = row j of x times weight row r, for kM >= 2 rows of x: kRows * kM accumulators, so that each
+// vector of x that is loaded serves kRows weight rows. Rows of dots are 4 apart.
 template <class W, bool kRound, int kM, int kRows>
-HWY_INLINE void dotBlock(const float* x, std::int64_t k, const typename W::T* const* rows, float* dots) {
-    // With one row of x two sets of accumulators hide the latency of the multiply-add.
-    constexpr int kSets = kM == 1 ? 2 : 1;
-    Float acc[kSets][kRows][kM];
-    for (int s = 0; s < kSets; ++s)
-        for (int r = 0; r < kRows; ++r)
-            for (int j = 0; j < kM; ++j)
-                acc[s][r][j] = hn::Zero(kF);
+HWY_INLINE void dotTile(const float* x, std::int64_t k, const typename W::T* const* rows, float* dots) {
+    Float acc[4][kM];
+    EIGENSCOPE_UNROLL
+    for (int r = 0; r < 4; ++r) {
+        EIGENSCOPE_UNROLL
+        for (int j = 0; j < kM; ++j)
+            acc[r][j] = hn::Zero(kF);
+    }
     std::int64_t i = 0;
-    for (; i + kSets * kLanes <= k; i += kSets * kLanes) {
-        for (int s = 0; s < kSets; ++s) {
+    for (; i + kBlock <= k; i += kBlock, x += kM * kBlock) {
+        EIGENSCOPE_UNROLL
+        for (int u = 0; u < kVectorsPerBlock; ++u) {
             Float w[kRows];
+            EIGENSCOPE_UNROLL
             for (int r = 0; r < kRows; ++r)
-                w[r] = roundIf<W, kRound>(W::load(rows[r] + i + s * kLanes));
+                w[r] = loadWeight<W, kRound>(rows[r] + i + u * kLanes);
+            EIGENSCOPE_UNROLL
             for (int j = 0; j < kM; ++j) {
-                const Float v = F32::load(x + j * k + i + s * kLanes);
+                const Float v = F32::load(x + j * kBlock + u * kLanes);
+                EIGENSCOPE_UNROLL
                 for (int r = 0; r < kRows; ++r)
-                    acc[s][r][j] = hn::MulAdd(w[r], v, acc[s][r][j]);
+                    acc[r][j] = hn::MulAdd(w[r], v, acc[r][j]);
             }
         }
     }
-    for (; i < k; i += kLanes) {
-        const std::int64_t n = k - i < kLanes ? k - i : kLanes;
-        const bool whole = n == kLanes;
+    for (std::int64_t at = 0; at < k - i; at += kLanes) {
+        EIGENSCOPE_UNROLL
         for (int r = 0; r < kRows; ++r) {
-            const Float w = roundIf<W, kRound>(whole ? W::load(rows[r] + i) : W::loadN(rows[r] + i, n));
-            for (int j = 0; j < kM; ++j) {
-                const float* xj = x + j * k + i;
-                acc[0][r][j] = hn::MulAdd(w, whole ? F32::load(xj) : F32::loadN(xj, n), acc[0][r][j]);
-            }
+            const Float w = loadWeightRest<W, kRound>(rows[r] + i, at, k - i);
+            EIGENSCOPE_UNROLL
+            for (int j = 0; j < kM; ++j)
+                acc[r][j] = hn::MulAdd(w, F32::load(x + j * kBlock + at), acc[r][j]);
         }
     }
-    if constexpr (kSets == 2)
-        for (int r = 0; r < kRows; ++r)
-            acc[0][r][0] = hn::Add(acc[0][r][0], acc[1][r][0]);
-    for (int j = 0; j < kM; ++j) {
-        if constexpr (kRows == 4)
-            sum4(acc[0][0][j], acc[0][1][j], acc[0][2][j], acc[0][3][j], dots + j * kRows);
-        else
-            for (int r = 0; r < kRows; ++r)
-                dots[j * kRows + r] = sum(acc[0][r][j]);
-    }
+    EIGENSCOPE_UNROLL
+    for (int j = 0; j < kM; ++j)
+        sum4(acc[0][j], acc[1][j], acc[2][j], acc[3][j], dots + j * 4);
 }
 
 template <class W, bool kRound, int kM>
 void columns(const MatvecArgs& a, std::int64_t begin, std::int64_t end) {
-    constexpr int kRows = kM <= 2 ? 4 : kM <= 4 ? (kManyRegisters ? 4 : 2) : (kManyRegisters ? 2 : 1);
+    // Accumulators, kRows weights and one vector of x fill the registers.
+    constexpr int kRows = kM <= 2 ? 4 : kM <= 4 ? (kManyRegisters ? 4 : 2) : (kManyRegisters ? 3 : 1);
     const auto* weight = static_cast<const typename W::T*>(a.weight);
     for (std::int64_t c = begin; c < end; c += kRows) {
-        const typename W::T* rows[kRows];
+        const typename W::T* rows[4];
         for (int r = 0; r < kRows; ++r)  // past the end the last row is computed again and dropped
-            rows[r] = weight + (c + r < end ? c + r : end - 1) * a.k;
-        float dots[kM * kRows];
-        dotBlock<W, kRound, kM, kRows>(a.x, a.k, rows, dots);
+            rows[r] = weight + std::min(c + r, end - 1) * a.k;
+        float dots[kM * 4];
+        if constexpr (kM == 1)
+            dotRows<W, kRound>(a.x, a.k, rows, dots);
+        else
+            dotTile<W, kRound, kM, kRows>(a.x, a.k, rows, dots);
         for (int j = 0; j < kM; ++j)
             for (int r = 0; r < kRows && c + r < end; ++r) {
                 float* y = a.y + j * a.n + c + r;
-                const float value = dots[j * kRows + r] + (a.bias ? a.bias[c + r] : 0.0f);
+                const float value = dots[j * 4 + r] + (a.bias ? a.bias[c + r] : 0.0f);
                 *y = a.accumulate ? *y + value : value;
             }
     }
@@ -139,6 +192,19 @@ HWY_AFTER_NAMESPACE();
 namespace eigenscope::cpu {
 namespace {
 HWY_EXPORT(MatvecColumns);
+}
+
+std::int64_t packedFloats(std::int64_t m, std::int64_t k) { return m * roundUp(k, 16); }
+
+void packRows(const float* x, std::int64_t m, std::int64_t k, bool round, float* packed) {
+    for (std::int64_t i = 0; i < k; i += 16)
+        for (std::int64_t j = 0; j < m; ++j, packed += 16) {
+            const std::int64_t n = std::min<std::int64_t>(16, k - i);
+            std::copy(x + j * k + i, x + j * k + i + n, packed);
+            std::fill(packed + n, packed + 16, 0.0f);
+        }
+    if (round)
+        roundRowToBf16(packed - packedFloats(m, k), packed - packedFloats(m, k), packedFloats(m, k));
 }
 
 void matvecColumns(const MatvecArgs& args, std::int64_t begin, std::int64_t end) {

@@ -3,6 +3,7 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/parallel.h"
 
+#include <algorithm>
 #include <cmath>
 
 #undef HWY_TARGET_INCLUDE
@@ -15,24 +16,29 @@
 HWY_BEFORE_NAMESPACE();
 namespace eigenscope::cpu::HWY_NAMESPACE {
 
-// Sum over i of (x[i] - shift), or of its square. Two accumulators of kLanes partial sums keep the rounding
-// error far below that of a running sum.
-template <bool kSquare>
-double rowSum(const float* x, std::int64_t width, float shift) {
+// Sums over i of (x[i] - shift) and of its square. Two accumulators of kLanes partial sums each keep the
+// rounding error far below that of a running sum.
+struct RowSums {
+    double first = 0.0, second = 0.0;
+};
+RowSums rowSums(const float* x, std::int64_t width, float shift) {
     const Float s = hn::Set(kF, shift);
-    Float a = hn::Zero(kF), b = hn::Zero(kF);
+    Float a = hn::Zero(kF), b = a, aa = a, bb = a;
     std::int64_t i = 0;
     for (; i + 2 * kLanes <= width; i += 2 * kLanes) {
         const Float u = hn::Sub(F32::load(x + i), s), v = hn::Sub(F32::load(x + i + kLanes), s);
-        a = kSquare ? hn::MulAdd(u, u, a) : hn::Add(a, u);
-        b = kSquare ? hn::MulAdd(v, v, b) : hn::Add(b, v);
+        a = hn::Add(a, u);
+        b = hn::Add(b, v);
+        aa = hn::MulAdd(u, u, aa);
+        bb = hn::MulAdd(v, v, bb);
     }
-    double rest = 0.0;
+    RowSums sums{double{sum(hn::Add(a, b))}, double{sum(hn::Add(aa, bb))}};
     for (; i < width; ++i) {
         const double u = double{x[i]} - double{shift};
-        rest += kSquare ? u * u : u;
+        sums.first += u;
+        sums.second += u * u;
     }
-    return double{sum(hn::Add(a, b))} + rest;
+    return sums;
 }
 
 void NormRows(const NormParams& p, std::int64_t begin, std::int64_t end) {
@@ -41,13 +47,18 @@ void NormRows(const NormParams& p, std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
         const float* x = p.x + row * p.width;
         float* y = p.y + row * p.width;
-        const auto mean = layer ? static_cast<float>(rowSum<false>(x, p.width, 0.0f) / width) : 0.0f;
-        const double variance = rowSum<true>(x, p.width, mean) / width;
-        const auto scale = static_cast<float>(1.0 / std::sqrt(variance + double{p.epsilon}));
-        const Float m = hn::Set(kF, mean), s = hn::Set(kF, scale);
+        // The mean is kept in two parts, float32 and what that lost, because rows with a large mean and a
+        // small variance would feel its rounding.
+        const float mean = layer ? static_cast<float>(rowSums(x, p.width, 0.0f).first / width) : 0.0f;
+        const RowSums sums = rowSums(x, p.width, mean);
+        const double rest = layer ? sums.first / width : 0.0;
+        const double variance = std::max(sums.second / width - rest * rest, 0.0);
+        const double scale = 1.0 / std::sqrt(variance + double{p.epsilon});
+        const auto scale32 = static_cast<float>(scale), shift = static_cast<float>(-rest * scale);
+        const Float m = hn::Set(kF, mean), s = hn::Set(kF, scale32), t = hn::Set(kF, shift);
         std::int64_t i = 0;
         for (; i + kLanes <= p.width; i += kLanes) {
-            Float v = hn::Mul(hn::Sub(F32::load(x + i), m), s);
+            Float v = hn::MulAdd(hn::Sub(F32::load(x + i), m), s, t);
             if (p.weight)
                 v = hn::Mul(v, F32::load(p.weight + i));
             if (p.bias)
@@ -55,7 +66,8 @@ void NormRows(const NormParams& p, std::int64_t begin, std::int64_t end) {
             F32::store(v, y + i);
         }
         for (; i < p.width; ++i)
-            y[i] = (x[i] - mean) * scale * (p.weight ? p.weight[i] : 1.0f) + (p.bias ? p.bias[i] : 0.0f);
+            y[i] = ((x[i] - mean) * scale32 + shift) * (p.weight ? p.weight[i] : 1.0f) +
+                   (p.bias ? p.bias[i] : 0.0f);
     }
 }
 

@@ -17,6 +17,11 @@
 #include <cstdint>
 #include <cstring>
 
+// Before loops over register tiles: arrays of vectors stay in registers only when such loops are unrolled,
+// and the compiler's own limits stop short of that.
+#undef EIGENSCOPE_UNROLL
+#define EIGENSCOPE_UNROLL _Pragma("GCC unroll 16")
+
 HWY_BEFORE_NAMESPACE();
 namespace eigenscope::cpu::HWY_NAMESPACE {
 
