@@ -52,11 +52,12 @@ std::string compare(const Output& output, const Output& reference, double& worst
     if (error == 0.0)
         return {};
     const std::string at = ", element " + std::to_string(where) + " of " + std::to_string(count);
+    const Bound& bound = reference.bound;
+    power = std::max(power, bound.scale * bound.scale * static_cast<double>(count));
     if (power == 0.0)
         return formatted("%s: not zero (%g), the reference is (%g)", output.name, largest, 0.0) + at;
     const double nmse = error / power;
     const double relative = largest / std::sqrt(power / static_cast<double>(count));
-    const Bound& bound = reference.bound;
     if (bound.nmse > 0.0)
         worst = std::max({worst, std::sqrt(nmse / bound.nmse), relative / bound.largest});
     if (!(nmse <= bound.nmse))

@@ -124,7 +124,7 @@ void addActivate(std::vector<OpCase>& cases) {
     // erf, tanh and exp in float32 are good to a few units in the last place of a result near 1; in gelu's
     // left tail the result is small and its absolute error still that of the factor near zero: hence a bound
     // relative to the RMS.
-    const Bound bound{std::pow(8.0 * kEpsilon, 2.0), 64.0 * kEpsilon};
+    const Bound bound{std::pow(8.0 * kEpsilon, 2.0), 64.0 * kEpsilon, 1.0};
     using Kind = ActivateParams::Kind;
     constexpr std::pair<Kind, const char*> kKinds[] = {
         {Kind::Relu, "relu"}, {Kind::Gelu, "gelu"}, {Kind::GeluTanh, "gelu tanh"}, {Kind::Silu, "silu"}};

@@ -19,6 +19,7 @@ namespace eigenscope::optest {
 struct Bound {
     double nmse = 0.0;     // sum (y - r)^2 / sum r^2
     double largest = 0.0;  // max |y - r| / rms(r)
+    double scale = 0.0;    // rms(r) counts as at least this, for outputs that may be tiny by chance
 };
 inline constexpr Bound kExact{};
 

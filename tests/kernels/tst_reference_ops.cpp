@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reference backend against values that numpy computed in float64 (tests/golden/ops/make_ops.py). The
+// oracle of all other op tests is thereby checked by something that shares no code with it.
+#include "kernels/reference/reference_backend.h"
+
+#include <QFile>
+#include <QJsonArray>
+#include <QJsonDocument>
+#include <QJsonObject>
+#include <QTest>
+
+#include <cmath>
+#include <vector>
+
+using namespace eigenscope;
+
+namespace {
+
+// The inputs of one golden case as arrays that live as long as it runs.
+class Golden {
+public:
+    explicit Golden(QJsonObject object) : m_object(std::move(object)) {}
+
+    template <typename T = std::int32_t>
+    T integer(const char* key) const {
+        return static_cast<T>(m_object[key].toInteger());
+    }
+    float number(const char* key) const { return static_cast<float>(m_object[key].toDouble()); }
+    QString text(const char* key) const { return m_object[key].toString(); }
+    bool has(const char* key) const { return m_object[key].isArray(); }
+    DType dtype(const char* key) const { return dtypeFromName(text(key).toStdString()).value(); }
+    std::vector<double> values(const char* key) const {
+        std::vector<double> values;
+        for (const QJsonValue& value : m_object[key].toArray())
+            values.push_back(value.toDouble());
+        return values;
+    }
+    // An array as the ops read it; null when the case has none.
+    void* array(const char* key, DType dtype = DType::F32) {
+        if (!has(key))
+            return nullptr;
+        const std::vector<double> from = values(key);
+        std::vector<std::byte>& bytes = m_arrays.emplace_back(from.size() * sizeOf(dtype));
+        for (std::size_t i = 0; i < from.size(); ++i)
+            storeFromF32(bytes.data(), dtype, static_cast<std::int64_t>(i), static_cast<float>(from[i]));
+        return bytes.data();
+    }
+    float* floats(const char* key) { return static_cast<float*>(array(key)); }
+    TokenId* ids(const char* key) {
+        const std::vector<double> from = values(key);
+        std::vector<std::byte>& bytes = m_arrays.emplace_back(from.size() * sizeof(TokenId));
+        TokenId* ids = reinterpret_cast<TokenId*>(bytes.data());
+        std::copy(from.begin(), from.end(), ids);
+        return ids;
+    }
+    RotaryTable table(std::int64_t positions) {
+        return {floats("cos"), floats("sin"), positions, integer("rotary_dim")};
+    }
+
+private:
+    QJsonObject m_object;
+    std::vector<std::vector<std::byte>> m_arrays;
+};
+
+using Results = std::vector<double>;
+
+std::vector<float> outputFor(const Golden& golden) {
+    return std::vector<float>(golden.values("expected").size(), std::nanf(""));
+}
+
+Results doubles(const std::vector<float>& values) { return {values.begin(), values.end()}; }
+
+Results gemm(Backend& backend, Stream& stream, Golden& golden) {
+    std::vector<float> y = outputFor(golden);
+    GemmParams p;
+    p.m = golden.integer("m"), p.n = golden.integer("n"), p.k = golden.integer("k");
+    p.weight_dtype = golden.dtype("weight_dtype");
+    p.compute = golden.text("compute") == "f32"   ? Compute::F32
+                : golden.text("compute") == "f16" ? Compute::F16
+                                                  : Compute::BF16;
+    p.x = golden.floats("x"), p.bias = golden.floats("bias");
+    p.weight = golden.array("weight", p.weight_dtype);
+    p.accumulate = golden.has("before");
+    p.y = p.accumulate ? golden.floats("before") : y.data();
+    backend.gemm(stream, p);
+    return Results(p.y, p.y + y.size());
+}
+
+Results embed(Backend& backend, Stream& stream, Golden& golden) {
+    std::vector<float> y = outputFor(golden);
+    EmbedParams p;
+    p.table_dtype = golden.dtype("dtype");
+    p.table = golden.array("table", p.table_dtype);
+    p.rows = golden.integer("rows"), p.width = golden.integer("width"), p.count = 4;
+    p.ids = golden.ids("ids");
+    p.accumulate = golden.has("before");
+    p.y = p.accumulate ? golden.floats("before") : y.data();
+    backend.embed(stream, p);
+    return Results(p.y, p.y + y.size());
+}
+
+Results norm(Backend& backend, Stream& stream, Golden& golden) {
+    std::vector<float> y = outputFor(golden);
+    NormParams p;
+    p.kind = golden.text("kind") == "rms" ? NormParams::Kind::RmsNorm : NormParams::Kind::LayerNorm;
+    p.rows = golden.integer("rows"), p.width = golden.integer("width"), p.epsilon = golden.number("epsilon");
+    p.x = golden.floats("x"), p.weight = golden.floats("weight"), p.bias = golden.floats("bias");
+    p.y = y.data();
+    backend.norm(stream, p);
+    return doubles(y);
+}
+
+Results activate(Backend& backend, Stream& stream, Golden& golden) {
+    std::vector<float> y = outputFor(golden);
+    ActivateParams p;
+    const QString kind = golden.text("kind");
+    p.kind = kind == "relu"        ? ActivateParams::Kind::Relu
+             : kind == "gelu"      ? ActivateParams::Kind::Gelu
+             : kind == "gelu_tanh" ? ActivateParams::Kind::GeluTanh
+                                   : ActivateParams::Kind::Silu;
+    p.x = golden.floats("x"), p.gate = golden.floats("gate"), p.y = y.data();
+    p.count = static_cast<std::int64_t>(y.size());
+    backend.activate(stream, p);
+    return doubles(y);
+}
+
+Results rope(Backend& backend, Stream& stream, Golden& golden) {
+    RopeParams p;
+    p.batch = golden.integer("batch"), p.length = golden.integer("length"), p.heads = golden.integer("heads");
+    p.head_dim = golden.integer("head_dim"), p.first_position = golden.integer("first");
+    p.table = golden.table(p.first_position + p.length);
+    p.x = golden.floats("x");
+    backend.rope(stream, p);
+    return Results(p.x, p.x + golden.values("expected").size());
+}
+
+Results attention(Backend& backend, Stream& stream, Golden& golden) {
+    std::vector<float> y = outputFor(golden);
+    AttentionParams p;
+    p.batch = golden.integer("batch"), p.query_heads = golden.integer("query_heads");
+    p.kv_heads = golden.integer("kv_heads"), p.query_width = golden.integer("query_width");
+    p.query_length = golden.integer("length"), p.query_position = golden.integer("position");
+    p.window = golden.integer("window"), p.scale = golden.number("scale");
+    const DType dtype = golden.dtype("dtype");
+    const std::int64_t rows = p.query_position + p.query_length;
+    p.query = golden.floats("query");
+    p.keys = {golden.array("keys", dtype), dtype, p.batch, p.kv_heads, golden.integer("key_width"), rows};
+    p.values = {golden.array("values", dtype), dtype, p.batch, p.kv_heads,
+                golden.integer("value_width"), rows};
+    p.alibi_slopes = golden.floats("slopes");
+    KeyLift lift;
+    if (golden.has("basis")) {
+        lift = {golden.floats("basis"), golden.floats("mean"), golden.table(rows)};
+        p.lift = &lift;
+    }
+    p.output = y.data();
+    backend.attention(stream, p);
+    return doubles(y);
+}
+
+Results append(Backend& backend, Stream& stream, Golden& golden) {
+    KvAppendParams p;
+    p.length = golden.integer("length"), p.position = golden.integer("position");
+    p.x = golden.floats("x");
+    const DType dtype = golden.dtype("dtype");
+    p.cache = {golden.array("before", dtype), dtype,
+               golden.integer("batch"),       golden.integer("heads"),
+               golden.integer("width"),       golden.integer("capacity")};
+    backend.kvAppend(stream, p);
+    Results results;
+    for (std::size_t i = 0; i < golden.values("expected").size(); ++i)
+        results.push_back(loadAsF32(p.cache.data, dtype, static_cast<std::int64_t>(i)));
+    return results;
+}
+
+// The matrices, then the sums (see expectedOf).
+Results gram(Backend& backend, Stream& stream, Golden& golden) {
+    const std::size_t matrices = golden.values("expected").size();
+    Results results(matrices + golden.values("sum").size(), 0.0);
+    GramParams p;
+    p.x = golden.floats("x"), p.rows = golden.integer("rows"), p.heads = golden.integer("heads");
+    p.width = golden.integer("width"), p.group = golden.integer("group");
+    p.gram = results.data(), p.sum = results.data() + matrices;
+    backend.gram(stream, p);
+    return results;
+}
+
+Results eigh(Backend& backend, Stream& stream, Golden& golden) {
+    const std::vector<double> a = golden.values("a");
+    Results results(golden.integer<std::size_t>("n"));
+    backend.eigh(stream, {a.data(), results.data(), nullptr, 1, static_cast<std::int64_t>(results.size())});
+    return results;
+}
+
+Results nll(Backend& backend, Stream& stream, Golden& golden) {
+    Results results(golden.integer<std::size_t>("rows"), std::nan(""));
+    backend.nll(stream, {golden.floats("logits"), golden.ids("targets"), results.data(),
+                         golden.integer("rows"), golden.integer("vocab")});
+    return results;
+}
+
+std::vector<double> expectedOf(const Golden& golden) {
+    std::vector<double> expected = golden.values("expected");
+    const std::vector<double> sum = golden.values("sum");
+    expected.insert(expected.end(), sum.begin(), sum.end());
+    return expected;
+}
+
+}  // namespace
+
+class TestReferenceOps : public QObject {
+    Q_OBJECT
+
+private slots:
+    void agreesWithNumpy_data();
+    void agreesWithNumpy();
+    void argmaxTakesTheFirst();
+    void refusesIdsOutsideTheTable();
+};
+
+void TestReferenceOps::agreesWithNumpy_data() {
+    QTest::addColumn<QJsonObject>("golden");
+    QFile file(EIGENSCOPE_SOURCE_DIR "/tests/golden/ops/ops.json");
+    QVERIFY2(file.open(QIODevice::ReadOnly), qPrintable(file.errorString()));
+    const QJsonArray cases = QJsonDocument::fromJson(file.readAll()).object()["cases"].toArray();
+    QVERIFY(cases.size() > 30);
+    for (qsizetype i = 0; i < cases.size(); ++i) {
+        const QJsonObject golden = cases[i].toObject();
+        QTest::addRow("%d %s", static_cast<int>(i), qPrintable(golden["op"].toString())) << golden;
+    }
+}
+
+void TestReferenceOps::agreesWithNumpy() {
+    QFETCH(QJsonObject, golden);
+    const std::shared_ptr<Backend> backend = createReferenceBackend();
+    const std::unique_ptr<Stream> stream = backend->createStream(1);
+    using Run = Results (*)(Backend&, Stream&, Golden&);
+    const std::vector<std::pair<QString, Run>> runs = {
+        {"gemm", gemm},           {"embed", embed},   {"norm", norm}, {"activate", activate}, {"rope", rope},
+        {"attention", attention}, {"append", append}, {"gram", gram}, {"eigh", eigh},         {"nll", nll}};
+    const auto run = std::find_if(runs.begin(), runs.end(),
+                                  [&](const auto& entry) { return entry.first == golden["op"].toString(); });
+    QVERIFY(run != runs.end());
+
+    Golden data(golden);
+    const Results actual = run->second(*backend, *stream, data);
+    const std::vector<double> expected = expectedOf(data);
+    QCOMPARE(actual.size(), expected.size());
+    double largest = 0.0;
+    for (double value : expected)
+        largest = std::max(largest, std::abs(value));
+    // Float32 results are rounded once (6e-8 of the value); double ones are limited by the file's 12 digits.
+    // Eigenvalues are good to a fraction of the largest one.
+    const bool exact = run->first == "gram" || run->first == "eigh" || run->first == "nll";
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+        const double limit = exact ? 1e-11 * (largest + 1.0) : 6.1e-8 * std::abs(expected[i]) + 1e-10;
+        QVERIFY2(std::abs(actual[i] - expected[i]) <= limit,
+                 qPrintable(QString("element %1 is %2, expected %3")
+                                .arg(i)
+                                .arg(actual[i], 0, 'g', 12)
+                                .arg(expected[i], 0, 'g', 12)));
+    }
+}
+
+void TestReferenceOps::argmaxTakesTheFirst() {
+    const std::shared_ptr<Backend> backend = createReferenceBackend();
+    const std::unique_ptr<Stream> stream = backend->createStream(1);
+    const float logits[] = {1, 3, 3, 2, -1, -1, -1, -1};
+    TokenId index[2];
+    backend->argmax(*stream, {logits, index, 2, 4});
+    QCOMPARE(index[0], 1);
+    QCOMPARE(index[1], 0);
+}
+
+void TestReferenceOps::refusesIdsOutsideTheTable() {
+    const std::shared_ptr<Backend> backend = createReferenceBackend();
+    const std::unique_ptr<Stream> stream = backend->createStream(1);
+    const float table[6] = {};
+    float y[2];
+    for (TokenId id : {-1, 3}) {
+        const EmbedParams p{table, DType::F32, 3, 2, &id, 1, y, false};
+        QVERIFY_THROWS_EXCEPTION(Error, backend->embed(*stream, p));
+    }
+}
+
+QTEST_GUILESS_MAIN(TestReferenceOps)
+#include "tst_reference_ops.moc"
