@@ -64,8 +64,11 @@ std::vector<TokenId> ByteLevelTokenizer::encode(std::string_view text, bool add_
 }
 
 std::string ByteLevelTokenizer::bytesOf(TokenId id) const {
-    if (const AddedToken* token = m_added.find(id))
-        return bytesOfByteLevelText(token->content);
+    if (const AddedToken* token = m_added.find(id)) {
+        // Usually plain text, which may happen to consist of byte-level characters ("é" is one): then it is no UTF-8.
+        const std::string bytes = bytesOfByteLevelText(token->content);
+        return validUtf8(bytes) == bytes ? bytes : token->content;
+    }
     const std::string* text = m_bpe.text(id);
     return text ? bytesOfByteLevelText(*text) : std::string();
 }

@@ -3,7 +3,7 @@
 
 #include "core/base/fail.h"
 
-#include <set>
+#include <algorithm>
 
 namespace eigenscope {
 
@@ -217,6 +217,24 @@ std::optional<ByteLevelParts::Around> readPostProcessor(const JsonView& document
     return around;
 }
 
+// Tokens that the post-processor adds are written as numbers: they must exist.
+void checkAround(const JsonView& document, const ByteLevelParts& parts) {
+    if (!parts.around)
+        return;
+    TokenId end = 0;
+    for (const auto& [text, id] : parts.model.vocabulary)
+        end = std::max(end, id + 1);
+    for (const auto& [id, token] : parts.added)
+        end = std::max(end, id + 1);
+    for (const std::vector<TokenId>* ids : {&parts.around->before, &parts.around->after}) {
+        for (const TokenId id : *ids) {
+            if (id >= end)
+                document.at("post_processor")
+                    .fail("adds token " + std::to_string(id) + ", which does not exist");
+        }
+    }
+}
+
 void checkDecoder(const JsonView& document) {
     const auto decoder = document.find("decoder");
     if (!decoder)
@@ -259,6 +277,7 @@ ByteLevelParts readTokenizerJson(const JsonView& document, const TokenizerSettin
                                      readAddedToken(token));
         }
     }
+    checkAround(document, parts);
     // The file decides about special tokens even where it adds none; the switches of tokenizer_config.json
     // are for files without a post-processor.
     return parts;
