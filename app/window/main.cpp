@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
     if (parser.isSet(threads)) {
         settings.setThreads(parser.value(threads).toInt());
     }
-    BackendRegistry registry = makeBackendRegistry();
+    BackendRegistry registry = availableBackends();
     BackendChoice choice;
     try {
         choice = registry.choose(parser.value(device).toStdString());

@@ -35,6 +35,7 @@ JobBar::JobBar(JobRunner& jobs, const Theme& theme, QWidget* parent)
     m_cancel->setObjectName(QStringLiteral("cancelJob"));
     m_list = new QToolButton(this);
     m_list->setText(tr("Jobs"));
+    m_list->setFocusPolicy(Qt::TabFocus);
     m_list->setToolTip(tr("Everything that ran since the start, with its result"));
     m_readout = new QLabel(this);
     m_readout->setProperty("role", "muted");

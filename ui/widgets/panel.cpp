@@ -20,7 +20,7 @@ QLabel* roleLabel(const QString& text, const char* role, QWidget* parent) {
 }  // namespace
 
 Panel::Panel(const QString& title, QWidget* parent) : QFrame(parent) {
-    setObjectName(QStringLiteral("panel"));
+    setProperty("panel", true);
     auto* outer = new QVBoxLayout(this);
     outer->setContentsMargins(kMargin, kMargin - 2, kMargin, kMargin);
     outer->setSpacing(8);

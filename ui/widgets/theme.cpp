@@ -77,7 +77,7 @@ QPalette paletteOf(const ThemeColours& c) {
 const char* const kStyleSheet = R"(
 QToolTip { background: @panel; color: @text; border: 1px solid @line; padding: 5px 7px; }
 QMainWindow, QDialog { background: @window; }
-QFrame#panel { background: @panel; border: 1px solid @line; border-radius: 6px; }
+QFrame[panel="true"] { background: @panel; border: 1px solid @line; border-radius: 6px; }
 QFrame#topBar, QWidget#jobBar, QWidget#navRail { background: @panel; }
 QFrame#topBar { border: none; border-bottom: 1px solid @line; }
 QWidget#jobBar { border-top: 1px solid @line; }
@@ -114,12 +114,18 @@ QToolButton[segment="true"][edge="both"] { border-radius: 5px; }
 QToolButton[rail="true"] { border: none; border-left: 3px solid transparent; border-radius: 0; padding: 8px 0 7px 0; color: @muted; }
 QToolButton[rail="true"]:hover { background: @window; }
 QToolButton[rail="true"]:checked { background: @key_wash; border-left-color: @key; color: @key; font-weight: 600; }
-QToolButton[rail="true"]:focus { color: @key; }
+QToolButton[rail="true"]:focus { background: @window; }
+QToolButton[rail="true"]:checked:focus { background: @key_wash; }
+QToolButton[link="true"] { color: @key; font-weight: 600; text-align: left; padding: 5px 8px; }
+QToolButton[link="true"]:disabled { color: @faint; }
+QToolButton[outlined="true"] { border: 1px solid @line; padding: 4px 11px; }
+QToolButton[outlined="true"]:hover { border-color: @key; }
 QLineEdit, QPlainTextEdit, QTextEdit, QTextBrowser, QSpinBox, QDoubleSpinBox, QComboBox {
     background: @panel; border: 1px solid @line; border-radius: 5px; padding: 4px 7px; selection-background-color: @key; selection-color: @on_accent; }
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QTextBrowser:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus { border-color: @key; }
 QTextBrowser[flat="true"], QPlainTextEdit[flat="true"], QTextEdit[flat="true"] { border: none; padding: 0; }
-QComboBox::drop-down { border: none; width: 18px; }
+QComboBox::drop-down { border: none; width: 20px; }
+QComboBox::down-arrow { image: url(:/icons/chevron.svg); width: 12px; height: 12px; }
 QComboBox QAbstractItemView { background: @panel; border: 1px solid @line; selection-background-color: @key_wash; selection-color: @text; outline: 0; }
 QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 0; border: none; }
 QSlider::groove:horizontal { height: 4px; border-radius: 2px; background: @line; }
@@ -154,6 +160,9 @@ QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
 QScrollArea, QScrollArea > QWidget > QWidget { background: transparent; border: none; }
 QSplitter::handle { background: transparent; }
 QCheckBox { spacing: 7px; }
+QCheckBox::indicator { width: 14px; height: 14px; border: 1px solid @muted; border-radius: 3px; background: @panel; }
+QCheckBox::indicator:checked { background: @key; border-color: @key; image: url(:/icons/check.svg); }
+QCheckBox::indicator:focus { border-color: @key; }
 )";
 
 QString styleSheetOf(const ThemeColours& c) {

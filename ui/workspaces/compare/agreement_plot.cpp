@@ -52,7 +52,9 @@ PlotTable AgreementPlot::table() const {
 
 void AgreementPlot::restyle() {
     Plot::restyle();
-    m_bars->setPen(Qt::NoPen);
+    // A pen of one pixel keeps single tokens visible when there are more tokens than pixels.
+    m_bars->setPen(QPen(theme().colours().value, 1.0));
+    m_bars->setAntialiased(false);
     m_bars->setBrush(theme().colours().value);
     replot(rpQueuedReplot);
 }

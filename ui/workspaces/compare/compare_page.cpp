@@ -130,6 +130,7 @@ QWidget* ComparePage::makePrompt() {
     auto* panel = new Panel(tr("Prompt"), this);
     auto* library = new QToolButton(panel);
     library->setText(tr("Library ▾"));
+    library->setProperty("link", true);
     library->setToolTip(tr("Openings from the evaluation text, and prompts used before"));
     library->setPopupMode(QToolButton::InstantPopup);
     auto* menu = new QMenu(library);

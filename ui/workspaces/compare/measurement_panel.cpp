@@ -78,6 +78,7 @@ MeasurementPanel::MeasurementPanel(Settings& settings, QWidget* parent)
     m_text->setObjectName(QStringLiteral("measureText"));
     auto* browse = new QToolButton(this);
     browse->setText(QStringLiteral("…"));
+    browse->setProperty("outlined", true);
     browse->setAccessibleName(tr("Choose a text file"));
     browse->setToolTip(tr("Choose a text file"));
     m_windows = new QSpinBox(this);

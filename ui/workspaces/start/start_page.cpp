@@ -114,9 +114,8 @@ QWidget* StartPage::modelRow(const QString& path, const QString& note, bool remo
     open->setToolTip(path);
     open->setAccessibleName(tr("Open %1").arg(name));
     open->setEnabled(QFileInfo::exists(path + QStringLiteral("/config.json")));
-    QFont font = open->font();
-    font.setWeight(QFont::DemiBold);
-    open->setFont(font);
+    open->setProperty("link", true);
+    open->setMinimumWidth(150);
     connect(open, &QToolButton::clicked, this, [this, path] { m_workspace.openModel(path); });
     layout->addWidget(open);
     auto* label = mutedLabel({}, row);
@@ -216,6 +215,7 @@ void StartPage::rebuildSteps() {
         if (model && (current || step.done)) {
             auto* go = new QToolButton(row);
             go->setText(tr("Go"));
+            go->setProperty("outlined", true);
             go->setAccessibleName(tr("Go to %1").arg(step.name));
             connect(go, &QToolButton::clicked, this, [this, page = step.page] { emit pageRequested(page); });
             layout->addWidget(go, 0, Qt::AlignTop);

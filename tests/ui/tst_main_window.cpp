@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/ui/window_fixture.h"
+#include "ui/widgets/fact_list.h"
+#include "ui/widgets/message_bar.h"
+#include "ui/widgets/nav_rail.h"
+
+#include <QAction>
+#include <QDropEvent>
+#include <QFile>
+#include <QMimeData>
+#include <QPlainTextEdit>
+#include <QSpinBox>
+#include <QTableView>
+#include <QTextBrowser>
+#include <QToolButton>
+
+#include <algorithm>
+
+using namespace eigenscope;
+
+class TestMainWindow : public QObject {
+    Q_OBJECT
+
+private slots:
+    void startsOnTheStartPageWithTheDemoModels() {
+        WindowFixture ui;
+        QCOMPARE(ui.find<NavRail>("navRail")->current(), static_cast<int>(PageId::Start));
+        QVERIFY(ui.find<QToolButton>("open-llama-stories"));
+    }
+
+    void aClickOpensADemoModelAndShowsItsFacts() {
+        WindowFixture ui;
+        auto* open = ui.find<QToolButton>("open-llama-stories");
+        QTest::mouseClick(open, Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(ui.workspace->model().has_value(), 30000);
+        QCOMPARE(ui.find<NavRail>("navRail")->current(), static_cast<int>(PageId::Model));
+        auto* facts = ui.find<FactList>("architecture");
+        QCOMPARE(facts->fact("family"), QStringLiteral("LlamaForCausalLM"));
+        QCOMPARE(facts->fact("layers"), QString::number(ui.workspace->model()->model->config.layers));
+        QCOMPARE(ui.find<QTableView>("layerTable")->model()->rowCount(),
+                 ui.workspace->model()->model->config.layers);
+        QCOMPARE(ui.find<QTableView>("tensorTable")->model()->rowCount(),
+                 static_cast<int>(ui.workspace->model()->checkpoint->tensors().size()));
+        QVERIFY(ui.settings.recentModels().contains(WindowFixture::demoModel("llama-stories")));
+    }
+
+    void theTokenizerAnswersWhileTyping() {
+        WindowFixture ui;
+        QVERIFY(ui.openDemo("llama-stories"));
+        auto* text = ui.find<QPlainTextEdit>("tokenizerText");
+        text->clear();
+        text->setFocus();
+        QTest::keyClicks(text, "the mill");
+        const auto ids = ui.workspace->model()->tokenizer->encode("the mill");
+        const QString shown = ui.find<QTextBrowser>("tokenizerPieces")->toPlainText();
+        for (const TokenId id : ids) {
+            QVERIFY2(shown.contains(QString::number(id)), qPrintable(shown));
+        }
+    }
+
+    void theMemoryCalculatorMultipliesOut() {
+        WindowFixture ui;
+        QVERIFY(ui.openDemo("llama-stories"));
+        auto* memory = ui.find<FactList>("memory");
+        const QString before = memory->fact("kv");
+        QVERIFY(!before.isEmpty() && before != QStringLiteral("—"));
+        auto boxes = ui.window->findChildren<QSpinBox*>();
+        auto batch = std::find_if(boxes.begin(), boxes.end(),
+                                  [](QSpinBox* box) { return box->accessibleName() == "Batch size"; });
+        QVERIFY(batch != boxes.end());
+        (*batch)->setFocus();
+        QTest::keyClick(*batch, Qt::Key_Up);
+        QCOMPARE((*batch)->value(), 2);
+        QVERIFY(memory->fact("kv") != before);
+    }
+
+    void aBadModelLeavesAMessageThatStaysAndKeepsWhatWasOpen() {
+        WindowFixture ui;
+        QVERIFY(ui.openDemo("llama-stories"));
+        QTemporaryDir empty;
+        ui.window->openPaths({empty.path()});
+        auto* messages = ui.window->findChild<MessageBar*>();
+        QTRY_VERIFY_WITH_TIMEOUT(messages->isVisible(), 10000);
+        QVERIFY2(messages->text().contains("config.json"), qPrintable(messages->text()));
+        QVERIFY(messages->property("error").toBool());
+        QVERIFY(ui.workspace->model().has_value());
+        QTest::mouseClick(messages->findChild<QToolButton*>(), Qt::LeftButton);
+        QVERIFY(!messages->isVisible());
+    }
+
+    void droppingAFolderOpensIt() {
+        WindowFixture ui;
+        QMimeData data;
+        data.setUrls({QUrl::fromLocalFile(WindowFixture::demoModel("llama-stories"))});
+        QDropEvent drop(QPointF(300, 300), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+        QCoreApplication::sendEvent(ui.window.get(), &drop);
+        QTRY_VERIFY_WITH_TIMEOUT(ui.workspace->model().has_value(), 30000);
+    }
+
+    void shortcutsSwitchPagesAndTheThemeIsRemembered() {
+        WindowFixture ui;
+        QTest::keyClick(ui.window.get(), Qt::Key_2, Qt::ControlModifier);
+        QCOMPARE(ui.find<NavRail>("navRail")->current(), static_cast<int>(PageId::Model));
+        const QColor light = ui.theme->colours().panel;
+        ui.settings.setTheme(ThemeChoice::Dark);
+        QVERIFY(ui.theme->colours().dark);
+        QVERIFY(ui.theme->colours().panel != light);
+        Settings again(std::make_unique<QSettings>(ui.folder.filePath("settings.ini"), QSettings::IniFormat));
+        QCOMPARE(again.theme(), ThemeChoice::Dark);
+    }
+
+    void statisticsWithoutAModelAreRefusedInWords() {
+        WindowFixture ui;
+        ui.window->openPaths({"/nowhere/x.stats.safetensors"});
+        auto* messages = ui.window->findChild<MessageBar*>();
+        QVERIFY(messages->isVisible());
+    }
+};
+
+QTEST_MAIN(TestMainWindow)
+#include "tst_main_window.moc"

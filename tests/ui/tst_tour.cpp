@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole tour with real widgets: open, calibrate, drag, convert, compare, light and dark. Pictures of
+// every workspace are left in EIGENSCOPE_SCREENSHOTS (or the build's screenshots folder) to be looked at.
+#include "tests/ui/window_fixture.h"
+#include "ui/model/comparison.h"
+#include "ui/workspaces/compare/compare_page.h"
+
+#include <QDir>
+#include <QFileInfo>
+#include <QLineEdit>
+#include <QPushButton>
+#include <QSpinBox>
+#include <QToolButton>
+
+using namespace eigenscope;
+
+class TestTour : public QObject {
+    Q_OBJECT
+
+private slots:
+    void initTestCase() {
+        const QString wanted = qEnvironmentVariable("EIGENSCOPE_SCREENSHOTS");
+        m_pictures = wanted.isEmpty() ? QStringLiteral(EIGENSCOPE_BINARY_DIR "/screenshots") : wanted;
+        QVERIFY(QDir().mkpath(m_pictures));
+    }
+
+    void everyFamily_data() {
+        QTest::addColumn<QString>("model");
+        for (const char* name : {"llama-stories", "opt-stories", "mpt-stories"}) {
+            QTest::newRow(name) << QString::fromLatin1(name);
+        }
+    }
+
+    void everyFamily() {
+        QFETCH(QString, model);
+        if (!QFileInfo::exists(WindowFixture::demoModel(model) + "/config.json")) {
+            QSKIP("this demo model is not there");
+        }
+        WindowFixture ui;
+        if (model == "llama-stories") {
+            picture(ui, "start-empty");
+            ui.window->showPage(PageId::Spectrum);
+            picture(ui, "spectrum-empty");
+            ui.window->showPage(PageId::Compare);
+            picture(ui, "compare-empty");
+            ui.window->showPage(PageId::Start);
+        }
+        QTest::mouseClick(ui.find<QToolButton>("open-" + model), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(ui.workspace->model().has_value() && !ui.jobs.busy(), 30000);
+        pictures(ui, model, "model", PageId::Model);
+
+        ui.window->showPage(PageId::Spectrum);
+        pictures(ui, model, "calibrate", PageId::Spectrum);
+        Page* spectrum = ui.window->page(PageId::Spectrum);
+        const auto boxes = spectrum->findChildren<QSpinBox*>();
+        for (QSpinBox* box : boxes) {  // short enough for a test
+            if (box->accessibleName().contains("ample")) {
+                box->setValue(8);
+            }
+        }
+        QVERIFY(spectrum->findChild<QLineEdit*>("calibrationText")->text().endsWith("calibration.txt"));
+        QTest::mouseClick(spectrum->findChild<QPushButton*>("calibrate"), Qt::LeftButton);
+        QVERIFY(ui.jobs.busy());
+        QTRY_VERIFY_WITH_TIMEOUT(ui.workspace->statistics() != nullptr && !ui.jobs.busy(), 120000);
+        ui.workspace->plan().setKvRatio(0.6);
+        ui.workspace->select(1, -1, Side::Keys);
+        pictures(ui, model, "spectrum", PageId::Spectrum);
+
+        QTest::mouseClick(spectrum->findChild<QPushButton*>("convert"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(ui.workspace->conversion().has_value() && !ui.jobs.busy(), 120000);
+        QVERIFY(ui.workspace->conversion()->kv_ratio <= 0.6);
+        pictures(ui, model, "convert", PageId::Convert);
+
+        ui.window->showPage(PageId::Compare);
+        auto* page = static_cast<ComparePage*>(ui.window->page(PageId::Compare));
+        QTest::mouseClick(ui.find<QPushButton>("generate"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!page->comparison().streaming(), 60000);
+        QVERIFY(!page->comparison().leftRun().text().isEmpty());
+        QVERIFY(!page->comparison().rightRun().text().isEmpty());
+        QTest::mouseClick(ui.find<QPushButton>("measure"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(page->comparison().measurement().has_value() && !ui.jobs.busy(), 120000);
+        pictures(ui, model, "compare", PageId::Compare);
+        pictures(ui, model, "start", PageId::Start);
+    }
+
+private:
+    void picture(WindowFixture& ui, const QString& name) {
+        QTest::qWait(60);  // layouts and queued replots
+        const QPixmap pixmap = ui.window->grab();
+        QVERIFY(pixmap.save(m_pictures + '/' + name + ".png"));
+    }
+
+    void pictures(WindowFixture& ui, const QString& model, const QString& name, PageId page) {
+        ui.window->showPage(page);
+        const QString stem = model + '-' + name;
+        picture(ui, stem + "-light");
+        ui.settings.setTheme(ThemeChoice::Dark);
+        picture(ui, stem + "-dark");
+        ui.settings.setTheme(ThemeChoice::Light);
+        ui.window->resize(1024, 700);
+        picture(ui, stem + "-small");
+        ui.window->resize(1440, 900);
+    }
+
+    QString m_pictures;
+};
+
+QTEST_MAIN(TestTour)
+#include "tst_tour.moc"
