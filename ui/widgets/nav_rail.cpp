@@ -10,10 +10,6 @@
 #include <QToolButton>
 #include <QVBoxLayout>
 
-// The icons are in a static library: without this the linker leaves them out. Must stand outside any
-// namespace.
-static void loadIcons() { Q_INIT_RESOURCE(icons); }
-
 namespace eigenscope {
 
 namespace {
@@ -44,7 +40,6 @@ QIcon themedIcon(const QString& name, const QColor& colour, const QColor& checke
 
 NavRail::NavRail(const Theme& theme, QWidget* parent)
     : QWidget(parent), m_theme(theme), m_group(new QButtonGroup(this)), m_layout(new QVBoxLayout(this)) {
-    loadIcons();
     setObjectName(QStringLiteral("navRail"));
     setAttribute(Qt::WA_StyledBackground);
     setFixedWidth(76);

@@ -10,6 +10,10 @@
 #include <array>
 #include <cmath>
 
+// The icons are in a static library: without this the linker leaves them out. Must stand outside any
+// namespace.
+static void loadIcons() { Q_INIT_RESOURCE(icons); }
+
 namespace eigenscope {
 
 namespace {
@@ -202,6 +206,7 @@ bool systemIsDark() {
 }  // namespace
 
 Theme::Theme(Settings& settings, QObject* parent) : QObject(parent), m_settings(settings) {
+    loadIcons();
     QFont font = QApplication::font();
     if (QFontDatabase::families().contains(QStringLiteral("Inter"))) {
         font.setFamily(QStringLiteral("Inter"));
