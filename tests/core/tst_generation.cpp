@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Prompt to text: against transformers' greedy continuations, and what the result reports.
 #include "core/generation/generate.h"
+#include "core/tokenizer/utf8.h"
 #include "tests/support/backends.h"
 #include "tests/support/golden_model.h"
 #include "tests/support/id_tokenizer.h"
@@ -265,7 +266,8 @@ private slots:
         const GenerationResult result = generate(job, open, "The old lighthouse", exactly(20),
                                                  [&](const TokenEvent& event) { streamed += event.text; });
         QCOMPARE(streamed, result.text);
-        QCOMPARE(result.text, open.tokenizer->decode(result.ids, true));
+        // Random weights spell stray bytes; in text each is a replacement character.
+        QCOMPARE(result.text, validUtf8(open.tokenizer->decode(result.ids, true)));
     }
 };
 
