@@ -86,7 +86,8 @@ void addOutputOptions(CLI::App& app, CommonOptions& options) {
 
 void addDeviceOptions(CLI::App& app, CommonOptions& options) {
     std::vector<std::string> devices = {"auto"};
-    for (const BackendEntry& entry : availableBackends().entries())
+    const BackendRegistry registry = availableBackends();
+    for (const BackendEntry& entry : registry.entries())
         devices.push_back(entry.name);
     app.add_option("--device", options.device, "Where to compute (auto: the fastest there is)")
         ->check(CLI::IsMember(devices))

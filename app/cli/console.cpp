@@ -71,6 +71,12 @@ void Console::progress(const Progress& progress) {
     m_line_shown = m_terminal;
 }
 
+void Console::setStep(std::string step) {
+    const std::lock_guard lock(m_mutex);
+    m_step = std::move(step);
+    m_stage_start = Clock::now();
+}
+
 void Console::clearProgress() {
     const std::lock_guard lock(m_mutex);
     if (m_line_shown)

@@ -26,6 +26,8 @@ public:
     bool json() const { return m_json; }
     // One updating line on a terminal; otherwise a line every few seconds, none for short work.
     void progress(const Progress& progress);
+    // Which part of a longer job the following progress belongs to: shown in front of it.
+    void setStep(std::string step);
     void clearProgress();
     // A line on standard error; not shown when quiet.
     void message(std::string_view text);
@@ -38,7 +40,7 @@ private:
     std::mutex m_mutex;
     bool m_json, m_quiet, m_terminal;
     bool m_line_shown = false;
-    std::string m_stage;
+    std::string m_step, m_stage;
     std::chrono::steady_clock::time_point m_stage_start{}, m_last_line{};
 };
 

@@ -24,6 +24,7 @@ namespace {
 constexpr const char* kStatisticsFile = "calibration.stats.safetensors";
 constexpr const char* kConvertedFolder = "converted";
 // KV ratios of the trade-off picture, besides the original.
+constexpr int kTradeOffWindows = 4;
 constexpr double kTradeOffRatios[] = {0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2};
 
 struct Options {
@@ -71,9 +72,13 @@ public:
 
     void perform() {
         openOriginal();
+        m_run.console().setStep("1/6 statistics");
         calibrateOriginal();
+        m_run.console().setStep("2/6 spectrum");
         choosePlan();
+        m_run.console().setStep("3/6 conversion");
         convertOriginal();
+        m_run.console().setStep("4/6 original and converted");
         compareBoth();
         measureTradeOff();
         m_data.commands = commands();
@@ -132,10 +137,10 @@ private:
         m_data.weight_bytes[1] = m_converted.model->weightBytes();
     }
 
-    PerplexityOptions perplexityOptions() const {
+    PerplexityOptions perplexityOptions(int windows) const {
         PerplexityOptions options;
         options.sequence_length = m_options.sequence_length;
-        options.windows = m_options.windows;
+        options.windows = windows;
         options.run = m_run_options;
         return options;
     }
@@ -147,8 +152,10 @@ private:
     }
 
     void compareBoth() {
-        m_data.comparison =
-            compareModels(m_run.job(), m_original, m_converted, m_options.text, perplexityOptions());
+        m_data.comparison = compareModels(m_run.job(), m_original, m_converted, m_options.text,
+                                          perplexityOptions(m_options.windows));
+        m_run.console().setStep("5/6 the same prompt");
+        continuation(m_original);  // the first run of a program also pays for waking the machine
         m_data.generations[0] = continuation(m_original);
         m_data.generations[1] = continuation(m_converted);
         std::string csv = "token,kl_divergence\n";
@@ -158,9 +165,10 @@ private:
     }
 
     void measureTradeOff() {
-        m_data.trade_off.push_back({1, m_data.comparison.first.perplexity, 0, m_data.generations[0].text});
-        std::string csv = "kv_ratio,perplexity,kl_divergence\n";
+        // A curve's shape needs fewer windows than a figure.
+        const PerplexityOptions options = perplexityOptions(std::min(m_options.windows, kTradeOffWindows));
         for (const double target : kTradeOffRatios) {
+            m_run.console().setStep(fmt::format("6/6 KV ratio {:g}", target));
             RankPlan plan = m_data.plan;
             try {
                 applyKvRatio(plan, *m_data.spectrum, target);
@@ -168,15 +176,18 @@ private:
                 break;  // below the smallest ranks
             }
             const double ratio = kvRatioOf(plan, m_data.spectrum->headDim());
-            if (ratio >= m_data.trade_off.back().kv_ratio)
+            if (!m_data.trade_off.empty() && ratio >= m_data.trade_off.back().kv_ratio)
                 continue;  // coarse ranks: the plan before already had it
             const OpenModel overlay =
                 convertInMemory(m_run.job(), m_original, m_statistics, *m_data.spectrum, plan);
             const ComparisonResult result =
-                compareModels(m_run.job(), m_original, overlay, m_options.text, perplexityOptions());
+                compareModels(m_run.job(), m_original, overlay, m_options.text, options);
+            if (m_data.trade_off.empty())
+                m_data.trade_off.push_back({1, result.first.perplexity, 0, m_data.generations[0].text});
             m_data.trade_off.push_back(
                 {ratio, result.second.perplexity, result.kl_divergence, continuation(overlay).text});
         }
+        std::string csv = "kv_ratio,perplexity,kl_divergence\n";
         for (const TradeOffPoint& point : m_data.trade_off)
             csv +=
                 fmt::format("{:.6g},{:.9g},{:.9g}\n", point.kv_ratio, point.perplexity, point.kl_divergence);

@@ -26,7 +26,7 @@ std::string count(std::int64_t count) {
     std::string digits = std::to_string(count);
     const std::size_t start = count < 0 ? 1 : 0;
     for (std::size_t i = digits.size(); i > start + 3; i -= 3)
-        digits.insert(i - 3, ",");
+        digits.insert(digits.begin() + static_cast<std::ptrdiff_t>(i - 3), ',');
     return digits;
 }
 

@@ -28,6 +28,30 @@ std::vector<std::string> wordsOf(const std::string& text) {
     return words;
 }
 
+// Which words are part of the longest common subsequence with `other` (dynamic programming, Wagner and
+// Fischer).
+std::vector<bool> inCommon(const std::vector<std::string>& words, const std::vector<std::string>& other) {
+    const std::size_t n = words.size(), m = other.size();
+    std::vector<int> length((n + 1) * (m + 1));  // [i, j]: of words from i on and of other from j on
+    const auto at = [&](std::size_t i, std::size_t j) -> int& { return length[i * (m + 1) + j]; };
+    for (std::size_t i = n; i-- > 0;) {
+        for (std::size_t j = m; j-- > 0;)
+            at(i, j) = words[i] == other[j] ? at(i + 1, j + 1) + 1 : std::max(at(i + 1, j), at(i, j + 1));
+    }
+    std::vector<bool> common(n);
+    for (std::size_t i = 0, j = 0; i < n && j < m;) {
+        if (words[i] == other[j]) {
+            common[i] = true;
+            ++i, ++j;
+        } else if (at(i + 1, j) >= at(i, j + 1)) {
+            ++i;
+        } else {
+            ++j;
+        }
+    }
+    return common;
+}
+
 std::string section(std::string_view title, std::string_view note, const std::string& body) {
     return fmt::format("<section><h2>{}<span>{}</span></h2>\n{}</section>\n", escapeHtml(title),
                        escapeHtml(note), body);
@@ -151,19 +175,21 @@ std::string spectraHtml(const ReportData& data) {
 }  // namespace
 
 std::string markDifferences(const std::string& text, const std::string& other) {
-    const std::vector<std::string> words = wordsOf(text), reference = wordsOf(other);
+    const std::vector<std::string> words = wordsOf(text);
+    const std::vector<bool> common = inCommon(words, wordsOf(other));
+    const std::string first_css = " class=\"first\"";
     std::string html;
     bool differs = false;
     for (std::size_t i = 0; i < words.size(); ++i) {
         const std::string& word = words[i];
         const std::size_t start = std::min(word.find_first_not_of(" \n\t"), word.size());
-        if (i < reference.size() && reference[i] == word) {
+        if (common[i] || start == word.size()) {
             html += escapeHtml(word);
-        } else {
-            html += fmt::format("{}<mark{}>{}</mark>", escapeHtml(word.substr(0, start)),
-                                differs ? "" : " class=\"first\"", escapeHtml(word.substr(start)));
-            differs = true;
+            continue;
         }
+        html += fmt::format("{}<mark{}>{}</mark>", escapeHtml(word.substr(0, start)),
+                            differs ? "" : first_css, escapeHtml(word.substr(start)));
+        differs = true;
     }
     return html;
 }

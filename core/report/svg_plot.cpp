@@ -38,13 +38,15 @@ std::vector<double> ticksOf(const PlotAxis& axis, int wanted) {
 }
 
 std::string tickText(const PlotAxis& axis, double value) {
+    if (std::abs(value) < 1e-12)
+        value = 0;  // what adding steps left, and no "-0"
     if (axis.percent)
         return fmt::format("{:g} %", value * 100);
     if (axis.log) {
         const double power = std::round(std::log10(value));
         return power >= -3 && power <= 3 ? fmt::format("{:g}", value) : fmt::format("1e{:g}", power);
     }
-    return fmt::format("{:g}", std::abs(value) < 1e-12 ? 0.0 : value);
+    return fmt::format("{:g}", value);
 }
 
 }  // namespace
