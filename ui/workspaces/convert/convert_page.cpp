@@ -61,6 +61,8 @@ ConvertPage::ConvertPage(Workspace& workspace, const Theme& theme, QWidget* pare
     connect(&workspace, &Workspace::conversionChanged, this, &ConvertPage::refresh);
     connect(&workspace.plan(), &PlanDocument::changed, this, &ConvertPage::refresh);
     connect(&workspace.jobs(), &JobRunner::jobsChanged, this, &ConvertPage::refreshState);
+    // Queued: the workspace knows its conversion job only once it has been added.
+    connect(&workspace.jobs(), &JobRunner::jobAdded, this, &ConvertPage::refreshState, Qt::QueuedConnection);
     refresh();
 }
 
@@ -151,7 +153,10 @@ Panel* ConvertPage::buildSummary() {
     connect(m_plan, &QPushButton::clicked, this, [this] { emit pageRequested(PageId::Spectrum); });
     connect(m_save, &QPushButton::clicked, this, &ConvertPage::save);
     connect(m_compare, &QPushButton::clicked, this, [this] { emit pageRequested(PageId::Compare); });
-    connect(m_convert, &QPushButton::clicked, this, [this] { m_workspace.convert(); });
+    connect(m_convert, &QPushButton::clicked, this, [this] {
+        m_workspace.convert();
+        refreshState();
+    });
     return panel;
 }
 

@@ -102,6 +102,13 @@ void RankBars::documentChanged() {
         yAxis->setTicker(ticker);
     }
     m_shown_spectrum = spectrum;
+    if (isVisible()) {  // else when it is shown
+        replot(QCustomPlot::rpQueuedReplot);
+    }
+}
+
+void RankBars::showEvent(QShowEvent* event) {
+    Plot::showEvent(event);
     replot(QCustomPlot::rpQueuedReplot);
 }
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace eigenscope {
 
@@ -128,7 +129,18 @@ void SpectrumPlot::documentChanged() {
         return;
     }
     refreshMarks();
-    m_overlay->layer()->replot();
+    if (isVisible()) {
+        m_overlay->layer()->replot();
+    } else {
+        m_stale = true;
+    }
+}
+
+void SpectrumPlot::showEvent(QShowEvent* event) {
+    Plot::showEvent(event);
+    if (std::exchange(m_stale, false)) {
+        replot(QCustomPlot::rpQueuedReplot);
+    }
 }
 
 void SpectrumPlot::rebuild() {

@@ -39,6 +39,7 @@ protected:
     void keyPressEvent(QKeyEvent* event) override;
     void keyReleaseEvent(QKeyEvent* event) override;
     void focusOutEvent(QFocusEvent* event) override;
+    void showEvent(QShowEvent* event) override;
 
 private:
     struct Curves {
@@ -63,6 +64,7 @@ private:
     bool m_log = true, m_linked = false;
     const Spectrum* m_built_from = nullptr;  // what the curves show
     Criterion m_built_criterion = Criterion::Energy;
+    bool m_stale = false;        // changed while hidden
     bool m_dragging = false;     // a threshold, by mouse
     bool m_key_editing = false;  // a key is held: one undo step until it is released
     Side m_drag_side = Side::Keys;

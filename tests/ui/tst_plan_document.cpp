@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/ui/synthetic.h"
+#include "ui/model/plan_document.h"
+
+#include <QSignalSpy>
+#include <QTest>
+
+using namespace eigenscope;
+using namespace eigenscope::testing;
+
+namespace {
+constexpr int kLayers = 6, kHeads = 4, kWidth = 64;
+}
+
+class TestPlanDocument : public QObject {
+    Q_OBJECT
+private slots:
+    void init() {
+        m_document = std::make_unique<PlanDocument>();
+        m_document->setSpectrum(syntheticSpectrum(kLayers, kHeads, kWidth));
+    }
+
+    void thresholdsGiveTheRanksOfTheClosedForm() {
+        m_document->setThresholds(0.9, 0.97);
+        QCOMPARE(m_document->plan().rank_multiple, 8);
+        double sum = 0;
+        for (int layer = 0; layer < kLayers; ++layer) {
+            const int keys = expectedLayerRank(layer, Side::Keys, 0.9, kHeads, kWidth, 8);
+            const int values = expectedLayerRank(layer, Side::Values, 0.97, kHeads, kWidth, 8);
+            QCOMPARE(m_document->plan().key_ranks[static_cast<std::size_t>(layer)], keys);
+            QCOMPARE(m_document->plan().value_ranks[static_cast<std::size_t>(layer)], values);
+            sum += keys + values;
+        }
+        QCOMPARE(m_document->kvRatio(), sum / (2.0 * kLayers * kWidth));
+        QCOMPARE(m_document->kvRatio(),
+                 (m_document->sideRatio(Side::Keys) + m_document->sideRatio(Side::Values)) / 2);
+    }
+
+    void everyEditIsOneUndoStep() {
+        const RankPlan start = m_document->plan();
+        m_document->setThresholds(0.8, 0.8);
+        m_document->setRankMultiple(1);
+        m_document->setCriterion(Criterion::SingularValues);
+        m_document->setRank(Side::Keys, 2, 24);
+        m_document->unpin(Side::Keys, 2);
+        m_document->setKvRatio(0.3);
+        QCOMPARE(m_document->undoStack().count(), 6);
+        const RankPlan end = m_document->plan();
+        const double ratio = m_document->kvRatio();
+        while (m_document->undoStack().canUndo()) {
+            m_document->undoStack().undo();
+        }
+        QVERIFY(m_document->plan() == start);
+        while (m_document->undoStack().canRedo()) {
+            m_document->undoStack().redo();
+        }
+        QVERIFY(m_document->plan() == end);
+        QCOMPARE(m_document->kvRatio(), ratio);
+    }
+
+    void anEditThatChangesNothingIsNoStep() {
+        const RankPlan plan = m_document->plan();
+        m_document->setThresholds(plan.key_threshold, plan.value_threshold);
+        m_document->setCriterion(plan.criterion);
+        QCOMPARE(m_document->undoStack().count(), 0);
+    }
+
+    void aDragIsOneStepAndTheNextDragAnother() {
+        const RankPlan start = m_document->plan();
+        m_document->beginDrag();
+        for (const double threshold : {0.95, 0.93, 0.9, 0.88}) {
+            m_document->setThresholds(threshold, 0.98);
+        }
+        m_document->endDrag();
+        const RankPlan middle = m_document->plan();
+        QCOMPARE(m_document->undoStack().count(), 1);
+        m_document->beginDrag();
+        m_document->setThresholds(0.7, 0.98);
+        m_document->setThresholds(0.6, 0.98);
+        m_document->endDrag();
+        QCOMPARE(m_document->undoStack().count(), 2);
+        m_document->undoStack().undo();
+        QVERIFY(m_document->plan() == middle);
+        m_document->undoStack().undo();
+        QVERIFY(m_document->plan() == start);
+    }
+
+    void pinnedRanksStay() {
+        m_document->setRank(Side::Values, 3, 48);
+        QVERIFY(m_document->plan().value_pinned[3]);
+        QVERIFY(!m_document->plan().key_pinned[3]);
+        m_document->setThresholds(0.5, 0.5);
+        QCOMPARE(m_document->plan().value_ranks[3], 48);
+        QCOMPARE(m_document->plan().key_ranks[3], expectedLayerRank(3, Side::Keys, 0.5, kHeads, kWidth, 8));
+        m_document->setKvRatio(0.4);
+        QCOMPARE(m_document->plan().value_ranks[3], 48);
+        QVERIFY(m_document->kvRatio() <= 0.4);
+        m_document->unpinAll();
+        QVERIFY(!m_document->plan().value_pinned[3]);
+        QCOMPARE(m_document->plan().value_ranks[3],
+                 expectedLayerRank(3, Side::Values, m_document->plan().value_threshold, kHeads, kWidth, 8));
+    }
+
+    void targetsOutsideWhatCanBeHadAreClamped() {
+        m_document->setKvRatio(0.0);  // every rank at its least: one multiple
+        QCOMPARE(m_document->kvRatio(), 8.0 / kWidth);
+        m_document->setKvRatio(1.0);
+        QVERIFY(m_document->kvRatio() <= 1.0);
+        QVERIFY(m_document->kvRatio() > 0.9);
+    }
+
+    void ranksNeverFallWhenTheThresholdRises() {
+        m_document->setRankMultiple(1);
+        std::vector<int> before(kLayers, 0);
+        for (int step = 0; step <= 50; ++step) {
+            m_document->setThresholds(step / 50.0, 1.0);
+            for (std::size_t layer = 0; layer < before.size(); ++layer) {
+                QVERIFY(m_document->plan().key_ranks[layer] >= before[layer]);
+            }
+            before = m_document->plan().key_ranks;
+        }
+        QCOMPARE(before, std::vector<int>(kLayers, kWidth));
+    }
+
+    void aNewSpectrumOfTheSameShapeKeepsThresholdsAndPins() {
+        m_document->setThresholds(0.8, 0.85);
+        m_document->setRank(Side::Keys, 1, 40);
+        QSignalSpy changed(m_document.get(), &PlanDocument::changed);
+        m_document->setSpectrum(syntheticSpectrum(kLayers, kHeads, kWidth));
+        QCOMPARE(changed.count(), 1);
+        QCOMPARE(m_document->plan().key_threshold, 0.8);
+        QCOMPARE(m_document->plan().key_ranks[1], 40);
+        QCOMPARE(m_document->undoStack().count(), 0);  // old steps are of the old spectrum
+        m_document->setSpectrum(syntheticSpectrum(kLayers + 1, kHeads, kWidth));
+        QCOMPARE(m_document->plan().key_ranks.size(), std::size_t(kLayers + 1));
+        QVERIFY(!m_document->plan().key_pinned[1]);
+        m_document->setSpectrum(nullptr);
+        QVERIFY(m_document->empty());
+        m_document->setThresholds(0.5, 0.5);  // nothing to edit: nothing happens
+        QCOMPARE(m_document->undoStack().count(), 0);
+    }
+
+private:
+    std::unique_ptr<PlanDocument> m_document;
+};
+
+QTEST_GUILESS_MAIN(TestPlanDocument)
+#include "tst_plan_document.moc"

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Spectrum workspace in the window, on a demo model.
+#include "tests/ui/mouse.h"
+#include "tests/ui/synthetic.h"
+#include "tests/ui/window_fixture.h"
+#include "ui/widgets/job_progress.h"
+#include "ui/widgets/segmented_control.h"
+#include "ui/workspaces/spectrum/calibration_form.h"
+#include "ui/workspaces/spectrum/plan_panel.h"
+#include "ui/workspaces/spectrum/rank_bars.h"
+#include "ui/workspaces/spectrum/rank_map.h"
+#include "ui/workspaces/spectrum/slider_row.h"
+#include "ui/workspaces/spectrum/spectrum_plot.h"
+
+#include <QCheckBox>
+#include <QComboBox>
+#include <QElapsedTimer>
+#include <QLabel>
+#include <QLineEdit>
+#include <QPushButton>
+#include <QSignalSpy>
+#include <QSlider>
+#include <QSpinBox>
+#include <QToolButton>
+
+#include <cmath>
+
+using namespace eigenscope;
+using namespace eigenscope::testing;
+
+class TestSpectrumPage : public QObject {
+    Q_OBJECT
+private slots:
+    void initTestCase() { m_ui = std::make_unique<WindowFixture>(); }
+    void cleanupTestCase() { m_ui.reset(); }
+
+    // Prints what an edit costs on the largest model; 16 ms is a frame. Nothing is asserted about time.
+    void costOfAnEdit() {
+        PlanDocument& document = m_ui->workspace->plan();
+        document.setSpectrum(syntheticSpectrum(80, 64, 128));
+        m_ui->window->showPage(PageId::Spectrum);
+        QCoreApplication::processEvents();
+        auto measure = [&](const char* what, const std::function<void(int)>& edit) {
+            QElapsedTimer clock;
+            double total = 0, worst = 0;
+            constexpr int kEdits = 40;
+            for (int i = 0; i < kEdits; ++i) {
+                clock.start();
+                edit(i);
+                // Everything the edit invalidated is painted before the clock stops.
+                QCoreApplication::processEvents();
+                QCoreApplication::sendPostedEvents();
+                const double ms = static_cast<double>(clock.nsecsElapsed()) / 1e6;
+                total += ms;
+                worst = std::max(worst, ms);
+            }
+            qInfo("80 layers x 64 heads x 128: %-22s %6.2f ms mean, %6.2f ms worst", what, total / kEdits,
+                  worst);
+        };
+        document.beginDrag();
+        measure("key threshold", [&](int i) { document.setThresholds(0.80 + i * 0.004, 0.9); });
+        measure("both thresholds",
+                [&](int i) { document.setThresholds(0.80 + i * 0.004, 0.80 + i * 0.004); });
+        measure("one rank", [&](int i) { document.setRank(Side::Keys, 7, 8 + 8 * (i % 15)); });
+        measure("target KV ratio", [&](int i) { document.setKvRatio(0.3 + i * 0.01); });
+        document.endDrag();
+        auto* both = m_ui->window->page(PageId::Spectrum)->findChild<SegmentedControl*>();
+        emit both->selected(2);
+        QCoreApplication::processEvents();
+        document.beginDrag();
+        measure("both thresholds, Both",
+                [&](int i) { document.setThresholds(0.80 + i * 0.004, 0.80 + i * 0.004); });
+        document.endDrag();
+        document.setSpectrum(nullptr);
+        emit both->selected(0);
+    }
+
+    void withoutAModelThePageLeadsToStart() {
+        m_ui->window->showPage(PageId::Spectrum);
+        auto* page = m_ui->window->page(PageId::Spectrum);
+        QSignalSpy requested(page, &Page::pageRequested);
+        QPushButton* action = visibleButton(page, "Start");
+        QVERIFY(action);
+        QTest::mouseClick(action, Qt::LeftButton);
+        QCOMPARE(requested.count(), 1);
+        QVERIFY(requested[0][0].value<PageId>() == PageId::Start);
+    }
+
+    void calibrationRunsFromTheFormAndCanBeCancelled() {
+        QVERIFY(m_ui->openDemo("llama-stories"));
+        m_ui->window->showPage(PageId::Spectrum);
+        auto* form = m_ui->window->findChild<CalibrationForm*>();
+        QVERIFY(form->isVisible());
+        auto* text = form->findChild<QLineEdit*>("calibrationText");
+        QVERIFY(text->text().endsWith("text/calibration.txt"));
+        auto boxes = form->findChildren<QSpinBox*>();
+        QCOMPARE(boxes.size(), 3);
+        QCOMPARE(boxes[0]->value(), 64);
+        QCOMPARE(boxes[1]->value(), m_ui->workspace->model()->model->config.max_positions);
+        auto* calibrate = form->findChild<QPushButton*>("calibrate");
+        const QString good = text->text();
+        text->setText("/no/such/file.txt");
+        QVERIFY(!calibrate->isEnabled());
+        text->setText(good);
+        QVERIFY(calibrate->isEnabled());
+
+        QTest::mouseClick(calibrate, Qt::LeftButton);
+        QVERIFY(form->progress()->isVisible());
+        QVERIFY(!calibrate->isEnabled());
+        QTest::mouseClick(form->progress()->findChild<QPushButton*>("cancelJob"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy(), 20000);
+        QVERIFY(!m_ui->workspace->statistics());
+        QVERIFY(form->isVisible());
+
+        boxes[0]->setValue(4);
+        boxes[1]->setValue(128);
+        QTest::mouseClick(calibrate, Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(m_ui->workspace->statistics() != nullptr, 60000);
+        QTRY_VERIFY(!form->isVisible());
+        QCOMPARE(m_ui->workspace->statistics()->calibration.samples, 4);
+        QVERIFY(m_ui->window->findChild<SpectrumPlot*>()->isVisible());
+    }
+
+    void thePageFollowsADragOnTheRealModel() {
+        auto* plot = m_ui->window->findChild<SpectrumPlot*>();
+        auto* ratio = m_ui->find<QLabel>("kvRatio");
+        PlanDocument& document = m_ui->workspace->plan();
+        document.undoStack().clear();
+        QCoreApplication::processEvents();
+        const QString shown = ratio->text();
+        const double before = document.kvRatio();
+        const QPoint handle = plot->handleCentre(Side::Keys);
+        dragMouse(plot, handle, handle + QPoint(0, 80));
+        QVERIFY(document.kvRatio() < before);
+        QVERIFY(ratio->text() != shown);
+        QVERIFY(ratio->text().startsWith(QLocale().toString(document.kvRatio(), 'f', 3)));
+        QCOMPARE(document.undoStack().count(), 1);
+        QTest::keyClick(m_ui->window.get(), Qt::Key_Z, Qt::ControlModifier);
+        QCOMPARE(document.kvRatio(), before);
+        QCOMPARE(ratio->text(), shown);
+    }
+
+    void slidersAndSpinBoxesEditThePlan() {
+        auto rows = m_ui->window->findChildren<SliderRow*>();
+        QCOMPARE(rows.size(), 3);
+        PlanDocument& document = m_ui->workspace->plan();
+        document.undoStack().clear();
+        QSlider* keys = rows[0]->slider();
+        const double before = document.plan().key_threshold;
+        const double share = static_cast<double>(keys->value()) / keys->maximum();
+        const QPoint knob(static_cast<int>(7 + share * (keys->width() - 14)), keys->height() / 2);
+        dragMouse(keys, knob, knob - QPoint(60, 0));
+        QVERIFY(document.plan().key_threshold < before);
+        QCOMPARE(document.undoStack().count(), 1);
+        QVERIFY(std::abs(rows[0]->spinBox()->value() - document.plan().key_threshold) < 1e-4);
+
+        rows[1]->spinBox()->setFocus();
+        rows[1]->spinBox()->selectAll();
+        QTest::keyClicks(rows[1]->spinBox(), QLocale().toString(0.875, 'f', 3));
+        QTest::keyClick(rows[1]->spinBox(), Qt::Key_Return);
+        QCOMPARE(document.plan().value_threshold, 0.875);
+        QCheckBox* link = m_ui->window->findChild<PlanPanel*>()->findChildren<QCheckBox*>().constLast();
+        QTest::mouseClick(link, Qt::LeftButton, {}, QPoint(8, link->height() / 2));
+        QVERIFY(link->isChecked());
+        rows[1]->spinBox()->setFocus();
+        QTest::keyClick(rows[1]->spinBox(), Qt::Key_Up);
+        QVERIFY(std::abs(document.plan().value_threshold - 0.876) < 1e-9);
+        QCOMPARE(document.plan().key_threshold, document.plan().value_threshold);
+        link->setChecked(false);
+
+        rows[2]->spinBox()->setFocus();
+        rows[2]->spinBox()->selectAll();
+        QTest::keyClicks(rows[2]->spinBox(), QLocale().toString(0.5, 'f', 1));
+        QTest::keyClick(rows[2]->spinBox(), Qt::Key_Return);
+        QVERIFY(document.kvRatio() <= 0.5 && document.kvRatio() > 0.35);
+        QCOMPARE(rows[2]->spinBox()->value(), 0.5);  // what was asked for, not what came of it
+    }
+
+    void selectionIsSharedByAllViews() {
+        auto* page = m_ui->window->page(PageId::Spectrum);
+        auto* map = page->findChild<RankMap*>();
+        auto* sides = page->findChildren<SegmentedControl*>().constFirst();
+        QTest::mouseClick(map, Qt::LeftButton, {}, map->cellRect(2, 1, Side::Keys).center());
+        QCOMPARE(m_ui->workspace->selectedLayer(), 2);
+        QCOMPARE(m_ui->workspace->selectedHead(), 1);
+        m_ui->workspace->select(3, -1, Side::Values);  // from elsewhere: the shown side goes along
+        QCOMPARE(sides->index(), 1);
+        QTest::mouseClick(sides->findChildren<QToolButton*>().constFirst(), Qt::LeftButton);
+        QVERIFY(m_ui->workspace->selectedSide() == Side::Keys);
+        QCOMPARE(m_ui->workspace->selectedLayer(), 3);
+    }
+
+    void recalibrateOffersTheFormAndAWayBack() {
+        auto* panel = m_ui->window->findChild<PlanPanel*>();
+        auto* form = m_ui->window->findChild<CalibrationForm*>();
+        QPushButton* again = visibleButton(panel, "Recalibrate");
+        QVERIFY(again);
+        QTest::mouseClick(again, Qt::LeftButton);
+        QVERIFY(form->isVisible());
+        QPushButton* back = visibleButton(form, "Back");
+        QVERIFY(back);
+        QTest::mouseClick(back, Qt::LeftButton);
+        QVERIFY(!form->isVisible());
+    }
+
+private:
+    static QPushButton* visibleButton(QWidget* parent, const QString& text) {
+        for (QPushButton* button : parent->findChildren<QPushButton*>()) {
+            if (button->isVisible() && button->text().contains(text)) {
+                return button;
+            }
+        }
+        return nullptr;
+    }
+
+    std::unique_ptr<WindowFixture> m_ui;
+};
+
+QTEST_MAIN(TestSpectrumPage)
+#include "tst_spectrum_page.moc"
