@@ -40,12 +40,12 @@ struct TokenEvent {
 
 struct GenerationResult {
     std::string text;
-    std::vector<TokenId> prompt_ids, ids;
-    double ttft_ms = 0;                 // start of prefill to the first token
-    double tpot_ms = 0;                 // mean time of the tokens after the first; 0 for a single token
-    double tokens_per_second = 0;       // of the tokens after the first
-    std::size_t kv_cache_bytes = 0;     // the positions used, prompt + new, at the cache's format
-    std::size_t peak_memory_bytes = 0;  // weights + allocated cache + scratch on the device
+    std::vector<TokenId> prompt_ids, ids;  // ids: the new tokens, an end-of-text token included
+    double ttft_ms = 0;                    // start of prefill to the first token
+    double tpot_ms = 0;                    // mean time of the tokens after the first; 0 for a single token
+    double tokens_per_second = 0;          // of the tokens after the first
+    std::size_t kv_cache_bytes = 0;        // the positions used, prompt + new, at the cache's format
+    std::size_t peak_memory_bytes = 0;     // weights + allocated cache + scratch on the device
     StopReason stop = StopReason::MaxTokens;
 };
 

@@ -141,6 +141,35 @@ private slots:
         QVERIFY2(bf16 > f16 && bf16 < 4e-2, qPrintable(QString::number(bf16)));
     }
 
+    // bf16 products keep 8 bits of each factor: 2^-9 of it at most, a few layers deep.
+    void bf16Compute_data() { rows(); }
+    void bf16Compute() {
+        const GoldenModel golden = fetch();
+        const OpTraits traits{.weight = weightDType(*golden.open.model), .compute = Compute::BF16};
+        if (!golden.open.backend->supports(Op::Gemm, traits)) {
+            QSKIP("this backend does not do bf16 well here");
+        }
+        const Transformer transformer(golden.open.backend, golden.open.model);
+        Session session = transformer.createSession({.threads = 1, .compute = Compute::BF16});
+        KvCache cache = transformer.createCache(DType::F32, 64);
+        const double error =
+            golden.relativeError(toHost(transformer.forward(session, golden.ids, cache, LogitsOf::All)));
+        QVERIFY2(error > 1e-5 && error < 4e-2, qPrintable(QString::number(error)));
+    }
+
+    void threadsDoNotMatter_data() { rows(); }
+    void threadsDoNotMatter() {
+        const GoldenModel golden = fetch();
+        const Transformer transformer(golden.open.backend, golden.open.model);
+        std::vector<float> found[2];
+        for (const int threads : {1, 2}) {
+            Session session = transformer.createSession({.threads = threads});
+            KvCache cache = transformer.createCache(DType::F32, 64);
+            found[threads - 1] = toHost(transformer.forward(session, golden.ids, cache, LogitsOf::All));
+        }
+        QVERIFY(worstDifference(found[0], found[1]) < kShapeTolerance);
+    }
+
     void batchEqualsSingleRuns_data() { rows(); }
     void batchEqualsSingleRuns() {
         const GoldenModel golden = fetch();
