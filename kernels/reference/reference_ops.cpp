@@ -28,7 +28,7 @@ double activation(ActivateParams::Kind kind, double x) {
     constexpr double kSqrtTwoOverPi = 0.79788456080286535588;
     switch (kind) {
         case ActivateParams::Kind::Relu:
-            return x > 0.0 ? x : 0.0 * x;  // 0 * x keeps a NaN
+            return x < 0.0 ? 0.0 : x;  // NaN passes
         case ActivateParams::Kind::Gelu:
             return 0.5 * x * std::erfc(-x * kSqrtHalf);
         case ActivateParams::Kind::GeluTanh:

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernels as host functions that put them on a stream's queue. They trust their structs
+// (kernels/api/checks.h has been asked) and return at once; an empty op launches nothing. All pointers are
+// device pointers.
+#pragma once
+
+#include "kernels/api/ops.h"
+
+#include <cuda_runtime_api.h>
+
+namespace eigenscope::cuda {
+
+void launchEmbed(const EmbedParams& p, cudaStream_t stream);
+void launchNorm(const NormParams& p, cudaStream_t stream);
+void launchActivate(const ActivateParams& p, cudaStream_t stream);
+void launchAdd(const AddParams& p, cudaStream_t stream);
+void launchRope(const RopeParams& p, cudaStream_t stream);
+void launchKvAppend(const KvAppendParams& p, cudaStream_t stream);
+void launchConvert(const ConvertParams& p, cudaStream_t stream);
+void launchGram(const GramParams& p, cudaStream_t stream);
+void launchNll(const NllParams& p, cudaStream_t stream);
+void launchArgmax(const ArgmaxParams& p, cudaStream_t stream);
+
+// y[m, n] += bias[n].
+void launchAddBias(float* y, const float* bias, std::int64_t m, std::int64_t n, cudaStream_t stream);
+// The whole product in float32 with factors rounded as p.compute says: for the few rows of decode when the
+// weights' dtype is not the arithmetic's, and for whatever cuBLASLt has no algorithm for.
+void launchDotGemm(const GemmParams& p, cudaStream_t stream);
+
+}  // namespace eigenscope::cuda

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// One thread an element (or a pair): embed, activate, add, rope, kvAppend, convert, bias. All bound by
+// memory.
+#include "kernels/cuda/cuda_kernels.h"
+#include "kernels/cuda/device_math.cuh"
+
+namespace eigenscope::cuda {
+
+namespace {
+
+template <typename T>
+__global__ void embedKernel(EmbedParams p) {
+    const T* table = static_cast<const T*>(p.table);
+    for (std::int64_t i = firstIndex(); i < p.count * p.width; i += indexStep()) {
+        const std::int64_t row = i / p.width, column = i - row * p.width;
+        const float value = toFloat(table[p.ids[row] * p.width + column]);
+        p.y[i] = p.accumulate ? p.y[i] + value : value;
+    }
+}
+
+template <ActivateParams::Kind kKind>
+__device__ float activation(float x) {
+    if constexpr (kKind == ActivateParams::Kind::Relu)
+        return x < 0.0f ? 0.0f : x;  // NaN passes
+    else if constexpr (kKind == ActivateParams::Kind::Gelu)
+        return 0.5f * x * erfcf(-0.70710678f * x);  // 1 + erf(x / sqrt 2), without its cancellation for x < 0
+    else if constexpr (kKind == ActivateParams::Kind::GeluTanh)
+        return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+    else
+        return x / (1.0f + expf(-x));
+}
+
+template <ActivateParams::Kind kKind>
+__global__ void activateKernel(ActivateParams p) {
+    for (std::int64_t i = firstIndex(); i < p.count; i += indexStep()) {
+        const float value = activation<kKind>(p.x[i]);
+        p.y[i] = p.gate ? value * p.gate[i] : value;
+    }
+}
+
+__global__ void addKernel(AddParams p) {
+    for (std::int64_t i = firstIndex(); i < p.count; i += indexStep())
+        p.y[i] += p.x[i];
+}
+
+__global__ void addBiasKernel(float* y, const float* bias, std::int64_t count, std::int64_t n) {
+    for (std::int64_t i = firstIndex(); i < count; i += indexStep())
+        y[i] += bias[i % n];
+}
+
+// One thread a rotated pair.
+__global__ void ropeKernel(RopeParams p, std::int64_t pairs) {
+    const std::int64_t half = p.table.rotary_dim / 2;
+    for (std::int64_t i = firstIndex(); i < pairs; i += indexStep()) {
+        const std::int64_t element = i % half, row = i / half;  // row: (b * length + t) * heads + h
+        const std::int64_t position = p.first_position + row / p.heads % p.length;
+        const float c = p.table.cos[position * half + element];
+        const float s = p.table.sin[position * half + element];
+        float* x = p.x + row * p.head_dim + element;
+        const float low = x[0], high = x[half];
+        x[0] = low * c - high * s;
+        x[half] = high * c + low * s;
+    }
+}
+
+template <typename T>
+__global__ void kvAppendKernel(KvAppendParams p, std::int64_t count) {
+    const KvView& cache = p.cache;
+    T* data = static_cast<T*>(cache.data);
+    for (std::int64_t i = firstIndex(); i < count; i += indexStep()) {
+        const std::int64_t element = i % cache.width,
+                           row = i / cache.width;  // row: (b * length + t) * heads + h
+        const std::int64_t head = row % cache.heads, step = row / cache.heads;
+        const std::int64_t t = step % p.length, b = step / p.length;
+        const std::int64_t to = (b * cache.heads + head) * cache.capacity + p.position + t;
+        data[to * cache.width + element] = fromFloat<T>(p.x[i]);
+    }
+}
+
+template <typename From, typename To>
+__global__ void convertKernel(const From* x, To* y, std::int64_t count) {
+    for (std::int64_t i = firstIndex(); i < count; i += indexStep())
+        y[i] = fromFloat<To>(toFloat(x[i]));
+}
+
+}  // namespace
+
+void launchEmbed(const EmbedParams& p, cudaStream_t stream) {
+    const std::int64_t count = p.count * p.width;
+    if (count == 0)
+        return;
+    withType(p.table_dtype,
+             [&](auto type) { embedKernel<decltype(type)><<<blocksFor(count), kThreads, 0, stream>>>(p); });
+    checkCuda(cudaGetLastError(), "embed");
+}
+
+void launchActivate(const ActivateParams& p, cudaStream_t stream) {
+    if (p.count == 0)
+        return;
+    using Kind = ActivateParams::Kind;
+    const unsigned blocks = blocksFor(p.count);
+    switch (p.kind) {
+        case Kind::Relu:
+            activateKernel<Kind::Relu><<<blocks, kThreads, 0, stream>>>(p);
+            break;
+        case Kind::Gelu:
+            activateKernel<Kind::Gelu><<<blocks, kThreads, 0, stream>>>(p);
+            break;
+        case Kind::GeluTanh:
+            activateKernel<Kind::GeluTanh><<<blocks, kThreads, 0, stream>>>(p);
+            break;
+        case Kind::Silu:
+            activateKernel<Kind::Silu><<<blocks, kThreads, 0, stream>>>(p);
+            break;
+    }
+    checkCuda(cudaGetLastError(), "activate");
+}
+
+void launchAdd(const AddParams& p, cudaStream_t stream) {
+    if (p.count == 0)
+        return;
+    addKernel<<<blocksFor(p.count), kThreads, 0, stream>>>(p);
+    checkCuda(cudaGetLastError(), "add");
+}
+
+void launchAddBias(float* y, const float* bias, std::int64_t m, std::int64_t n, cudaStream_t stream) {
+    if (m * n == 0)
+        return;
+    addBiasKernel<<<blocksFor(m * n), kThreads, 0, stream>>>(y, bias, m * n, n);
+    checkCuda(cudaGetLastError(), "gemm bias");
+}
+
+void launchRope(const RopeParams& p, cudaStream_t stream) {
+    const std::int64_t pairs = std::int64_t{1} * p.batch * p.length * p.heads * (p.table.rotary_dim / 2);
+    if (pairs == 0)
+        return;
+    ropeKernel<<<blocksFor(pairs), kThreads, 0, stream>>>(p, pairs);
+    checkCuda(cudaGetLastError(), "rope");
+}
+
+void launchKvAppend(const KvAppendParams& p, cudaStream_t stream) {
+    const std::int64_t count = std::int64_t{1} * p.cache.batch * p.length * p.cache.heads * p.cache.width;
+    if (count == 0)
+        return;
+    withType(p.cache.dtype, [&](auto type) {
+        kvAppendKernel<decltype(type)><<<blocksFor(count), kThreads, 0, stream>>>(p, count);
+    });
+    checkCuda(cudaGetLastError(), "kvAppend");
+}
+
+void launchConvert(const ConvertParams& p, cudaStream_t stream) {
+    if (p.count == 0)
+        return;
+    withType(p.x_dtype, [&](auto from) {
+        withType(p.y_dtype, [&](auto to) {
+            using From = decltype(from);
+            using To = decltype(to);
+            convertKernel<<<blocksFor(p.count), kThreads, 0, stream>>>(static_cast<const From*>(p.x),
+                                                                       static_cast<To*>(p.y), p.count);
+        });
+    });
+    checkCuda(cudaGetLastError(), "convert");
+}
+
+}  // namespace eigenscope::cuda
