@@ -36,12 +36,11 @@ fs::path findModule(const char* file) {
 std::shared_ptr<Backend> createCuda() {
     const fs::path module = findModule(kCudaModule);
     if (module.empty())
-        failUnsupported(
-            "cuda: this installation has no CUDA module (it is built when the CUDA toolkit is found)");
+        failUnsupported("this installation has no CUDA module (it is built when the CUDA toolkit is found)");
     std::shared_ptr<Backend> backend = loadBackendModule(module.string());
     const Support attention = backend->supports(Op::Attention, OpTraits{});
     if (!attention)
-        failUnsupported("cuda: " + backend->info().name + ": " + attention.reason);
+        failUnsupported(backend->info().name + ": " + attention.reason);
     return backend;
 }
 

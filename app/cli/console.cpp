@@ -102,7 +102,7 @@ void Console::printResult(const ResultJson& result) {
         return;
     clearProgress();
     // Text that a model stops in the middle of a character must not cost the whole result.
-    fmt::print("{}\n", result.dump(2, ' ', false, ResultJson::error_handler_t::replace));
+    fmt::print("{}\n", result.dump(-1, ' ', false, ResultJson::error_handler_t::replace));
 }
 
 void Console::flush() {

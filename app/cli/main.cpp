@@ -80,6 +80,10 @@ ExitStatus runProgram(int argc, char** argv) {
     } catch (const CLI::Success& help) {  // --help, --version
         app.exit(help);
         return kDone;
+    } catch (const CLI::RequiredError& error) {
+        if (app.get_subcommands().empty() && argc > 1)
+            return usageError(app, fmt::format("'{}' is not a subcommand", argv[1]));
+        return usageError(app, error.what());
     } catch (const CLI::ParseError& error) {
         return usageError(app, error.what());
     }

@@ -139,7 +139,7 @@ void makePlan(Run& run, const Options& options) {
     plan.method = options.basis.method;
     plan.criterion = criterionFromName(options.criterion);
     plan.share_key_basis = options.basis.share_key_basis;
-    ResultJson json;
+    ResultJson json = ResultJson::object();
     if (options.given("--threshold")) {
         applyThresholds(plan, *spectrum, options.threshold, options.threshold);
     } else if (options.given("--key-threshold")) {

@@ -6,6 +6,10 @@
 #include "core/base/fail.h"
 #include "core/report/spectrum_csv.h"
 
+#ifdef EIGENSCOPE_HAS_FIGURES
+#include "app/cli/spectrum_figure.h"
+#endif
+
 #include <fmt/format.h>
 
 #include <memory>
@@ -15,7 +19,7 @@ namespace eigenscope {
 namespace {
 
 struct Options {
-    std::string statistics, csv;
+    std::string statistics, csv, png;
     BasisArguments basis;
     int layer = -1, head = -1;  // -1: all
 };
@@ -70,6 +74,8 @@ std::string eigenvalueTable(const Spectrum& spectrum, int layer, int head) {
 void showSpectrum(Run& run, const Options& options) {
     if (!options.csv.empty())
         checkWritableFile(options.csv);
+    if (!options.png.empty())
+        checkWritableFile(options.png);
     const Statistics statistics = loadStatistics(options.statistics);
     const auto spectrum = options.basis.compute(run, statistics);
     const auto layers = range(options.layer, spectrum->layers(), "--layer");
@@ -92,6 +98,13 @@ void showSpectrum(Run& run, const Options& options) {
         json["csv"] = options.csv;
         run.console().message("eigenvalues written to " + options.csv);
     }
+#ifdef EIGENSCOPE_HAS_FIGURES
+    if (!options.png.empty()) {
+        writeSpectrumPng(*spectrum, layers.first, options.png);
+        json["png"] = options.png;
+        run.console().message(fmt::format("layer {} drawn in {}", layers.first, options.png));
+    }
+#endif
     run.console().printResult(json);
     run.console().print(options.layer >= 0 && options.head >= 0
                             ? eigenvalueTable(*spectrum, options.layer, options.head)
@@ -109,6 +122,9 @@ Command addSpectrum(CLI::App& app, CommonOptions& common) {
         ->check(CLI::Range(0, 1 << 20));
     sub->add_option("--csv", options->csv,
                     "Write layer, side, head, rank, eigenvalue and kept shares to a file");
+#ifdef EIGENSCOPE_HAS_FIGURES
+    sub->add_option("--png", options->png, "Draw one layer's keys and values (--layer, or the first)");
+#endif
     addBasisOptions(*sub, options->basis);
     addDeviceOptions(*sub, common);
     addOutputOptions(*sub, common);
