@@ -35,48 +35,46 @@ HWY_INLINE Float loadWeightRest(const typename W::T* p, std::int64_t at, std::in
     return kRound ? roundToBf16(w) : w;
 }
 
-// dots[0..4) = x times four weight rows, one row after the other: a single stream through memory is what the
-// hardware prefetcher follows best. Long rows go in segments, so that the four share x from L1. Four
-// accumulators hide the latency of the multiply-add.
+// dots[0..4) = one row of x times four weight rows, one row after the other: a single stream through memory
+// is what the hardware prefetcher follows best, as long as x stays in L1. Four accumulators hide the latency
+// of the multiply-add.
 template <class W, bool kRound>
 HWY_INLINE void dotRows(const float* x, std::int64_t k, const typename W::T* const* rows, float* dots) {
     constexpr int kSets = 4;
-    constexpr std::int64_t kSegment = 4096;  // 16 KiB of x
     Float total[4];
     EIGENSCOPE_UNROLL
-    for (int r = 0; r < 4; ++r)
-        total[r] = hn::Zero(kF);
-    for (std::int64_t first = 0; first < k; first += kSegment) {
-        const std::int64_t end = std::min(first + kSegment, k);
+    for (int r = 0; r < 4; ++r) {
+        const typename W::T* w = rows[r];
+        Float acc[kSets];
         EIGENSCOPE_UNROLL
-        for (int r = 0; r < 4; ++r) {
-            const typename W::T* w = rows[r];
-            Float acc[kSets] = {total[r], hn::Zero(kF), hn::Zero(kF), hn::Zero(kF)};
-            std::int64_t i = first;
-            for (; i + kSets * kLanes <= end; i += kSets * kLanes) {
-                EIGENSCOPE_UNROLL
-                for (int s = 0; s < kSets; ++s)
-                    acc[s] = hn::MulAdd(loadWeight<W, kRound>(w + i + s * kLanes),
-                                        F32::load(x + i + s * kLanes), acc[s]);
-            }
-            for (; i < end; i += kLanes) {
-                const Float v = end - i >= kLanes ? loadWeight<W, kRound>(w + i)
-                                                  : loadWeightRest<W, kRound>(w + i, 0, end - i);
-                acc[0] = hn::MulAdd(v, F32::load(x + i), acc[0]);
-            }
-            total[r] = hn::Add(hn::Add(acc[0], acc[1]), hn::Add(acc[2], acc[3]));
+        for (int s = 0; s < kSets; ++s)
+            acc[s] = hn::Zero(kF);
+        std::int64_t i = 0;
+        for (; i + kSets * kLanes <= k; i += kSets * kLanes) {
+            EIGENSCOPE_UNROLL
+            for (int s = 0; s < kSets; ++s)
+                acc[s] = hn::MulAdd(loadWeight<W, kRound>(w + i + s * kLanes), F32::load(x + i + s * kLanes),
+                                    acc[s]);
         }
+        for (; i < k; i += kLanes) {
+            const Float v =
+                k - i >= kLanes ? loadWeight<W, kRound>(w + i) : loadWeightRest<W, kRound>(w + i, 0, k - i);
+            acc[0] = hn::MulAdd(v, F32::load(x + i), acc[0]);
+        }
+        total[r] = hn::Add(hn::Add(acc[0], acc[1]), hn::Add(acc[2], acc[3]));
     }
     sum4(total[0], total[1], total[2], total[3], dots);
 }
 
-// dots[j, r] = row j of x times weight row r, for kM >= 2 rows of x: kRows * kM accumulators, so that each
-// vector of x that is loaded serves kRows weight rows. Rows of dots are 4 apart.
+// dots[j, r] = row j of x times weight row r: kRows * kM accumulators, so that each vector of x that is
+// loaded serves kRows weight rows. Rows of dots are kDots apart.
+inline constexpr int kDots = 8;
 template <class W, bool kRound, int kM, int kRows>
 HWY_INLINE void dotTile(const float* x, std::int64_t k, const typename W::T* const* rows, float* dots) {
-    Float acc[4][kM];
+    constexpr int kPadRows = kRows > 4 ? 8 : 4;  // for the sums, four at a time
+    Float acc[kPadRows][kM];
     EIGENSCOPE_UNROLL
-    for (int r = 0; r < 4; ++r) {
+    for (int r = 0; r < kPadRows; ++r) {
         EIGENSCOPE_UNROLL
         for (int j = 0; j < kM; ++j)
             acc[r][j] = hn::Zero(kF);
@@ -108,31 +106,46 @@ HWY_INLINE void dotTile(const float* x, std::int64_t k, const typename W::T* con
         }
     }
     EIGENSCOPE_UNROLL
-    for (int j = 0; j < kM; ++j)
-        sum4(acc[0][j], acc[1][j], acc[2][j], acc[3][j], dots + j * 4);
+    for (int j = 0; j < kM; ++j) {
+        sum4(acc[0][j], acc[1][j], acc[2][j], acc[3][j], dots + j * kDots);
+        if constexpr (kPadRows == 8)
+            sum4(acc[4][j], acc[5][j], acc[6][j], acc[7][j], dots + j * kDots + 4);
+    }
 }
 
-template <class W, bool kRound, int kM>
-void columns(const MatvecArgs& a, std::int64_t begin, std::int64_t end) {
-    // Accumulators, kRows weights and one vector of x fill the registers.
-    constexpr int kRows = kM <= 2 ? 4 : kM <= 4 ? (kManyRegisters ? 4 : 2) : (kManyRegisters ? 3 : 1);
+// Columns [begin, end) with kRows weight rows at a time; kSingle: one row of x, weight rows one after the
+// other.
+template <class W, bool kRound, int kM, int kRows, bool kSingle>
+void columnsOf(const MatvecArgs& a, std::int64_t begin, std::int64_t end) {
     const auto* weight = static_cast<const typename W::T*>(a.weight);
     for (std::int64_t c = begin; c < end; c += kRows) {
-        const typename W::T* rows[4];
+        const typename W::T* rows[kRows];
         for (int r = 0; r < kRows; ++r)  // past the end the last row is computed again and dropped
             rows[r] = weight + std::min(c + r, end - 1) * a.k;
-        float dots[kM * 4];
-        if constexpr (kM == 1)
+        float dots[kM * kDots];
+        if constexpr (kSingle)
             dotRows<W, kRound>(a.x, a.k, rows, dots);
         else
             dotTile<W, kRound, kM, kRows>(a.x, a.k, rows, dots);
         for (int j = 0; j < kM; ++j)
             for (int r = 0; r < kRows && c + r < end; ++r) {
                 float* y = a.y + j * a.n + c + r;
-                const float value = dots[j * 4 + r] + (a.bias ? a.bias[c + r] : 0.0f);
+                const float value = dots[j * kDots + r] + (a.bias ? a.bias[c + r] : 0.0f);
                 *y = a.accumulate ? *y + value : value;
             }
     }
+}
+
+template <class W, bool kRound, int kM>
+void columns(const MatvecArgs& a, std::int64_t begin, std::int64_t end) {
+    // kRows * kM accumulators, kRows weights and one vector of x fill the registers.
+    constexpr int kMany[] = {8, 8, 6, 6, 5, 4, 3, 3}, kFew[] = {8, 4, 2, 2, 1, 1, 1, 1};
+    constexpr int kRows = kManyRegisters ? kMany[kM - 1] : kFew[kM - 1];
+    constexpr std::int64_t kL1Row = 4096;  // elements of x that stay in L1 beside the stream of weights
+    if (kM == 1 && a.k <= kL1Row)
+        columnsOf<W, kRound, 1, 4, true>(a, begin, end);
+    else
+        columnsOf<W, kRound, kM, kRows, false>(a, begin, end);
 }
 
 template <class W, bool kRound>
