@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace eigenscope {
@@ -40,6 +41,19 @@ std::string progressText(const Progress& progress, double seconds) {
     return line;
 }
 
+// A line longer than the terminal would wrap, and only its last row could be wiped.
+std::string fitted(std::string line) {
+    winsize size{};
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return line;
+    while (columns(line) >= size.ws_col) {
+        while (!line.empty() && (line.back() & 0xC0) == 0x80)
+            line.pop_back();
+        line.pop_back();
+    }
+    return line;
+}
+
 }  // namespace
 
 Console::Console(bool json, bool quiet)
@@ -64,7 +78,7 @@ void Console::progress(const Progress& progress) {
     const std::string line =
         progressText(progress, std::chrono::duration<double>(now - m_stage_start).count());
     if (m_terminal)
-        fmt::print(stderr, "\r\033[K{}", line);
+        fmt::print(stderr, "\r\033[K{}", fitted(line));
     else
         fmt::print(stderr, "{}\n", line);
     std::fflush(stderr);

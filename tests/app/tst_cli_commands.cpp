@@ -243,6 +243,20 @@ private slots:
         QVERIFY(weights["kv_ratio"].toDouble() < 1);
     }
 
+    void spectrumPicture() {
+        if (!runCli({"spectrum", "--help"}).out.contains("--png"))
+            QSKIP("built without the window, so without pictures");
+        const QString stats = at("png.stats.safetensors"), picture = at("layer.png");
+        RUN_JSON(calibrated, "calibrate", smallModel("opt"), "--text", smallText(), "--samples", "2",
+                 "--sequence-length", "32", "--output", stats);
+        RUN_JSON(json, "spectrum", stats, "--layer", "1", "--png", picture);
+        CHECK_KEYS(json, "png:string");
+        QFile file(picture);
+        QVERIFY(file.open(QIODevice::ReadOnly));
+        QVERIFY(file.read(8) == QByteArray("\x89PNG\r\n\x1a\n", 8));
+        QVERIFY(file.size() > 5000);  // not an empty image
+    }
+
     void report() {
         RUN_JSON(json, "report", smallModel("llama"), "--calibration-text", smallText(), "--text",
                  smallText(), "--samples", "4", "--sequence-length", "64", "--windows", "2",
