@@ -114,6 +114,7 @@ private slots:
     void overlaySharesEverythingElse();
     void weightsKeepTheirDtypeAndAreRoundedOnce_data();
     void weightsKeepTheirDtypeAndAreRoundedOnce();
+    void queriesOfAGroupShareTheirKeysBasis();
     void roundingIsToNearest();
     void describesTheConversion();
     void mismatchesAreRefused();
@@ -298,6 +299,36 @@ void TestConvert::weightsKeepTheirDtypeAndAreRoundedOnce() {
                                basis.decode[i * width + r];
                     QVERIFY(matches(sum, new_output[(row * query_heads + head) * value_rank + r]));
                 }
+            }
+        }
+    }
+}
+
+// No family has groups without rotary positions, where queries are folded; the fold must not rely on that.
+void TestConvert::queriesOfAGroupShareTheirKeysBasis() {
+    const auto backend = referenceBackend();
+    JobContext job;
+    const std::size_t heads = 4, group = 2, width = 3, rank = 2, hidden = 5;
+    const auto spectrum = computeSpectrum(job, *backend, randomStatistics(1, 4, 2, 3, false, 6), "eigen");
+    const std::vector<HeadBasis> bases{spectrum->basis(0, Side::Keys, 0), spectrum->basis(0, Side::Keys, 1)};
+    Linear query;
+    query.weight = makeTensor(*backend, DType::F32, {12, 5});
+    for (std::size_t i = 0; i < heads * width * hidden; ++i)
+        query.weight.f32()[i] = static_cast<float>(std::sin(1.0 + static_cast<double>(i)));
+    Folder folder(*backend, job);
+    const Linear folded =
+        folder.transposedDecodeRows(query, bases, static_cast<int>(rank), static_cast<int>(group));
+    QCOMPARE(folded.weight.shape(), (Shape{8, 5}));
+    QVERIFY(folded.bias.empty());
+    for (std::size_t head = 0; head < heads; ++head) {
+        for (std::size_t r = 0; r < rank; ++r) {
+            for (std::size_t c = 0; c < hidden; ++c) {
+                double sum = 0;
+                for (std::size_t i = 0; i < width; ++i)
+                    sum += bases[head / group].decode[i * width + r] *
+                           query.weight.f32()[(head * width + i) * hidden + c];
+                // One rounding to float32.
+                QVERIFY(std::abs(folded.weight.f32()[(head * rank + r) * hidden + c] - sum) < 1.2e-7);
             }
         }
     }
