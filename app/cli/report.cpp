@@ -93,6 +93,9 @@ private:
         m_original = m_run.open(m_options.model);
         m_run_options = m_run.runOptions(m_original);
         m_format = resolveKvFormat(m_run_options, m_original);
+        // A text that cannot be used is found now, not after the calibration.
+        evaluationWindows(m_run.job(), *m_original.tokenizer, m_original.model->config.max_positions,
+                          m_options.text, perplexityOptions(m_options.windows));
         m_data.prompt = m_options.prompt.empty() ? promptFrom(m_options.text) : m_options.prompt;
         m_data.model_name = m_original.name;
         m_data.device = m_run.deviceText();
