@@ -22,47 +22,62 @@ namespace eigenscope::cpu::HWY_NAMESPACE {
 
 // Rows of a register tile; with four keys or four vectors beside them the accumulators fill the registers.
 inline constexpr std::int64_t kTileRows = kManyRegisters ? 4 : 2;
+// Rows of a tile with eight vectors beside them.
+inline constexpr std::int64_t kWideRows = kManyRegisters ? 2 : 1;
 
-// scores[r * kKeyBlock + 0..4) = query row r times each of four keys; query rows are padded with zeros.
+// One row of queries or kRows of them times one key, as vectors of partial sums.
+template <class E, int kRows>
+HWY_INLINE void scoreKey(const float* query, std::int64_t query_pad, const typename E::T* key,
+                         std::int64_t width, Float* total) {
+    constexpr int kSets = kRows == 1   ? 4
+                          : kRows == 2 ? 2
+                                       : 1;  // enough chains to hide the latency of the multiply-add
+    Float acc[kSets][kRows];
+    EIGENSCOPE_UNROLL
+    for (int s = 0; s < kSets; ++s) {
+        EIGENSCOPE_UNROLL
+        for (int r = 0; r < kRows; ++r)
+            acc[s][r] = hn::Zero(kF);
+    }
+    std::int64_t i = 0;
+    for (; i + kSets * kLanes <= width; i += kSets * kLanes) {
+        EIGENSCOPE_UNROLL
+        for (int s = 0; s < kSets; ++s) {
+            const Float k = E::load(key + i + s * kLanes);
+            EIGENSCOPE_UNROLL
+            for (int r = 0; r < kRows; ++r)
+                acc[s][r] = hn::MulAdd(F32::load(query + r * query_pad + i + s * kLanes), k, acc[s][r]);
+        }
+    }
+    for (; i < width; i += kLanes) {
+        const Float k = width - i >= kLanes ? E::load(key + i) : E::loadN(key + i, width - i);
+        EIGENSCOPE_UNROLL
+        for (int r = 0; r < kRows; ++r)
+            acc[0][r] = hn::MulAdd(F32::load(query + r * query_pad + i), k, acc[0][r]);
+    }
+    EIGENSCOPE_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+        if constexpr (kSets == 4)
+            total[r] = hn::Add(hn::Add(acc[0][r], acc[1][r]), hn::Add(acc[2][r], acc[3][r]));
+        else if constexpr (kSets == 2)
+            total[r] = hn::Add(acc[0][r], acc[1][r]);
+        else
+            total[r] = acc[0][r];
+    }
+}
+
+// scores[r * kKeyBlock + 0..4) = query row r times each of four keys; query rows are padded with zeros. Key
+// after key, as they lie in memory.
 template <class E, int kRows>
 HWY_INLINE void scoreTile(const float* query, std::int64_t query_pad, const typename E::T* const* keys,
                           std::int64_t width, float* scores) {
-    Float acc[kRows][4];
+    Float total[4][kRows];
     EIGENSCOPE_UNROLL
-    for (int r = 0; r < kRows; ++r)
-        EIGENSCOPE_UNROLL
     for (int j = 0; j < 4; ++j)
-        acc[r][j] = hn::Zero(kF);
-    std::int64_t i = 0;
-    for (; i + kLanes <= width; i += kLanes) {
-        Float k[4];
-        EIGENSCOPE_UNROLL
-        for (int j = 0; j < 4; ++j)
-            k[j] = E::load(keys[j] + i);
-        EIGENSCOPE_UNROLL
-        for (int r = 0; r < kRows; ++r) {
-            const Float q = F32::load(query + r * query_pad + i);
-            EIGENSCOPE_UNROLL
-            for (int j = 0; j < 4; ++j)
-                acc[r][j] = hn::MulAdd(q, k[j], acc[r][j]);
-        }
-    }
-    if (i < width) {
-        Float k[4];
-        EIGENSCOPE_UNROLL
-        for (int j = 0; j < 4; ++j)
-            k[j] = E::loadN(keys[j] + i, width - i);
-        EIGENSCOPE_UNROLL
-        for (int r = 0; r < kRows; ++r) {
-            const Float q = F32::load(query + r * query_pad + i);
-            EIGENSCOPE_UNROLL
-            for (int j = 0; j < 4; ++j)
-                acc[r][j] = hn::MulAdd(q, k[j], acc[r][j]);
-        }
-    }
+        scoreKey<E, kRows>(query, query_pad, keys[j], width, total[j]);
     EIGENSCOPE_UNROLL
     for (int r = 0; r < kRows; ++r)
-        sum4(acc[r][0], acc[r][1], acc[r][2], acc[r][3], scores + r * kKeyBlock);
+        sum4(total[0][r], total[1][r], total[2][r], total[3][r], scores + r * kKeyBlock);
 }
 
 // scores[r, j] = query[r] . keys[j] for j < count <= kKeyBlock; scores rows are kKeyBlock apart. Up to three
@@ -137,17 +152,17 @@ HWY_INLINE void valueTile(const float* weights, const typename E::T* values, std
     for (int c = 0; c < kVectors; ++c)
         acc[r][c] = F32::load(out + r * out_pad + c * kLanes);
     for (std::int64_t n = 0; n < count; ++n, values += stride) {
-        Float v[kVectors];
+        Float w[kRows];
         EIGENSCOPE_UNROLL
-        for (int c = 0; c < kVectors; ++c)
-            v[c] = kRest && c == kVectors - 1 ? E::loadN(values + c * kLanes, rest)
-                                              : E::load(values + c * kLanes);
+        for (int r = 0; r < kRows; ++r)
+            w[r] = hn::Set(kF, weights[r * kKeyBlock + n]);
         EIGENSCOPE_UNROLL
-        for (int r = 0; r < kRows; ++r) {
-            const Float w = hn::Set(kF, weights[r * kKeyBlock + n]);
+        for (int c = 0; c < kVectors; ++c) {
+            const bool partial = kRest && c == kVectors - 1;
+            const Float v = partial ? E::loadN(values + c * kLanes, rest) : E::load(values + c * kLanes);
             EIGENSCOPE_UNROLL
-            for (int c = 0; c < kVectors; ++c)
-                acc[r][c] = hn::MulAdd(w, v[c], acc[r][c]);
+            for (int r = 0; r < kRows; ++r)
+                acc[r][c] = hn::MulAdd(w[r], v, acc[r][c]);
         }
     }
     EIGENSCOPE_UNROLL
@@ -160,32 +175,60 @@ HWY_INLINE void valueTile(const float* weights, const typename E::T* values, std
 template <class E, int kRows>
 HWY_INLINE void valueColumns(const float* weights, const typename E::T* values, std::int64_t stride,
                              std::int64_t count, std::int64_t width, float* out, std::int64_t out_pad) {
+    constexpr int kWide = kRows <= kWideRows ? 8 : 4;
     const std::int64_t whole = width / kLanes, rest = width % kLanes;
     std::int64_t c = 0;
-    for (; c + 4 <= whole; c += 4)
-        valueTile<E, kRows, 4, false>(weights, values + c * kLanes, stride, count, 0, out + c * kLanes,
-                                      out_pad);
-    for (; c + 2 <= whole; c += 2)
+    for (; c + kWide <= whole; c += kWide)
+        valueTile<E, kRows, kWide, false>(weights, values + c * kLanes, stride, count, 0, out + c * kLanes,
+                                          out_pad);
+    if constexpr (kWide > 4) {
+        if (c + 4 <= whole) {
+            valueTile<E, kRows, 4, false>(weights, values + c * kLanes, stride, count, 0, out + c * kLanes,
+                                          out_pad);
+            c += 4;
+        }
+    }
+    if (c + 2 <= whole) {
         valueTile<E, kRows, 2, false>(weights, values + c * kLanes, stride, count, 0, out + c * kLanes,
                                       out_pad);
-    for (; c < whole; ++c)
+        c += 2;
+    }
+    if (c < whole && rest > 0)
+        valueTile<E, kRows, 2, true>(weights, values + c * kLanes, stride, count, rest, out + c * kLanes,
+                                     out_pad);
+    else if (c < whole)
         valueTile<E, kRows, 1, false>(weights, values + c * kLanes, stride, count, 0, out + c * kLanes,
                                       out_pad);
-    if (rest > 0)
+    else if (rest > 0)
         valueTile<E, kRows, 1, true>(weights, values + c * kLanes, stride, count, rest, out + c * kLanes,
                                      out_pad);
 }
 
-// out[rows, width] += weights[rows, count] values[count, width]; rows of weights are kKeyBlock apart.
+// out[rows, width] += weights[rows, count] values[count, width]; rows of weights are kKeyBlock apart. Several
+// row tiles or column tiles go over a few keys at a time, so that these values are read from memory once and
+// then from L1.
 template <class E>
 void valueBlock(const float* weights, std::int64_t rows, const typename E::T* values, std::int64_t stride,
                 std::int64_t count, std::int64_t width, float* out, std::int64_t out_pad) {
-    std::int64_t r = 0;
-    for (; r + kTileRows <= rows; r += kTileRows)
-        valueColumns<E, kTileRows>(weights + r * kKeyBlock, values, stride, count, width, out + r * out_pad,
-                                   out_pad);
-    for (; r < rows; ++r)
-        valueColumns<E, 1>(weights + r * kKeyBlock, values, stride, count, width, out + r * out_pad, out_pad);
+    constexpr std::int64_t kStepBytes = 8192;
+    const std::int64_t row_bytes = width * static_cast<std::int64_t>(sizeof(typename E::T));
+    const bool one_pass = width <= 4 * kLanes ? rows <= kTileRows : rows <= kWideRows && width <= 8 * kLanes;
+    const std::int64_t step = one_pass ? count : std::max<std::int64_t>(8, kStepBytes / row_bytes);
+    for (std::int64_t first = 0; first < count; first += step) {
+        const std::int64_t n = std::min(step, count - first);
+        const typename E::T* v = values + first * stride;
+        const float* w = weights + first;
+        const bool wide = width > 4 * kLanes;
+        std::int64_t r = 0;
+        for (; !wide && r + kTileRows <= rows; r += kTileRows)
+            valueColumns<E, kTileRows>(w + r * kKeyBlock, v, stride, n, width, out + r * out_pad, out_pad);
+        if constexpr (kWideRows > 1)
+            for (; r + kWideRows <= rows; r += kWideRows)
+                valueColumns<E, kWideRows>(w + r * kKeyBlock, v, stride, n, width, out + r * out_pad,
+                                           out_pad);
+        for (; r < rows; ++r)
+            valueColumns<E, 1>(w + r * kKeyBlock, v, stride, n, width, out + r * out_pad, out_pad);
+    }
 }
 
 }  // namespace eigenscope::cpu::HWY_NAMESPACE

@@ -53,7 +53,12 @@ void scoresOf(const DecodeTask& t, const DecodeScratch& s, std::int64_t rows, st
         return;
     }
     const LiftHead head{t.basis, t.mean, p.keys.width, t.shape->query_pad, p.lift->table};
-    liftBlock<K>(head, keys, first, count, s.latents, s.keys);
+    const LatentRows latents = widenLatents<K>(keys, p.keys.width, count, s.latents);
+    if (canFuseLift(p.lift->table, p.query_width)) {
+        liftScores(head, latents, first, count, {s.query, rows, t.shape->query_pad}, s.scores);
+        return;
+    }
+    liftBlock(head, latents, first, count, s.keys);
     scoreBlock<F32>(s.query, rows, t.shape->query_pad, s.keys, t.shape->query_pad, count, t.shape->query_pad,
                     s.scores);
 }
