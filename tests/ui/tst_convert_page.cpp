@@ -54,7 +54,14 @@ private slots:
             bytes = config.kv_heads * (keys + values) * 4.0;  // the demo's weights and cache are f32
             QCOMPARE(cell(ConvertTable::BytesPerToken), bytesText(bytes));
         }
-        QVERIFY(table->index(1, ConvertTable::KeyRank).data().toString().contains("pinned"));
+        QVERIFY(table->index(1, ConvertTable::KeyRank)
+                    .data(Qt::AccessibleTextRole)
+                    .toString()
+                    .contains("pinned"));
+        QVERIFY(!table->index(1, ConvertTable::ValueRank)
+                     .data(Qt::AccessibleTextRole)
+                     .toString()
+                     .contains("pinned"));
         for (int column = 0; column < table->columnCount(); ++column) {
             QVERIFY(!table->headerData(column, Qt::Horizontal, Qt::ToolTipRole).toString().isEmpty());
         }

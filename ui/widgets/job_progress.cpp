@@ -33,8 +33,8 @@ JobProgress::JobProgress(QWidget* parent)
     m_cancel->setToolTip(tr("Stop this job; nothing half-done is kept"));
     grid->addWidget(m_title, 0, 0);
     grid->addWidget(m_bar, 1, 0);
-    grid->addWidget(m_summary, 2, 0);
-    grid->addWidget(m_cancel, 0, 1, 3, 1, Qt::AlignVCenter);
+    grid->addWidget(m_summary, 2, 0, 1, 2);
+    grid->addWidget(m_cancel, 0, 1, 2, 1, Qt::AlignVCenter);
     grid->setColumnStretch(0, 1);
     connect(m_cancel, &QPushButton::clicked, this, [this] {
         if (m_job) {
@@ -64,7 +64,8 @@ void JobProgress::refresh() {
     setVisible(running);
     if (running) {
         m_title->setText(m_job->title());
-        m_summary->setText(m_job->summary());
+        m_summary->setText(m_summary->fontMetrics().elidedText(m_job->summary(), Qt::ElideRight, width()));
+        m_summary->setToolTip(m_job->summary());
         const double fraction = m_job->fraction();
         m_bar->setRange(0, fraction < 0 ? 0 : kBarSteps);
         m_bar->setValue(static_cast<int>(fraction * kBarSteps));

@@ -103,7 +103,9 @@ Panel* ConvertPage::buildSummary() {
     m_ratio->setAccessibleName(tr("KV ratio"));
     m_ratio->setToolTip(tr("KV ratio: converted KV-cache bytes / original KV-cache bytes."));
     headline->addWidget(m_ratio);
-    headline->addWidget(mutedLabel(tr("KV cache"), panel), 0, Qt::AlignBottom);
+    auto* unit = mutedLabel(tr("KV cache"), panel);
+    unit->setContentsMargins(0, 0, 0, 5);  // onto the figure's baseline
+    headline->addWidget(unit, 0, Qt::AlignBottom);
     headline->addStretch(1);
     column->addLayout(headline);
     m_bar = new RatioBar(m_theme, panel);
@@ -225,9 +227,10 @@ void ConvertPage::refreshState() {
                            : QString());
     m_convert->setEnabled(m_workspace.statistics() && !running && (!conversion || changed));
     m_save->setEnabled(conversion.has_value() && !running && !saving);
-    m_compare->setEnabled(conversion.has_value());
-    // The accent marks what comes next.
-    const bool done = conversion && !changed;
+    m_compare->setEnabled(conversion.has_value() && !running);
+    // The last button, with the accent, is what comes next.
+    const bool done = conversion && !changed && !running;
+    m_convert->setVisible(!done);
     for (QPushButton* button : {m_convert, m_compare}) {
         const bool primary = (button == m_compare) == done;
         if (button->property("primary").toBool() != primary) {

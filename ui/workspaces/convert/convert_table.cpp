@@ -5,6 +5,7 @@
 #include "ui/model/model_tables.h"
 #include "ui/model/units.h"
 #include "ui/model/workspace.h"
+#include "ui/widgets/nav_rail.h"
 #include "ui/widgets/theme.h"
 #include "ui/workspaces/spectrum/plan_budget.h"
 #include "ui/workspaces/spectrum/spectrum_view.h"
@@ -21,6 +22,7 @@ namespace {
 
 constexpr int kBarHeight = 3;
 constexpr int kBarInset = 6;
+constexpr int kPinSize = 14;
 
 }  // namespace
 
@@ -29,7 +31,17 @@ ConvertTable::ConvertTable(Workspace& workspace, const Theme& theme, QObject* pa
     connect(&workspace.plan(), &PlanDocument::changed, this, &ConvertTable::refresh);
     connect(&workspace, &Workspace::conversionChanged, this, &ConvertTable::refresh);
     connect(&workspace, &Workspace::modelChanged, this, &ConvertTable::refresh);
-    connect(&theme, &Theme::changed, this, &ConvertTable::refresh);
+    connect(&theme, &Theme::changed, this, &ConvertTable::recolour);
+    recolour();
+}
+
+bool ConvertTable::pinnedIn(const Row& row, int column) {
+    return (column == KeyRank && row.key_pinned) || (column == ValueRank && row.value_pinned);
+}
+
+void ConvertTable::recolour() {
+    const QColor& muted = m_theme.colours().muted;
+    m_pin = themedIcon(QStringLiteral("pin"), muted, muted, kPinSize);
     refresh();
 }
 
@@ -83,16 +95,13 @@ int ConvertTable::rowCount(const QModelIndex& parent) const {
 int ConvertTable::columnCount(const QModelIndex& parent) const { return parent.isValid() ? 0 : Columns; }
 
 QString ConvertTable::textOf(const Row& row, int layer, int column) const {
-    const auto pinned = [](int rank, bool pin) {
-        return pin ? tr("%1 pinned").arg(rank) : QString::number(rank);
-    };
     switch (column) {
         case Layer:
             return QString::number(layer);
         case KeyRank:
-            return pinned(row.key_rank, row.key_pinned);
+            return QString::number(row.key_rank);
         case ValueRank:
-            return pinned(row.value_rank, row.value_pinned);
+            return QString::number(row.value_rank);
         case HeadDim:
             return QString::number(m_head_dim);
         case KvRatio:
@@ -147,7 +156,16 @@ QVariant ConvertTable::data(const QModelIndex& index, int role) const {
                            (column == MeasuredError && (m_stale || row.measured < 0))
                        ? QVariant(m_theme.colours().muted)
                        : QVariant();
+        case Qt::DecorationRole:
+            return pinnedIn(row, column) ? QVariant(m_pin) : QVariant();
+        case Qt::AccessibleTextRole: {
+            const QString text = textOf(row, index.row(), column);
+            return pinnedIn(row, column) ? tr("%1, pinned").arg(text) : text;
+        }
         case Qt::ToolTipRole:
+            if (pinnedIn(row, column)) {
+                return tr("Set by hand: it stays whatever the thresholds do");
+            }
             return column == MeasuredError && m_stale && row.measured >= 0
                        ? QVariant(tr("Measured with the plan converted last; the plan has changed since."))
                        : QVariant();
@@ -183,12 +201,12 @@ QVariant ConvertTable::headerData(int section, Qt::Orientation orientation, int 
         {QT_TR_NOOP("Head dim"),
          QT_TR_NOOP("Head dimension: the length of a key or value in the original model")},
         {QT_TR_NOOP("KV ratio"), QT_TR_NOOP("The layer's KV-cache bytes, converted / original")},
-        {QT_TR_NOOP("Bytes/token"),
+        {QT_TR_NOOP("Bytes\nper token"),
          QT_TR_NOOP("KV cache that one more token takes in this layer, converted")},
-        {QT_TR_NOOP("Expected error"),
+        {QT_TR_NOOP("Expected\nerror"),
          QT_TR_NOOP(
              "Root mean square of the shares of energy that keys and values drop: from the spectrum alone")},
-        {QT_TR_NOOP("Measured error"),
+        {QT_TR_NOOP("Measured\nerror"),
          QT_TR_NOOP(
              "‖O − O′‖ / ‖O‖ of the layer's attention output, converted against original, on windows of the "
              "calibration text. Known once the model is converted.")},

@@ -5,6 +5,7 @@
 
 #include <QAbstractTableModel>
 #include <QColor>
+#include <QIcon>
 #include <QStyledItemDelegate>
 
 #include <vector>
@@ -45,12 +46,15 @@ private:
         double measured = -1.0;  // negative: not measured
     };
     void refresh();
+    void recolour();
+    static bool pinnedIn(const Row& row, int column);
     QString textOf(const Row& row, int layer, int column) const;
     double numberOf(const Row& row, int layer, int column) const;
 
     Workspace& m_workspace;
     const Theme& m_theme;
     std::vector<Row> m_rows;
+    QIcon m_pin;
     int m_head_dim = 0;
     double m_largest_error = 0.0;
     bool m_stale = false;  // the errors are of another plan

@@ -65,7 +65,7 @@ PlanPanel::PlanPanel(Workspace& workspace, const Theme& theme, QWidget* parent)
     : Panel(tr("Plan"), parent), m_workspace(workspace) {
     auto* content = new QWidget(this);
     auto* column = new QVBoxLayout(content);
-    column->setContentsMargins(0, 0, 4, 0);
+    column->setContentsMargins(0, 0, 0, 0);
     column->setSpacing(10);
     column->addWidget(buildChoices());
     column->addWidget(buildThresholds(theme));
@@ -192,7 +192,9 @@ QWidget* PlanPanel::buildFigures(const Theme& theme) {
     m_ratio->setObjectName(QStringLiteral("kvRatio"));
     m_ratio->setToolTip(tr("KV ratio: converted KV-cache bytes / original KV-cache bytes."));
     headline->addWidget(m_ratio);
-    headline->addWidget(mutedLabel(tr("KV cache"), box), 0, Qt::AlignBottom);
+    auto* unit = mutedLabel(tr("KV cache"), box);
+    unit->setContentsMargins(0, 0, 0, 5);  // onto the figure's baseline
+    headline->addWidget(unit, 0, Qt::AlignBottom);
     headline->addStretch(1);
     column->addLayout(headline);
     m_bar = new RatioBar(theme, box);

@@ -23,8 +23,9 @@ constexpr int kLegendHeight = 34;
 constexpr int kLegendBar = 8;
 constexpr int kBlockGap = 10;     // between keys and values
 constexpr int kBlockTitle = 16;   // above the blocks when both are shown
-constexpr int kTallestCell = 56;  // a few layers do not become a wall of colour
+constexpr int kTallestCell = 88;  // a few layers do not become a wall of colour
 constexpr int kLabelSpacing = 26;
+constexpr int kHaloHeight = 12;                       // lower rows would vanish under a second outline
 constexpr int kNumberWidth = 24, kNumberHeight = 15;  // smallest cell that shows its rank
 
 std::size_t slot(Side side) { return side == Side::Keys ? 0 : 1; }
@@ -193,20 +194,18 @@ void RankMap::renderCells(const Block& block, QImage& image, double scale) const
         colours[static_cast<std::size_t>(rank)] = Theme::viridis(static_cast<double>(rank) / m_width).rgb();
     }
     const auto device = [scale](int pixel) { return static_cast<int>(std::lround(pixel * scale)); };
-    // A hairline between cells while there is room for it.
-    const int column_gap = block.area.width() / m_heads >= 4 ? 1 : 0;
-    const int row_gap = block.area.height() / m_layers >= 4 ? 1 : 0;
+    // A hairline between cells while there is room for it both ways; one way alone would look like stripes.
+    const int gap = block.area.width() / m_heads >= 4 && block.area.height() / m_layers >= 4 ? 1 : 0;
     for (int layer = 0; layer < m_layers; ++layer) {
         const int top = device(edge(block.area.top(), block.area.height(), layer, m_layers));
-        const int bottom = device(edge(block.area.top(), block.area.height(), layer + 1, m_layers) - row_gap);
+        const int bottom = device(edge(block.area.top(), block.area.height(), layer + 1, m_layers) - gap);
         if (top >= bottom || bottom > image.height()) {
             continue;
         }
         auto* first = reinterpret_cast<QRgb*>(image.scanLine(top));
         for (int head = 0; head < m_heads; ++head) {
             const int left = device(edge(block.area.left(), block.area.width(), head, m_heads));
-            const int right =
-                device(edge(block.area.left(), block.area.width(), head + 1, m_heads) - column_gap);
+            const int right = device(edge(block.area.left(), block.area.width(), head + 1, m_heads) - gap);
             const auto rank =
                 static_cast<std::size_t>(std::clamp(rankAt(layer, head, block.side), 0, m_width));
             std::fill(first + left, first + std::min(right, image.width()), colours[rank]);
@@ -304,8 +303,10 @@ void RankMap::drawSelection(QPainter& painter) const {
                               .united(cellRect(m_selection.layer, m_heads - 1, block.side));
         // The light line sets the accent off from dark cells.
         const bool active = block.side == m_selection.side || m_shown != ShownSides::Both;
-        painter.setPen(QPen(m_theme.colours().panel, 1));
-        painter.drawRect(row.adjusted(0, 0, -1, -1));
+        if (row.height() >= kHaloHeight) {
+            painter.setPen(QPen(m_theme.colours().panel, 1));
+            painter.drawRect(row.adjusted(0, 0, -1, -1));
+        }
         painter.setPen(QPen(active ? m_theme.colours().key : m_theme.colours().muted, 2));
         painter.drawRect(row.adjusted(-1, -1, 1, 1));
         if (m_selection.head >= 0 && m_selection.head < m_heads && active) {

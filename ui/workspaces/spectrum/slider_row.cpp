@@ -36,7 +36,7 @@ SliderRow::SliderRow(const Theme& theme, const QString& name, const QString& rol
     grid->addWidget(m_spin, 0, 1);
     grid->addWidget(m_slider, 1, 0, 1, 2);
     grid->setColumnStretch(0, 1);
-    m_spin->setDecimals(4);
+    m_spin->setDecimals(scale == Scale::FineNearOne ? 4 : 3);
     m_spin->setRange(0.0, 1.0);
     m_spin->setSingleStep(0.001);
     m_spin->setKeyboardTracking(false);  // one edit when the number is complete

@@ -28,6 +28,8 @@ SpectrumPlot::SpectrumPlot(const Theme& theme, PlanDocument& document, QWidget* 
     m_overlay = new ThresholdOverlay(this, theme);
     yAxis2->setVisible(true);
     yAxis2->setTickLabels(true);
+    yAxis2->setNumberFormat(QStringLiteral("f"));
+    yAxis2->setNumberPrecision(1);
     xAxis->setLabel(tr("rank"));
     yAxis->setLabel(tr("eigenvalue / largest"));
     yAxis2->setLabel(tr("energy kept (dashed)"));
@@ -186,6 +188,7 @@ void SpectrumPlot::rebuild() {
     auto ticker = QSharedPointer<QCPAxisTickerFixed>::create();
     ticker->setTickStep(width % 8 == 0 ? std::max(1, width / 8) : std::max(1, (width + 7) / 8));
     ticker->setScaleStrategy(QCPAxisTickerFixed::ssMultiples);
+    ticker->setTickCount(10);
     xAxis->setTicker(ticker);
     setHome(xAxis, 0.0, width);
     setHome(yAxis, floor, 1.0);
@@ -212,6 +215,7 @@ void SpectrumPlot::refreshMarks() {
             mark.label =
                 both ? QStringLiteral("%1 %2").arg(sideName(side), number) : tr("threshold %1").arg(number);
             mark.rank_text = rankText(*spectrum, plan, side, m_selection.layer);
+            mark.rank_short = tr("rank %1").arg(mark.rank);
             if (both) {
                 mark.rank_text = QStringLiteral("%1: %2").arg(sideName(side), mark.rank_text);
             }

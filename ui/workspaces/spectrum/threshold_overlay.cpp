@@ -89,13 +89,18 @@ void ThresholdOverlay::drawRank(QCPPainter* painter, const ThresholdMark& mark, 
     if (x < area.left() - 1 || x > area.right() + 2) {
         return;
     }
-    painter->setPen(QPen(mark.colour, 1.2, Qt::CustomDashLine));
     QPen dotted(mark.colour, 1.2);
     dotted.setDashPattern({2.5, 2.5});
     painter->setPen(dotted);
     painter->drawLine(QLineF(x, area.top(), x, area.bottom()));
 
-    const double width = painter->fontMetrics().horizontalAdvance(mark.rank_text);
+    // Right of the line, else left of it, else shorter.
+    const auto fits = [&](double width) {
+        return x + kTextGap + width <= area.right() - 2 || x - kTextGap - width >= area.left() + 2;
+    };
+    const bool whole = fits(painter->fontMetrics().horizontalAdvance(mark.rank_text));
+    const QString& words = whole ? mark.rank_text : mark.rank_short;
+    const double width = painter->fontMetrics().horizontalAdvance(words);
     const bool right = x + kTextGap + width <= area.right() - 2;
     const QRectF text(right ? x + kTextGap : x - kTextGap - width, area.bottom() - 4 - kTextRow * (row + 1),
                       width, kTextRow);
@@ -105,7 +110,7 @@ void ThresholdOverlay::drawRank(QCPPainter* painter, const ThresholdMark& mark, 
     painter->setBrush(behind);
     painter->drawRoundedRect(text.adjusted(-3, 1, 3, -1), 3, 3);
     painter->setPen(mark.colour);
-    painter->drawText(text, Qt::AlignLeft | Qt::AlignVCenter, mark.rank_text);
+    painter->drawText(text, Qt::AlignLeft | Qt::AlignVCenter, words);
 }
 
 void ThresholdOverlay::drawThreshold(QCPPainter* painter, int index) const {

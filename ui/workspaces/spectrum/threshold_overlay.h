@@ -19,6 +19,7 @@ struct ThresholdMark {
     int rank = 0;            // on the x axis
     QString label;           // "threshold 0.947"
     QString rank_text;       // "rank 40 (38, rounded to 8)"
+    QString rank_short;      // "rank 40", where there is no room for more
     QColor colour;
 };
 
