@@ -3,13 +3,13 @@
 """Trains the demo language models and saves them as Hugging Face checkpoints.
 
     generate_stories.py --split train --out stories.txt
-    train.py llama --text stories.txt --out ../llama-stories --steps 7000
-    train.py opt   --text stories.txt --out ../opt-stories   --steps 7000
-    train.py mpt   --text stories.txt --out ../mpt-stories   --steps 7000
+    train.py llama --text stories.txt --out ../llama-stories --steps 1800
+    train.py opt   --text stories.txt --out ../opt-stories   --steps 1800
+    train.py mpt   --text stories.txt --out ../mpt-stories   --steps 1800
 
 Needs torch, transformers, tokenizers, sentencepiece, safetensors and numpy; a
 CPU is enough.  The learning rate follows a warm-up and a cosine over --steps,
-or over --minutes of wall clock.  `training_log.json` in the work folder holds
+or over --minutes of wall clock.  `<family>_log.json` in the work folder holds
 what a model card needs.
 """
 import argparse
@@ -273,6 +273,10 @@ def complete_config(folder):
     rope = c.get("rope_parameters")
     if rope:
         c["rope_theta"] = rope["rope_theta"]
+    if "attn_config" in c:  # only what MPT reads
+        keep = ("alibi", "alibi_bias_max", "attn_impl", "attn_pdrop", "attn_type", "attn_uses_sequence_id", "clip_qkv",
+                "prefix_lm", "qk_ln", "softmax_scale")
+        c["attn_config"] = {k: v for k, v in c["attn_config"].items() if k in keep}
     dump(path, dict(sorted(c.items())))
 
 
@@ -317,13 +321,13 @@ def main():
     ap.add_argument("--heldout", default=os.path.join(HERE, "..", "text", "heldout.txt"))
     ap.add_argument("--out", required=True)
     ap.add_argument("--work", default=".", help="folder for the token stream and the log")
-    ap.add_argument("--steps", type=int, default=7000)
+    ap.add_argument("--steps", type=int, default=1800)
     ap.add_argument("--minutes", type=float, help="end after this wall clock instead of --steps")
     ap.add_argument("--batch", type=int, default=4)
     ap.add_argument("--lengths", default="64:0.05,128:0.15,256:0.55,512:1", help="window lengths, each with the part of the run it ends at")
     ap.add_argument("--repeats", type=float, default=0.1, help="part of the rows of the short windows that repeat a random list of words")
-    ap.add_argument("--prelude", type=int, default=120, help="first steps, on such lists only")
-    ap.add_argument("--lr", type=float, default=3e-3)
+    ap.add_argument("--prelude", type=int, default=60, help="first steps, on such lists only")
+    ap.add_argument("--lr", type=float, default=2.5e-3)
     ap.add_argument("--decay", type=float, default=0.1, help="weight decay of the matrices")
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--seed", type=int, default=1)
