@@ -12,6 +12,11 @@ packages=(
     nlohmann-json3-dev libcli11-dev libfmt-dev libpcre2-dev libicu-dev libzip-dev zlib1g-dev
 )
 
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    echo "deps.sh: not a Debian system; what Debian calls these packages has to be there: ${packages[*]}" >&2
+    exit 0  # the build says what it misses
+fi
+
 missing=()
 for package in "${packages[@]}"; do
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
