@@ -24,7 +24,8 @@ struct PerplexityOptions {
 
 struct PerplexityResult {
     double perplexity = 0;
-    double standard_error = 0;       // of the perplexity, from the spread of the windows (delta method)
+    // Of the perplexity, from the spread of the windows (delta method). Not a number for one window: unknown.
+    double standard_error = 0;
     std::int64_t tokens = 0;         // predicted
     std::int64_t windows = 0;
     std::vector<double> window_nll;  // mean per predicted token

@@ -25,6 +25,15 @@ std::vector<double> cumulativeShare(const std::vector<double>& eigenvalues, Crit
     return shares;
 }
 
+// At least 1; the full width for a threshold of 1.
+int smallestRank(const std::vector<double>& share, double threshold) {
+    const auto full = static_cast<std::ptrdiff_t>(share.size()) - 1;
+    if (threshold >= 1.0)
+        return static_cast<int>(full);
+    const auto found = std::lower_bound(share.begin() + 1, share.end(), threshold);
+    return static_cast<int>(std::min(full, found - share.begin()));
+}
+
 void checkBases(const std::vector<LayerBases>& layers, int head_dim) {
     for (const LayerBases& layer : layers) {
         const auto heads = layers.front().keys.size();
@@ -73,10 +82,15 @@ Spectrum::Spectrum(std::string method, BasisOptions options, int head_dim, std::
             for (double& dropped : tail)
                 dropped = total > 0 ? std::sqrt(dropped / total) : 0.0;
             m_expected_error.push_back(std::move(tail));
-            for (const HeadBasis& basis : *side) {
-                for (Criterion criterion : {Criterion::Energy, Criterion::SingularValues})
-                    m_cumulative[static_cast<std::size_t>(criterion)].push_back(
-                        cumulativeShare(basis.eigenvalues, criterion));
+            for (Criterion criterion : {Criterion::Energy, Criterion::SingularValues}) {
+                std::vector<double> smallest(static_cast<std::size_t>(m_head_dim) + 1, 1.0);
+                const auto c = static_cast<std::size_t>(criterion);
+                for (const HeadBasis& basis : *side) {
+                    m_cumulative[c].push_back(cumulativeShare(basis.eigenvalues, criterion));
+                    for (std::size_t rank = 0; rank < smallest.size(); ++rank)
+                        smallest[rank] = std::min(smallest[rank], m_cumulative[c].back()[rank]);
+                }
+                m_smallest_share[c].push_back(std::move(smallest));
             }
         }
     }
@@ -99,17 +113,14 @@ double Spectrum::kept(int layer, Side side, int head, int rank, Criterion criter
 }
 
 int Spectrum::rankOf(int layer, Side side, int head, double threshold, Criterion criterion) const {
-    if (threshold >= 1.0)
-        return m_head_dim;
-    const std::vector<double>& share = shares(layer, side, head, criterion);
-    const auto found = std::lower_bound(share.begin() + 1, share.end(), threshold);
-    return std::min(m_head_dim, static_cast<int>(found - share.begin()));
+    return smallestRank(shares(layer, side, head, criterion), threshold);
 }
 
 int Spectrum::rankOf(int layer, Side side, double threshold, Criterion criterion, int multiple) const {
-    int rank = 1;
-    for (int head = 0; head < heads(); ++head)
-        rank = std::max(rank, rankOf(layer, side, head, threshold, criterion));
+    // Shares grow with the rank, so the largest of the heads' ranks is where the smallest share reaches the
+    // threshold.
+    const auto index = static_cast<std::size_t>(layer * 2 + static_cast<int>(side));
+    const int rank = smallestRank(m_smallest_share[static_cast<std::size_t>(criterion)].at(index), threshold);
     const int step = std::max(1, multiple);
     return std::min(m_head_dim, (rank + step - 1) / step * step);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bases and spectra of a whole model, with prefix sums so that ranks and energies are looked up, not computed: dragging
-// a threshold costs O(layers * heads * log(width)). Immutable; any thread.
+// a threshold costs O(layers * log(width)). Immutable; any thread.
 #pragma once
 
 #include "core/base/job_context.h"
@@ -46,6 +46,8 @@ private:
     int m_head_dim;
     std::vector<LayerBases> m_layers;
     std::vector<std::vector<double>> m_cumulative[2];  // [criterion][(layer * 2 + side) * heads + head][rank], normalised
+    // [criterion][layer * 2 + side][rank]: the smallest share of the layer's heads, which decides the layer's rank.
+    std::vector<std::vector<double>> m_smallest_share[2];
     std::vector<std::vector<double>> m_expected_error;  // [layer * 2 + side][rank]
 };
 
