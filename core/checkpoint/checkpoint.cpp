@@ -54,14 +54,9 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) {
     WeightFiles files = findWeightFiles(directory);
     checkpoint->m_shards = files.shards;
     for (const fs::path& shard : files.shards)
-        checkpoint->m_files.push_back(std::make_unique<SafetensorsFile>(shard));
-    for (const auto& [name, shard] : files.weight_map) {
-        if (!checkpoint->m_files[shard]->find(name))
-            failField(files.index, "weight_map." + name,
-                      "the file '" + files.shards[shard].filename().string() + "' has no such tensor");
-    }
-    for (std::size_t shard = 0; shard < checkpoint->m_files.size(); ++shard) {
-        for (const TensorRecord& tensor : checkpoint->m_files[shard]->tensors()) {
+        checkpoint->m_records.push_back(readWeightFile(shard));
+    for (std::size_t shard = 0; shard < files.shards.size(); ++shard) {
+        for (const TensorRecord& tensor : checkpoint->m_records[shard]) {
             const auto mapped = files.weight_map.find(tensor.name);
             // With an index, it decides; tensors it does not name are left out.
             if (!files.weight_map.empty() && (mapped == files.weight_map.end() || mapped->second != shard))
@@ -70,6 +65,11 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) {
                 failField(tensor.file, tensor.name, "is in more than one file of the checkpoint");
             checkpoint->m_tensors.push_back(&tensor);
         }
+    }
+    for (const auto& [name, shard] : files.weight_map) {
+        if (!checkpoint->find(name))
+            failField(files.index, "weight_map." + name,
+                      "the file '" + files.shards[shard].filename().string() + "' has no such tensor");
     }
     return checkpoint;
 }

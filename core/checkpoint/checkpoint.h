@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Hugging Face checkpoint directory: config.json and weights in one or many safetensors files. Opening
-// reads headers only. Immutable; any thread.
+// A Hugging Face checkpoint directory: config.json and weights in one or many safetensors or PyTorch files.
+// Opening reads headers only. Immutable; any thread.
 #pragma once
 
 #include "core/base/json.h"
 #include "core/checkpoint/safetensors.h"
+#include "core/checkpoint/tensor_record.h"
 
 #include <filesystem>
 #include <memory>
@@ -38,7 +39,7 @@ private:
     std::filesystem::path m_directory;
     Json m_config;
     std::vector<std::filesystem::path> m_shards;
-    std::vector<std::unique_ptr<SafetensorsFile>> m_files;
+    std::vector<std::vector<TensorRecord>> m_records;  // by shard
     std::vector<const TensorRecord*> m_tensors;
     std::map<std::string, const TensorRecord*, std::less<>> m_index;
 };

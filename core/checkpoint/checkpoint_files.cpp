@@ -14,6 +14,8 @@ namespace {
 
 constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
+constexpr const char* kPytorchFile = "pytorch_model.bin";
+constexpr const char* kPytorchIndexFile = "pytorch_model.bin.index.json";
 
 bool isFile(const fs::path& path) {
     std::error_code error;
@@ -26,9 +28,9 @@ bool isPlainName(const std::string& name) {
            name.find('\\') == std::string::npos && name.find('\0') == std::string::npos;
 }
 
-WeightFiles readIndex(const fs::path& directory) {
+WeightFiles readIndex(const fs::path& directory, const char* index) {
     WeightFiles files;
-    files.index = directory / kIndexFile;
+    files.index = directory / index;
     const Json document = readJsonFile(files.index);
     const JsonView map = JsonView(document, files.index).at("weight_map");
     if (!map.json().is_object())
@@ -52,12 +54,19 @@ WeightFiles readIndex(const fs::path& directory) {
     return files;
 }
 
-[[noreturn]] void failNoWeights(const fs::path& directory, bool pytorch) {
-    failInput(directory,
-              std::string("no weights found, looked for ") + kSingleFile + ", " + kIndexFile +
-                  " and *.safetensors" +
-                  (pytorch ? "; PyTorch files (pytorch_model*.bin) are not read, convert them to safetensors"
-                           : ""));
+// Files of the directory with this beginning and end, in order of name.
+std::vector<fs::path> filesNamed(const fs::path& directory, std::string_view begin, std::string_view end) {
+    std::vector<fs::path> files;
+    std::error_code error;
+    for (fs::directory_iterator i(directory, error), last; !error && i != last; i.increment(error)) {
+        const std::string name = i->path().filename().string();
+        if (name.starts_with(begin) && name.ends_with(end) && !name.starts_with('.') && isFile(i->path()))
+            files.push_back(i->path());
+    }
+    if (error)
+        failIo(directory, "read", error.value());
+    std::sort(files.begin(), files.end());
+    return files;
 }
 
 }  // namespace
@@ -66,22 +75,18 @@ WeightFiles findWeightFiles(const fs::path& directory) {
     if (isFile(directory / kSingleFile))
         return {{directory / kSingleFile}, {}, {}};
     if (isFile(directory / kIndexFile))
-        return readIndex(directory);
-    WeightFiles files;
-    bool pytorch = false;
-    std::error_code error;
-    for (fs::directory_iterator i(directory, error), end; !error && i != end; i.increment(error)) {
-        const std::string name = i->path().filename().string();
-        if (i->path().extension() == ".safetensors" && !name.starts_with('.') && isFile(i->path()))
-            files.shards.push_back(i->path());
-        pytorch = pytorch || (name.starts_with("pytorch_model") && name.ends_with(".bin"));
-    }
-    if (error)
-        failIo(directory, "read", error.value());
-    if (files.shards.empty())
-        failNoWeights(directory, pytorch);
-    std::sort(files.shards.begin(), files.shards.end());
-    return files;
+        return readIndex(directory, kIndexFile);
+    if (auto files = filesNamed(directory, "", ".safetensors"); !files.empty())
+        return {std::move(files), {}, {}};
+    if (isFile(directory / kPytorchFile))
+        return {{directory / kPytorchFile}, {}, {}};
+    if (isFile(directory / kPytorchIndexFile))
+        return readIndex(directory, kPytorchIndexFile);
+    if (auto files = filesNamed(directory, "pytorch_model", ".bin"); !files.empty())
+        return {std::move(files), {}, {}};
+    failInput(directory, std::string("no weights found, looked for ") + kSingleFile + ", " + kIndexFile +
+                             ", *.safetensors, " + kPytorchFile + ", " + kPytorchIndexFile +
+                             " and pytorch_model*.bin");
 }
 
 }  // namespace eigenscope

@@ -17,7 +17,8 @@ struct WeightFiles {
     std::filesystem::path index;  // empty without one
 };
 
-// model.safetensors, else model.safetensors.index.json, else every *.safetensors. Throws naming what was
+// model.safetensors, else model.safetensors.index.json, else every *.safetensors; where there are none,
+// pytorch_model.bin, else pytorch_model.bin.index.json, else every pytorch_model*.bin. Throws naming what was
 // looked for.
 WeightFiles findWeightFiles(const std::filesystem::path& directory);
 

@@ -8,7 +8,7 @@
 // mapped_file.h).
 #pragma once
 
-#include "kernels/api/dtype.h"
+#include "core/checkpoint/tensor_record.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -21,23 +21,6 @@
 #include <vector>
 
 namespace eigenscope {
-
-enum class FileDType : std::uint8_t { F64, F32, F16, BF16, I64, I32, I16, I8, U8, Bool };
-std::size_t sizeOf(FileDType dtype);
-std::string_view nameOf(FileDType dtype);           // as the format writes it: "F32"
-std::optional<DType> engineDType(FileDType dtype);  // F32, F16, BF16; else empty
-
-// A tensor in an open file. The bytes live as long as `owner`.
-struct TensorRecord {
-    std::string name;
-    FileDType dtype = FileDType::F32;
-    std::vector<std::int64_t> shape;
-    std::span<const std::byte> bytes;
-    std::shared_ptr<const void> owner;
-    std::filesystem::path file;
-
-    std::int64_t count() const;
-};
 
 class SafetensorsFile {
 public:

@@ -1,3 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 eigenscope_qt_test(tst_safetensors SOURCES tst_safetensors.cpp LIBRARIES eigenscope_checkpoint)
 eigenscope_qt_test(tst_checkpoint SOURCES tst_checkpoint.cpp LIBRARIES eigenscope_checkpoint)
+eigenscope_qt_test(tst_pytorch_file SOURCES tst_pytorch_file.cpp pytorch_support.cpp LIBRARIES eigenscope_checkpoint)
+eigenscope_qt_test(tst_pytorch_model SOURCES tst_pytorch_model.cpp LIBRARIES eigenscope_test_support)

@@ -104,12 +104,20 @@ private slots:
         const fs::path empty = folder();
         VERIFY_REFUSED(empty, "no config.json in this directory");
         const fs::path bare = folderWithConfig();
-        VERIFY_REFUSED(
-            bare,
-            "no weights found, looked for model.safetensors, model.safetensors.index.json and *.safetensors");
-        QVERIFY(messageOf([&] { Checkpoint::open(bare); }).find("PyTorch") == std::string::npos);
+        VERIFY_REFUSED(bare,
+                       "no weights found, looked for model.safetensors, model.safetensors.index.json, "
+                       "*.safetensors, pytorch_model.bin, pytorch_model.bin.index.json and "
+                       "pytorch_model*.bin");
         writeTextFile(bare / "pytorch_model-00001-of-00002.bin", "x");
-        VERIFY_REFUSED(bare, "PyTorch files (pytorch_model*.bin) are not read, convert them to safetensors");
+        VERIFY_REFUSED(bare, "pytorch_model-00001-of-00002.bin: is no zip archive");
+        writeTextFile(bare / "pytorch_model.bin.index.json", R"({"weight_map": {"w": "other.bin"}})");
+        VERIFY_REFUSED(bare, "pytorch_model.bin.index.json: weight_map.w: the file 'other.bin' is missing");
+        writeTextFile(bare / "pytorch_model.bin", "x");
+        VERIFY_REFUSED(bare, "pytorch_model.bin: is no zip archive");
+        // Safetensors are preferred.
+        writeWeights(bare / "part.safetensors", {{"w", {1.0f}}});
+        QCOMPARE(Checkpoint::open(bare)->shards().front().filename().string(),
+                 std::string("part.safetensors"));
         writeTextFile(bare / "config.json", "[]");
         VERIFY_REFUSED(bare, "config.json: expected a JSON object");
         writeTextFile(bare / "config.json", "{");
