@@ -7,6 +7,10 @@ namespace eigenscope::cpu {
 namespace {
 
 constexpr std::int64_t kGrain = 16384;  // elements of bases that are worth a thread
+// Laying the keys out costs about as much as a dozen query rows; and short calls profit from cutting the
+// sequence.
+constexpr std::int64_t kDecodeLength = 8;
+constexpr std::int64_t kPrefillRows = 32;
 
 }  // namespace
 
@@ -41,7 +45,11 @@ void attention(CpuStream& stream, const AttentionParams& p) {
     stream.arena().reset();
     if (p.batch == 0 || p.query_length == 0)
         return;
-    attentionDecode(stream, p);
+    const std::int64_t rows = std::int64_t{p.query_length} * (p.query_heads / p.kv_heads);
+    if (p.query_length > kDecodeLength && rows >= kPrefillRows)
+        attentionPrefill(stream, p);
+    else
+        attentionDecode(stream, p);
 }
 
 }  // namespace eigenscope::cpu

@@ -12,142 +12,84 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/attention_decode.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-#include "kernels/cpu/attention_block-inl.h"
+#include "kernels/cpu/attention_rows-inl.h"
 #include "kernels/cpu/lift-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace eigenscope::cpu::HWY_NAMESPACE {
 
-// First element of head (b, h) in a cache view.
-template <class E>
-const typename E::T* headRows(const KvView& v, std::int64_t b, std::int64_t h) {
-    return static_cast<const typename E::T*>(v.data) + (b * v.heads + h) * v.capacity * v.width;
-}
-
-const float* queryRow(const DecodeTask& t, std::int64_t row) {
-    const AttentionParams& p = *t.params;
-    const std::int64_t m = t.first_query + row / t.shape->group, g = row % t.shape->group;
-    return p.query +
-           ((t.batch * std::int64_t{p.query_length} + m) * p.query_heads + t.kv_head * t.shape->group + g) *
-               p.query_width;
-}
-
-void loadQueries(const DecodeTask& t, const DecodeScratch& s, std::int64_t rows) {
-    const AttentionParams& p = *t.params;
-    for (std::int64_t r = 0; r < rows; ++r) {
-        const float* from = queryRow(t, r);
-        float* to = s.query + r * t.shape->query_pad;
-        for (std::int64_t i = 0; i < p.query_width; ++i)
-            to[i] = from[i] * p.scale;
-        std::fill(to + p.query_width, to + t.shape->query_pad, 0.0f);
-    }
-}
-
 template <class K>
-void scoresOf(const DecodeTask& t, const DecodeScratch& s, std::int64_t rows, std::int64_t first,
-              std::int64_t count) {
+void scoresOf(const DecodeTask& t, const DecodeScratch& s, std::int64_t first, std::int64_t count) {
     const AttentionParams& p = *t.params;
-    const auto* keys = headRows<K>(p.keys, t.batch, t.kv_head) + first * p.keys.width;
+    const std::int64_t rows = t.rows.count, pad = t.shape->query_pad;
+    const auto* keys = headRows<K>(p.keys, t.rows.batch, t.rows.kv_head) + first * p.keys.width;
     if (!p.lift) {
-        scoreBlock<K>(s.query, rows, t.shape->query_pad, keys, p.keys.width, count, p.keys.width, s.scores);
+        scoreBlock<K>(s.query, rows, pad, keys, p.keys.width, count, p.keys.width, s.scores);
         return;
     }
-    const LiftHead head{t.basis, t.mean, p.keys.width, t.shape->query_pad, p.lift->table};
+    const LiftHead head{t.basis, t.mean, p.keys.width, pad, p.lift->table};
     const LatentRows latents = widenLatents<K>(keys, p.keys.width, count, s.latents);
     if (canFuseLift(p.lift->table, p.query_width)) {
-        liftScores(head, latents, first, count, {s.query, rows, t.shape->query_pad}, s.scores);
+        liftScores(head, latents, first, count, {s.query, rows, pad}, s.scores);
         return;
     }
     liftBlock(head, latents, first, count, s.keys);
-    scoreBlock<F32>(s.query, rows, t.shape->query_pad, s.keys, t.shape->query_pad, count, t.shape->query_pad,
-                    s.scores);
+    scoreBlock<F32>(s.query, rows, pad, s.keys, pad, count, pad, s.scores);
 }
 
 template <class V>
-void addValues(const DecodeTask& t, const DecodeScratch& s, std::int64_t rows, std::int64_t first,
-               std::int64_t count) {
+void addValues(const DecodeTask& t, const DecodeScratch& s, std::int64_t first, std::int64_t count) {
     const KvView& v = t.params->values;
-    valueBlock<V>(s.scores, rows, headRows<V>(v, t.batch, t.kv_head) + first * v.width, v.width, count,
-                  v.width, s.out, t.shape->value_pad);
+    valueBlock<V>(s.scores, t.rows.count, headRows<V>(v, t.rows.batch, t.rows.kv_head) + first * v.width,
+                  v.width, count, v.width, s.out, t.shape->value_pad);
 }
 
-void scaleRow(float* row, std::int64_t pad, float factor) {
-    const Float f = hn::Set(kF, factor);
-    for (std::int64_t i = 0; i < pad; i += kLanes)
-        F32::store(hn::Mul(F32::load(row + i), f), row + i);
-}
-
-void softmaxRows(const DecodeTask& t, const DecodeScratch& s, std::int64_t rows, std::int64_t first,
-                 std::int64_t count, SoftmaxState* states) {
-    const AttentionParams& p = *t.params;
-    for (std::int64_t r = 0; r < rows; ++r) {
-        const std::int64_t position = p.query_position + t.first_query + r / t.shape->group;
-        const KeyRange seen = visibleKeys(p, position, position);
-        const std::int64_t begin = std::clamp<std::int64_t>(seen.begin - first, 0, count);
-        const std::int64_t end = std::clamp<std::int64_t>(seen.end - first, begin, count);
-        const float slope =
-            p.alibi_slopes ? p.alibi_slopes[t.kv_head * t.shape->group + r % t.shape->group] : 0.0f;
-        const float factor = softmaxStep(s.scores + r * kKeyBlock, begin, end, slope,
-                                         static_cast<float>(first - position), states[r]);
-        if (factor != 1.0f)
-            scaleRow(s.out + r * t.shape->value_pad, t.shape->value_pad, factor);
-    }
-}
-
-void finishRows(const DecodeTask& t, const DecodeScratch& s, std::int64_t rows, const SoftmaxState* states) {
-    const AttentionParams& p = *t.params;
+void storePartial(const DecodeTask& t, const DecodeScratch& s, const SoftmaxState* states) {
     const std::int64_t pad = t.shape->value_pad;
-    for (std::int64_t r = 0; r < rows; ++r) {
-        float* out = s.out + r * pad;
-        if (t.partial) {
-            float* partial = t.partial + r * (pad + kPadLanes);
-            std::copy(out, out + pad, partial);
-            partial[pad] = states[r].max;
-            partial[pad + 1] = states[r].sum;
-            continue;
-        }
-        const std::int64_t m = t.first_query + r / t.shape->group;
-        const std::int64_t h = t.kv_head * t.shape->group + r % t.shape->group;
-        float* to =
-            p.output + ((t.batch * std::int64_t{p.query_length} + m) * p.query_heads + h) * p.values.width;
-        scaleRow(out, pad, 1.0f / states[r].sum);
-        std::copy(out, out + p.values.width, to);
+    for (std::int64_t r = 0; r < t.rows.count; ++r) {
+        float* partial = t.partial + r * (pad + kPadLanes);
+        std::copy(s.out + r * pad, s.out + (r + 1) * pad, partial);
+        partial[pad] = states[r].max;
+        partial[pad + 1] = states[r].sum;
     }
 }
 
 void DecodeTaskKernel(const DecodeTask& t, const DecodeScratch& s) {
-    const std::int64_t rows = t.queries * t.shape->group;
+    const AttentionParams& p = *t.params;
     auto* states = reinterpret_cast<SoftmaxState*>(s.state);
-    std::fill(states, states + rows, SoftmaxState{});
-    std::fill(s.out, s.out + rows * t.shape->value_pad, 0.0f);
-    loadQueries(t, s, rows);
+    std::fill(states, states + t.rows.count, SoftmaxState{});
+    std::fill(s.out, s.out + t.rows.count * t.shape->value_pad, 0.0f);
+    loadQueries(p, *t.shape, t.rows, s.query);
     for (std::int64_t first = t.key_begin; first < t.key_end; first += kKeyBlock) {
         const std::int64_t count = std::min(kKeyBlock, t.key_end - first);
-        switch (t.params->keys.dtype) {
+        switch (p.keys.dtype) {
             case DType::F32:
-                scoresOf<Element<DType::F32>>(t, s, rows, first, count);
+                scoresOf<Element<DType::F32>>(t, s, first, count);
                 break;
             case DType::F16:
-                scoresOf<Element<DType::F16>>(t, s, rows, first, count);
+                scoresOf<Element<DType::F16>>(t, s, first, count);
                 break;
             case DType::BF16:
-                scoresOf<Element<DType::BF16>>(t, s, rows, first, count);
+                scoresOf<Element<DType::BF16>>(t, s, first, count);
                 break;
         }
-        softmaxRows(t, s, rows, first, count, states);
-        switch (t.params->values.dtype) {
+        softmaxRows(p, *t.shape, t.rows, first, count, s.scores, s.out, states);
+        switch (p.values.dtype) {
             case DType::F32:
-                addValues<Element<DType::F32>>(t, s, rows, first, count);
+                addValues<Element<DType::F32>>(t, s, first, count);
                 break;
             case DType::F16:
-                addValues<Element<DType::F16>>(t, s, rows, first, count);
+                addValues<Element<DType::F16>>(t, s, first, count);
                 break;
             case DType::BF16:
-                addValues<Element<DType::BF16>>(t, s, rows, first, count);
+                addValues<Element<DType::BF16>>(t, s, first, count);
                 break;
         }
     }
-    finishRows(t, s, rows, states);
+    if (t.partial)
+        storePartial(t, s, states);
+    else
+        writeRows(p, *t.shape, t.rows, s.out, states);
 }
 
 }  // namespace eigenscope::cpu::HWY_NAMESPACE
@@ -247,17 +189,17 @@ void attentionDecode(CpuStream& stream, const AttentionParams& p) {
         DecodeTask t{.params = &p, .shape = &shape};
         const std::int64_t part = index % plan.parts, block = index / plan.parts % plan.query_blocks,
                            head = index / plan.parts / plan.query_blocks;
-        t.batch = static_cast<std::int32_t>(head / p.kv_heads);
-        t.kv_head = static_cast<std::int32_t>(head % p.kv_heads);
-        t.first_query = block * plan.queries_per_task;
-        t.queries = std::min(plan.queries_per_task, p.query_length - t.first_query);
-        const std::int64_t position = p.query_position + t.first_query;
-        const KeyRange seen = visibleKeys(p, position, position + t.queries - 1);
+        const std::int64_t first_query = block * plan.queries_per_task;
+        const std::int64_t queries = std::min(plan.queries_per_task, p.query_length - first_query);
+        t.rows = {static_cast<std::int32_t>(head / p.kv_heads), static_cast<std::int32_t>(head % p.kv_heads),
+                  first_query * shape.group, queries * shape.group};
+        const std::int64_t position = p.query_position + first_query;
+        const KeyRange seen = visibleKeys(p, position, position + queries - 1);
         const std::int64_t length = seen.end - seen.begin;
         t.key_begin = seen.begin + length * part / plan.parts;
         t.key_end = seen.begin + length * (part + 1) / plan.parts;
-        t.basis = bases.basis ? bases.basis + t.kv_head * p.keys.width * shape.query_pad : nullptr;
-        t.mean = bases.mean ? bases.mean + t.kv_head * shape.query_pad : nullptr;
+        t.basis = bases.basis ? bases.basis + t.rows.kv_head * p.keys.width * shape.query_pad : nullptr;
+        t.mean = bases.mean ? bases.mean + t.rows.kv_head * shape.query_pad : nullptr;
         t.partial = partials ? partials + index * part_stride : nullptr;
         return t;
     };
@@ -268,14 +210,9 @@ void attentionDecode(CpuStream& stream, const AttentionParams& p) {
         return;
     for (std::int64_t whole = 0; whole < plan.heads * plan.query_blocks; ++whole) {
         const DecodeTask t = taskOf(whole * plan.parts);
-        for (std::int64_t r = 0; r < t.queries * shape.group; ++r) {
-            const std::int64_t m = t.first_query + r / shape.group,
-                               h = t.kv_head * shape.group + r % shape.group;
+        for (std::int64_t r = 0; r < t.rows.count; ++r)
             mergeRow(t.partial + r * (shape.value_pad + kPadLanes), part_stride, plan.parts, shape.value_pad,
-                     p.values.width,
-                     p.output +
-                         ((t.batch * std::int64_t{p.query_length} + m) * p.query_heads + h) * p.values.width);
-        }
+                     p.values.width, p.output + shape.rowIndex(p, t.rows, r) * p.values.width);
     }
 }
 

@@ -22,8 +22,7 @@ struct DecodeScratch {
 struct DecodeTask {
     const AttentionParams* params = nullptr;
     const AttentionShape* shape = nullptr;
-    std::int32_t batch = 0, kv_head = 0;
-    std::int64_t first_query = 0, queries = 0;  // query positions, counted from row 0 of the call
+    QueryRows rows;
     std::int64_t key_begin = 0, key_end = 0;
     const float* basis = nullptr;  // [key_width, query_pad] of this head, or null
     const float* mean = nullptr;   // [query_pad] of this head, or null

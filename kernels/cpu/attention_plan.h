@@ -19,6 +19,12 @@ inline constexpr std::int64_t kPadLanes = 16;  // rows in scratch are padded to 
 
 inline std::int64_t padded(std::int64_t width) { return roundUp(width, kPadLanes); }
 
+// Consecutive query rows of one key/value head.
+struct QueryRows {
+    std::int32_t batch = 0, kv_head = 0;
+    std::int64_t first = 0, count = 0;
+};
+
 struct AttentionShape {
     explicit AttentionShape(const AttentionParams& p)
         : group(p.query_heads / p.kv_heads),
@@ -26,6 +32,11 @@ struct AttentionShape {
           query_pad(padded(p.query_width)),
           value_pad(padded(p.values.width)),
           latent_pad(padded(p.keys.width)) {}
+    // Row r of `rows` in query and output, counted in heads.
+    std::int64_t rowIndex(const AttentionParams& p, const QueryRows& rows, std::int64_t r) const {
+        const std::int64_t m = (rows.first + r) / group, g = (rows.first + r) % group;
+        return (rows.batch * std::int64_t{p.query_length} + m) * p.query_heads + rows.kv_head * group + g;
+    }
     std::int64_t group;      // query heads of one key/value head
     std::int64_t kv_length;  // rows in the cache
     std::int64_t query_pad, value_pad, latent_pad;
@@ -48,6 +59,9 @@ struct LiftedBases {
 };
 LiftedBases liftedBases(CpuStream& stream, const AttentionParams& p, const AttentionShape& shape);
 
+// The two ways to run the op; both do every shape. Decode reads each cached row straight from the cache;
+// prefill first lays the keys of a head out for many query rows.
 void attentionDecode(CpuStream& stream, const AttentionParams& p);
+void attentionPrefill(CpuStream& stream, const AttentionParams& p);
 
 }  // namespace eigenscope::cpu

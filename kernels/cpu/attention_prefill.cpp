@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention with many query rows, bound by arithmetic. For a few heads at a time the keys are widened, lifted
+// where they are latents, and transposed once; then tasks of query rows go over them block by block with
+// register-blocked products and the online softmax.
+#include "kernels/cpu/attention_prefill.h"
+
+#include "kernels/cpu/cpu_ops.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/attention_prefill.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/cpu/attention_rows-inl.h"
+#include "kernels/cpu/lift-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace eigenscope::cpu::HWY_NAMESPACE {
+
+// to[i, n] = from[n, i] for n < kKeyBlock, i < width; rows of `from` are `stride` apart, those of `to`
+// kKeyBlock.
+inline void transposeBlock(const float* from, std::int64_t stride, std::int64_t width, float* to) {
+    std::int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+    const hn::FixedTag<float, 4> four;
+    const hn::RepartitionToWide<decltype(four)> pairs;
+    for (; i + 4 <= width; i += 4)
+        for (std::int64_t n = 0; n < kKeyBlock; n += 4) {
+            const float* x = from + n * stride + i;
+            const auto a = hn::LoadU(four, x), b = hn::LoadU(four, x + stride);
+            const auto c = hn::LoadU(four, x + 2 * stride), d = hn::LoadU(four, x + 3 * stride);
+            const auto ab_low = hn::BitCast(pairs, hn::InterleaveLower(four, a, b));
+            const auto ab_high = hn::BitCast(pairs, hn::InterleaveUpper(four, a, b));
+            const auto cd_low = hn::BitCast(pairs, hn::InterleaveLower(four, c, d));
+            const auto cd_high = hn::BitCast(pairs, hn::InterleaveUpper(four, c, d));
+            float* y = to + i * kKeyBlock + n;
+            hn::StoreU(hn::BitCast(four, hn::InterleaveLower(pairs, ab_low, cd_low)), four, y);
+            hn::StoreU(hn::BitCast(four, hn::InterleaveUpper(pairs, ab_low, cd_low)), four, y + kKeyBlock);
+            hn::StoreU(hn::BitCast(four, hn::InterleaveLower(pairs, ab_high, cd_high)), four,
+                       y + 2 * kKeyBlock);
+            hn::StoreU(hn::BitCast(four, hn::InterleaveUpper(pairs, ab_high, cd_high)), four,
+                       y + 3 * kKeyBlock);
+        }
+#endif
+    for (; i < width; ++i)
+        for (std::int64_t n = 0; n < kKeyBlock; ++n)
+            to[i * kKeyBlock + n] = from[n * stride + i];
+}
+
+// Cached rows as float32 rows of `pad` elements, zero padded; rows past `count` are zero.
+template <class E>
+void widenRows(const typename E::T* from, std::int64_t width, std::int64_t count, float* to,
+               std::int64_t pad) {
+    for (std::int64_t n = 0; n < count; ++n, from += width, to += pad) {
+        std::int64_t i = 0;
+        for (; i + kLanes <= width; i += kLanes)
+            F32::store(E::load(from + i), to + i);
+        if (i < width)
+            F32::store(E::loadN(from + i, width - i), to + i);
+        for (i = (i < width ? i + kLanes : i); i < pad; ++i)
+            to[i] = 0.0f;
+    }
+    std::fill(to, to + (kKeyBlock - count) * pad, 0.0f);
+}
+
+template <class K>
+void packKeys(const PackedHead& h, std::int64_t first, std::int64_t count, const PrefillScratch& s,
+              float* to) {
+    const AttentionParams& p = *h.params;
+    const std::int64_t pad = h.shape->query_pad;
+    const auto* rows = headRows<K>(p.keys, h.batch, h.kv_head) + first * p.keys.width;
+    if (p.lift) {
+        const LiftHead head{h.basis, h.mean, p.keys.width, pad, p.lift->table};
+        liftBlock(head, widenLatents<K>(rows, p.keys.width, count, s.latents), first, count, s.keys);
+        std::fill(s.keys + count * pad, s.keys + kKeyBlock * pad, 0.0f);
+    } else {
+        widenRows<K>(rows, p.keys.width, count, s.keys, pad);
+    }
+    transposeBlock(s.keys, pad, p.query_width, to);
+}
+
+void PackHeadBlock(const PackedHead& h, std::int64_t block, const PrefillScratch& s) {
+    const AttentionParams& p = *h.params;
+    const std::int64_t first = h.key_begin + block * kKeyBlock;
+    const std::int64_t count = std::min(kKeyBlock, h.shape->kv_length - first);
+    float* keys = h.keys + block * p.query_width * kKeyBlock;
+    switch (p.keys.dtype) {
+        case DType::F32:
+            packKeys<Element<DType::F32>>(h, first, count, s, keys);
+            break;
+        case DType::F16:
+            packKeys<Element<DType::F16>>(h, first, count, s, keys);
+            break;
+        case DType::BF16:
+            packKeys<Element<DType::BF16>>(h, first, count, s, keys);
+            break;
+    }
+    if (!h.values)
+        return;
+    const KvView& v = p.values;
+    const std::int64_t pad = h.shape->value_pad, at = first * v.width;
+    float* to = h.values + block * kKeyBlock * pad;
+    switch (v.dtype) {
+        case DType::F32:
+            widenRows<F32>(headRows<F32>(v, h.batch, h.kv_head) + at, v.width, count, to, pad);
+            break;
+        case DType::F16: {
+            using E = Element<DType::F16>;
+            widenRows<E>(headRows<E>(v, h.batch, h.kv_head) + at, v.width, count, to, pad);
+            break;
+        }
+        case DType::BF16: {
+            using E = Element<DType::BF16>;
+            widenRows<E>(headRows<E>(v, h.batch, h.kv_head) + at, v.width, count, to, pad);
+            break;
+        }
+    }
+}
+
+// scores[r, c..] = query row r times transposed keys, kTileRows rows by four vectors.
+HWY_INLINE void packedScoreTile(const float* query, std::int64_t query_pad, const float* keys,
+                                std::int64_t width, float* scores) {
+    constexpr int kRows = static_cast<int>(kTileRows);
+    Float acc[kRows][4];
+    EIGENSCOPE_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+        EIGENSCOPE_UNROLL
+        for (int c = 0; c < 4; ++c)
+            acc[r][c] = hn::Zero(kF);
+    }
+    for (std::int64_t i = 0; i < width; ++i, keys += kKeyBlock) {
+        Float k[4];
+        EIGENSCOPE_UNROLL
+        for (int c = 0; c < 4; ++c)
+            k[c] = F32::load(keys + c * kLanes);
+        EIGENSCOPE_UNROLL
+        for (int r = 0; r < kRows; ++r) {
+            const Float q = hn::Set(kF, query[r * query_pad + i]);
+            EIGENSCOPE_UNROLL
+            for (int c = 0; c < 4; ++c)
+                acc[r][c] = hn::MulAdd(q, k[c], acc[r][c]);
+        }
+    }
+    EIGENSCOPE_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+        EIGENSCOPE_UNROLL
+        for (int c = 0; c < 4; ++c)
+            F32::store(acc[r][c], scores + r * kKeyBlock + c * kLanes);
+    }
+}
+
+void PrefillTaskKernel(const PackedHead& h, const QueryRows& rows, const PrefillScratch& s) {
+    const AttentionParams& p = *h.params;
+    const AttentionShape& shape = *h.shape;
+    auto* states = reinterpret_cast<SoftmaxState*>(s.state);
+    const std::int64_t padded_rows = roundUp(rows.count, kTileRows);
+    std::fill(states, states + rows.count, SoftmaxState{});
+    std::fill(s.out, s.out + rows.count * shape.value_pad, 0.0f);
+    loadQueries(p, shape, rows, s.query);
+    std::fill(s.query + rows.count * shape.query_pad, s.query + padded_rows * shape.query_pad, 0.0f);
+    const std::int64_t first_position = p.query_position + rows.first / shape.group;
+    const std::int64_t last_position = p.query_position + (rows.first + rows.count - 1) / shape.group;
+    const KeyRange seen = visibleKeys(p, first_position, last_position);
+    for (std::int64_t block = (seen.begin - h.key_begin) / kKeyBlock;; ++block) {
+        const std::int64_t first = h.key_begin + block * kKeyBlock;
+        if (first >= seen.end)
+            break;
+        const std::int64_t count = std::min(kKeyBlock, seen.end - first);
+        const float* keys = h.keys + block * p.query_width * kKeyBlock;
+        for (std::int64_t c = 0; c < count; c += 4 * kLanes)
+            for (std::int64_t r = 0; r < padded_rows; r += kTileRows)
+                packedScoreTile(s.query + r * shape.query_pad, shape.query_pad, keys + c, p.query_width,
+                                s.scores + r * kKeyBlock + c);
+        softmaxRows(p, shape, rows, first, count, s.scores, s.out, states);
+        if (h.values)
+            valueBlock<F32>(s.scores, rows.count, h.values + block * kKeyBlock * shape.value_pad,
+                            shape.value_pad, count, shape.value_pad, s.out, shape.value_pad);
+        else
+            valueBlock<F32>(s.scores, rows.count,
+                            headRows<F32>(p.values, h.batch, h.kv_head) + first * p.values.width,
+                            p.values.width, count, p.values.width, s.out, shape.value_pad);
+    }
+    writeRows(p, shape, rows, s.out, states);
+}
+
+}  // namespace eigenscope::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace eigenscope::cpu {
+namespace {
+HWY_EXPORT(PackHeadBlock);
+HWY_EXPORT(PrefillTaskKernel);
+
+// Packed keys and values of the heads that are worked on at once; one head may need more.
+constexpr std::int64_t kPackedBytes = 32 << 20;
+
+}  // namespace
+
+std::int64_t PrefillScratch::floats(const AttentionShape& s) {
+    return kRowBlock * (s.query_pad + kKeyBlock + s.value_pad + 2) + kKeyBlock * (s.query_pad + s.latent_pad);
+}
+
+PrefillScratch::PrefillScratch(float* memory, const AttentionShape& s) {
+    const auto take = [&](std::int64_t count) {
+        float* p = memory;
+        memory += count;
+        return p;
+    };
+    query = take(kRowBlock * s.query_pad);
+    scores = take(kRowBlock * kKeyBlock);
+    out = take(kRowBlock * s.value_pad);
+    state = take(kRowBlock * 2);
+    keys = take(kKeyBlock * s.query_pad);
+    latents = take(kKeyBlock * s.latent_pad);
+}
+
+void packHeadBlock(const PackedHead& head, std::int64_t block, const PrefillScratch& scratch) {
+    HWY_DYNAMIC_DISPATCH(PackHeadBlock)(head, block, scratch);
+}
+
+void runPrefillTask(const PackedHead& head, const QueryRows& rows, const PrefillScratch& scratch) {
+    HWY_DYNAMIC_DISPATCH(PrefillTaskKernel)(head, rows, scratch);
+}
+
+void attentionPrefill(CpuStream& stream, const AttentionParams& p) {
+    const AttentionShape shape(p);
+    const LiftedBases bases = liftedBases(stream, p, shape);
+    const std::int64_t key_begin = visibleKeys(p, p.query_position, p.query_position).begin;
+    const std::int64_t blocks = (shape.kv_length - key_begin + kKeyBlock - 1) / kKeyBlock;
+    const bool pack_values = p.values.dtype != DType::F32 || p.values.width % kPadLanes != 0;
+    const std::int64_t key_floats = blocks * kKeyBlock * p.query_width;
+    const std::int64_t head_floats = key_floats + (pack_values ? blocks * kKeyBlock * shape.value_pad : 0);
+    const std::int64_t heads = std::int64_t{p.batch} * p.kv_heads;
+    const std::int64_t fit = kPackedBytes / (head_floats * static_cast<std::int64_t>(sizeof(float)));
+    const std::int64_t wave = std::min(heads, std::max<std::int64_t>(1, fit));
+    const std::int64_t floats = PrefillScratch::floats(shape);
+    float* packed = stream.arena().take<float>(wave * head_floats);
+    float* memory = stream.arena().take<float>(floats * stream.threads());
+
+    const std::int64_t rows = p.query_length * shape.group;
+    const std::int64_t row_blocks = (rows + kRowBlock - 1) / kRowBlock;
+    const auto headOf = [&](std::int64_t first, std::int64_t index) {
+        float* keys = packed + index * head_floats;
+        const std::int64_t kv_head = (first + index) % p.kv_heads;
+        return PackedHead{
+            .params = &p,
+            .shape = &shape,
+            .batch = static_cast<std::int32_t>((first + index) / p.kv_heads),
+            .kv_head = static_cast<std::int32_t>(kv_head),
+            .key_begin = key_begin,
+            .basis = bases.basis ? bases.basis + kv_head * p.keys.width * shape.query_pad : nullptr,
+            .mean = bases.mean ? bases.mean + kv_head * shape.query_pad : nullptr,
+            .keys = keys,
+            .values = pack_values ? keys + key_floats : nullptr};
+    };
+    for (std::int64_t first = 0; first < heads; first += wave) {
+        const std::int64_t count = std::min(wave, heads - first);
+        parallelTasks(stream.threads(), count * blocks, true, [&](std::int64_t task, int thread) {
+            packHeadBlock(headOf(first, task / blocks), task % blocks,
+                          PrefillScratch(memory + thread * floats, shape));
+        });
+        // The last rows see the most keys: they go first, so that the threads finish together.
+        parallelTasks(stream.threads(), count * row_blocks, true, [&](std::int64_t task, int thread) {
+            const PackedHead head = headOf(first, task % count);
+            const std::int64_t begin = (row_blocks - 1 - task / count) * kRowBlock;
+            runPrefillTask(head, {head.batch, head.kv_head, begin, std::min(kRowBlock, rows - begin)},
+                           PrefillScratch(memory + thread * floats, shape));
+        });
+    }
+}
+
+}  // namespace eigenscope::cpu
+#endif
