@@ -9,6 +9,7 @@
 #include "ui/workspaces/spectrum/rank_map.h"
 #include "ui/workspaces/spectrum/spectrum_plot.h"
 
+#include <QFileInfo>
 #include <QImage>
 #include <QMenu>
 #include <QSignalSpy>
@@ -279,6 +280,27 @@ private slots:
             QCOMPARE(map->rankAt(layers - 1, heads - 1, Side::Keys),
                      expectedRank(layers - 1, heads - 1, Side::Keys, threshold, 128));
         }
+    }
+
+    void theHeatMapIsExported() {
+        auto* map = show<RankMap>(QSize(240, 420));
+        map->setShown(ShownSides::Both);
+        const PlotTable table = map->table();
+        QCOMPARE(table.columns.join(','), QString("layer,head,key_rank,value_rank"));
+        QCOMPARE(table.rows.size(), kLayers * kHeads);
+        QCOMPARE(table.rows[kHeads * 2 + 1][3], double(expectedRank(2, 1, Side::Values, 0.9, kWidth)));
+        QTemporaryDir folder;
+        QString error;
+        for (const char* suffix : {"png", "pdf", "csv"}) {
+            const QString file = folder.filePath(QStringLiteral("map.") + suffix);
+            QVERIFY2(exportFigure(map->figure(), file, &error), qPrintable(error));
+            QVERIFY(QFileInfo(file).size() > 200);
+        }
+        const QImage picture(folder.filePath("map.png"));
+        QCOMPARE(picture.size(), map->size() * 2);
+        const QRect cell = map->cellRect(5, 3, Side::Values);
+        QCOMPARE(QColor(picture.pixel(cell.topLeft() * 2 + QPoint(4, 4))),
+                 Theme::viridis(map->rankAt(5, 3, Side::Values) / double(kWidth)));
     }
 
     void theFigureForTheTerminalIsDrawn() {

@@ -3,58 +3,16 @@
 
 #include "ui/widgets/theme.h"
 
-#include <QApplication>
-#include <QBuffer>
-#include <QClipboard>
-#include <QFileDialog>
-#include <QFileInfo>
 #include <QMenu>
-#include <QMessageBox>
 #include <QPdfWriter>
-#include <QSaveFile>
-#include <QStandardPaths>
-
-#include <cmath>
 
 namespace eigenscope {
 
 namespace {
 
-constexpr double kExportScale = 2.0;  // device pixels a unit in PNG exports and pictures
-constexpr int kPdfResolution = 96;    // one plot unit a dot, so that text keeps its size
 constexpr int kFocusInset = 1;
 
-QString tableText(const PlotTable& table, QChar separator) {
-    QStringList lines{table.columns.join(separator)};
-    for (const auto& row : table.rows) {
-        QStringList cells;
-        for (const double value : row) {
-            cells << (std::isfinite(value) ? QString::number(value, 'g', 10) : QString());
-        }
-        lines << cells.join(separator);
-    }
-    return lines.join(QLatin1Char('\n')) + QLatin1Char('\n');
-}
-
-QString csvHeader(const QString& text) {
-    if (!text.contains(QLatin1Char(',')) && !text.contains(QLatin1Char('"'))) {
-        return text;
-    }
-    QString quoted = text;
-    return QLatin1Char('"') + quoted.replace(QLatin1Char('"'), QLatin1String("\"\"")) + QLatin1Char('"');
-}
-
 }  // namespace
-
-QString PlotTable::toCsv() const {
-    PlotTable quoted = *this;
-    for (QString& column : quoted.columns) {
-        column = csvHeader(column);
-    }
-    return tableText(quoted, QLatin1Char(','));
-}
-
-QString PlotTable::toTsv() const { return tableText(*this, QLatin1Char('\t')); }
 
 Plot::Plot(const Theme& theme, const QString& name, QWidget* parent)
     : PlotWidget(parent), m_theme(theme), m_name(name) {
@@ -208,71 +166,25 @@ void Plot::contextMenuEvent(QContextMenuEvent* event) {
     }
     menu->addAction(tr("Reset zoom"), this, &Plot::resetView)->setEnabled(zoomed());
     menu->addSeparator();
-    menu->addAction(tr("Copy picture"), this, &Plot::copyPicture);
-    menu->addAction(tr("Copy data"), this, &Plot::copyData);
-    menu->addSeparator();
-    menu->addAction(tr("Export as PNG…"), this, [this] { exportByDialog(QStringLiteral("png")); });
-    menu->addAction(tr("Export as PDF…"), this, [this] { exportByDialog(QStringLiteral("pdf")); });
-    menu->addAction(tr("Export data as CSV…"), this, [this] { exportByDialog(QStringLiteral("csv")); });
+    addFigureActions(menu, this, figure());
     menu->popup(event->globalPos());
 }
 
-void Plot::copyPicture() { QApplication::clipboard()->setPixmap(toPixmap(0, 0, kExportScale)); }
-
-void Plot::copyData() const { QApplication::clipboard()->setText(table().toTsv()); }
-
-void Plot::exportByDialog(const QString& suffix) {
-    const QString folder = QStandardPaths::writableLocation(QStandardPaths::DocumentsLocation);
-    const QString file = QFileDialog::getSaveFileName(
-        this, tr("Export %1").arg(m_name), QStringLiteral("%1/%2.%3").arg(folder, m_name, suffix),
-        QStringLiteral("%1 (*.%2)").arg(suffix.toUpper(), suffix));
-    if (file.isEmpty()) {
-        return;
-    }
-    QString error;
-    const bool named = QFileInfo(file).suffix().compare(suffix, Qt::CaseInsensitive) == 0;
-    if (!exportTo(named ? file : file + QLatin1Char('.') + suffix, &error)) {
-        auto* box = new QMessageBox(QMessageBox::Warning, tr("The plot could not be exported"), error,
-                                    QMessageBox::Close, this);
-        box->setAttribute(Qt::WA_DeleteOnClose);
-        box->open();
-    }
-}
-
-bool Plot::exportTo(const QString& file, QString* error) {
-    QString ignored;
-    QString& message = error ? *error : ignored;
-    const QString suffix = QFileInfo(file).suffix().toLower();
-    QByteArray bytes;
-    if (suffix == QLatin1String("csv")) {
-        bytes = table().toCsv().toUtf8();
-    } else if (suffix == QLatin1String("png")) {
-        QBuffer buffer(&bytes);
-        buffer.open(QIODevice::WriteOnly);
-        toPixmap(0, 0, kExportScale).save(&buffer, "PNG");
-    } else if (suffix == QLatin1String("pdf")) {
-        QBuffer buffer(&bytes);
-        buffer.open(QIODevice::WriteOnly);
-        QPdfWriter writer(&buffer);
-        writer.setTitle(m_name);
-        writer.setResolution(kPdfResolution);
-        writer.setPageSize(QPageSize(QSizeF(size()) / kPdfResolution, QPageSize::Inch));
-        writer.setPageMargins(QMarginsF());
+Figure Plot::figure() {
+    Figure figure;
+    figure.name = m_name;
+    figure.size = size();
+    figure.picture = [this](double scale) { return toPixmap(0, 0, scale); };
+    figure.vectors = [this](QPdfWriter& writer) {
         QCPPainter painter(&writer);
         painter.setMode(QCPPainter::pmVectorized);
         painter.setMode(QCPPainter::pmNoCaching);
         toPainter(&painter, width(), height());
-    } else {
-        message = tr("%1: expected a file name that ends in .png, .pdf or .csv").arg(file);
-        return false;
-    }
-    // Written beside the target and renamed, so that a full disk leaves no half file.
-    QSaveFile output(file);
-    if (!output.open(QIODevice::WriteOnly) || output.write(bytes) != bytes.size() || !output.commit()) {
-        message = tr("%1: cannot write: %2").arg(file, output.errorString());
-        return false;
-    }
-    return true;
+    };
+    figure.table = [this] { return table(); };
+    return figure;
 }
+
+bool Plot::exportTo(const QString& file, QString* error) { return exportFigure(figure(), file, error); }
 
 }  // namespace eigenscope

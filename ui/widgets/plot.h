@@ -4,24 +4,15 @@
 // PDF, CSV. The only place that includes qcustomplot.h is plot_widget.h; everyone else sees this. GUI thread.
 #pragma once
 
+#include "ui/widgets/figure_export.h"
 #include "ui/widgets/plot_widget.h"
 
 #include <QHash>
 #include <QString>
-#include <QStringList>
-#include <QVector>
 
 namespace eigenscope {
 
 class Theme;
-
-// A plot's data as a table, for CSV and the clipboard.
-struct PlotTable {
-    QStringList columns;
-    QVector<QVector<double>> rows;
-    QString toCsv() const;  // comma separated, '.' decimals
-    QString toTsv() const;
-};
 
 class Plot : public PlotWidget {
     Q_OBJECT
@@ -60,9 +51,7 @@ protected:
     QList<QAction*> m_extra_actions;
 
 private:
-    void copyPicture();
-    void copyData() const;
-    void exportByDialog(const QString& suffix);
+    Figure figure();
 
     const Theme& m_theme;
     QString m_name;

@@ -29,6 +29,7 @@ namespace {
 
 constexpr int kSummaryWidth = 300;
 constexpr int kRowHeight = 30;
+constexpr int kHeaderHeight = 42;  // two lines
 const QString kSaveFolder = QStringLiteral("converted");
 
 QString beforeAfter(const QString& before, const QString& after) {
@@ -79,6 +80,7 @@ QWidget* ConvertPage::buildMain() {
     view->setItemDelegate(new BarDelegate(view));
     view->verticalHeader()->setDefaultSectionSize(kRowHeight);
     view->horizontalHeader()->setSectionResizeMode(QHeaderView::Stretch);
+    view->horizontalHeader()->setFixedHeight(kHeaderHeight);
     view->setAlternatingRowColors(false);
     m_table_panel->body()->addWidget(table, 1);
     row->addWidget(m_table_panel, 1);

@@ -201,12 +201,12 @@ QVariant ConvertTable::headerData(int section, Qt::Orientation orientation, int 
         {QT_TR_NOOP("Head dim"),
          QT_TR_NOOP("Head dimension: the length of a key or value in the original model")},
         {QT_TR_NOOP("KV ratio"), QT_TR_NOOP("The layer's KV-cache bytes, converted / original")},
-        {QT_TR_NOOP("Bytes\nper token"),
+        {QT_TR_NOOP("Bytes per token"),
          QT_TR_NOOP("KV cache that one more token takes in this layer, converted")},
-        {QT_TR_NOOP("Expected\nerror"),
+        {QT_TR_NOOP("Expected error"),
          QT_TR_NOOP(
              "Root mean square of the shares of energy that keys and values drop: from the spectrum alone")},
-        {QT_TR_NOOP("Measured\nerror"),
+        {QT_TR_NOOP("Measured error"),
          QT_TR_NOOP(
              "‖O − O′‖ / ‖O‖ of the layer's attention output, converted against original, on windows of the "
              "calibration text. Known once the model is converted.")},
@@ -220,8 +220,8 @@ QVariant ConvertTable::headerData(int section, Qt::Orientation orientation, int 
             return tr(title);
         case Qt::ToolTipRole:
             return tr(tooltip);
-        case Qt::TextAlignmentRole:
-            return QVariant::fromValue(Qt::Alignment(Qt::AlignRight | Qt::AlignVCenter));
+        case Qt::TextAlignmentRole:  // narrow windows wrap the names
+            return static_cast<int>(Qt::AlignRight) | Qt::AlignVCenter | Qt::TextWordWrap;
         default:
             return {};
     }

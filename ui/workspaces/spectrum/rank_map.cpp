@@ -6,8 +6,10 @@
 #include "ui/widgets/theme.h"
 
 #include <QHelpEvent>
+#include <QMenu>
 #include <QMouseEvent>
 #include <QPainter>
+#include <QPdfWriter>
 #include <QToolTip>
 
 #include <algorithm>
@@ -423,6 +425,52 @@ void RankMap::keyPressEvent(QKeyEvent* event) {
     next.layer = std::clamp(next.layer, 0, m_layers - 1);
     next.head = std::clamp(next.head, -1, m_heads - 1);
     choose(next);
+}
+
+PlotTable RankMap::table() const {
+    PlotTable table;
+    table.columns = {QStringLiteral("layer"), QStringLiteral("head")};
+    for (const Block& block : blocks()) {
+        table.columns << (block.side == Side::Keys ? QStringLiteral("key_rank")
+                                                   : QStringLiteral("value_rank"));
+    }
+    for (int layer = 0; layer < m_layers; ++layer) {
+        for (int head = 0; head < m_heads; ++head) {
+            QVector<double> row{static_cast<double>(layer), static_cast<double>(head)};
+            for (const Block& block : blocks()) {
+                row << rankAt(layer, head, block.side);
+            }
+            table.rows << row;
+        }
+    }
+    return table;
+}
+
+Figure RankMap::figure() {
+    Figure figure;
+    figure.name = tr("rank-map");
+    figure.size = size();
+    figure.picture = [this](double scale) {
+        QPixmap pixmap(size() * scale);
+        pixmap.setDevicePixelRatio(scale);
+        pixmap.fill(m_theme.colours().panel);
+        render(&pixmap, {}, {}, QWidget::DrawChildren);
+        return pixmap;
+    };
+    figure.vectors = [this](QPdfWriter& writer) {
+        QPainter painter(&writer);
+        painter.fillRect(rect(), m_theme.colours().panel);
+        render(&painter, {}, {}, QWidget::DrawChildren);
+    };
+    figure.table = [this] { return table(); };
+    return figure;
+}
+
+void RankMap::contextMenuEvent(QContextMenuEvent* event) {
+    auto* menu = new QMenu(this);
+    menu->setAttribute(Qt::WA_DeleteOnClose);
+    addFigureActions(menu, this, figure());
+    menu->popup(event->globalPos());
 }
 
 void RankMap::focusInEvent(QFocusEvent* event) {

@@ -4,6 +4,7 @@
 // From 4 x 2 to 80 x 64 cells: the cells are one picture that is rebuilt when a threshold moves. GUI thread.
 #pragma once
 
+#include "ui/widgets/figure_export.h"
 #include "ui/workspaces/spectrum/spectrum_view.h"
 
 #include <QImage>
@@ -28,6 +29,9 @@ public:
                    Side side) const;                   // in widget pixels; empty when that side is not shown
     int rankAt(int layer, int head, Side side) const;  // what the cell shows
 
+    PlotTable table() const;  // a row for each layer and head, the sides that are shown
+    Figure figure();
+
     QSize sizeHint() const override { return {236, 420}; }
     QSize minimumSizeHint() const override { return {150, 120}; }
 
@@ -42,6 +46,7 @@ protected:
     void mouseMoveEvent(QMouseEvent* event) override;
     void leaveEvent(QEvent* event) override;
     void keyPressEvent(QKeyEvent* event) override;
+    void contextMenuEvent(QContextMenuEvent* event) override;
     void focusInEvent(QFocusEvent* event) override;
     void focusOutEvent(QFocusEvent* event) override;
 

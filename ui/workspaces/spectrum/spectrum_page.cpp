@@ -160,9 +160,11 @@ Panel* SpectrumPage::buildBarsPanel() {
 }
 
 void SpectrumPage::hideEvent(QHideEvent* event) {
-    Settings& settings = m_workspace.settings();
-    settings.setValue(kColumnsKey, m_columns->saveState());
-    settings.setValue(kRowsKey, m_rows->saveState());
+    if (m_stack->currentWidget() == m_columns) {  // else it was never laid out
+        Settings& settings = m_workspace.settings();
+        settings.setValue(kColumnsKey, m_columns->saveState());
+        settings.setValue(kRowsKey, m_rows->saveState());
+    }
     Page::hideEvent(event);
 }
 
