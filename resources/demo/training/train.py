@@ -331,6 +331,7 @@ def main():
     ap.add_argument("--decay", type=float, default=0.1, help="weight decay of the matrices")
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--seed", type=int, default=1)
+    ap.add_argument("--resume", help="go on from the weights and tokenizer of this checkpoint folder (give --prelude 0 and a lower --lr)")
     ap.add_argument("--bf16", action="store_true")
     ap.add_argument("--save-minutes", type=float, default=4.0)
     ap.add_argument("--bench", type=int, default=0, help="stop after this many steps and save nothing")
@@ -343,7 +344,8 @@ def main():
         text = f.read()
     stream = os.path.join(args.work, f"{args.family}.npz")
     if not os.path.exists(stream):
-        make_tokenizer(args.family, text[:6_000_000], args.out)
+        if not args.resume:
+            make_tokenizer(args.family, text[:6_000_000], args.out)
         ids, starts = token_stream(Codec(args.family, args.out), text, args.seed)
         np.savez(stream, ids=ids, starts=starts)
     data = np.load(stream)
@@ -361,7 +363,10 @@ def main():
         for name, p in model.named_parameters():
             if name.endswith(("o_proj.weight", "down_proj.weight", "out_proj.weight", "fc2.weight")):
                 p.mul_(1 / math.sqrt(8))
-    looking_back_start(args.family, model)
+    if args.resume:
+        model.load_state_dict(type(model).from_pretrained(args.resume).state_dict())
+    else:
+        looking_back_start(args.family, model)
     decayed = lambda n, p: p.ndim >= 2 and "embed" not in n and "wte" not in n and "lm_head" not in n
     named = list(model.named_parameters())
     groups = [{"params": [p for n, p in named if decayed(n, p)], "weight_decay": args.decay},
