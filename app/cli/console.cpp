@@ -76,6 +76,7 @@ void Console::progress(const Progress& progress) {
         return;
     m_last_line = now;
     const std::string line =
+        (m_step.empty() ? "" : m_step + ": ") +
         progressText(progress, std::chrono::duration<double>(now - m_stage_start).count());
     if (m_terminal)
         fmt::print(stderr, "\r\033[K{}", fitted(line));

@@ -120,18 +120,17 @@ std::string measurementsHtml(const ReportData& data) {
 }
 
 std::string generationHtml(const ReportData& data) {
-    const auto side = [](const std::string& title, const std::string& tag, const std::string& story) {
+    const auto side = [&data](const std::string& tag, const std::string& story) {
         return fmt::format(
-            "<div><h3>{}<span class=\"tag\">{}</span></h3><div class=\"story\">{}</div></div>\n",
-            escapeHtml(title), escapeHtml(tag), story);
+            "<div><h3>{}<span class=\"tag\">{}</span></h3><div class=\"story\"><span "
+            "class=\"prompt\">{}</span>{}</div>"
+            "</div>\n",
+            escapeHtml(data.model_name), escapeHtml(tag), escapeHtml(data.prompt), story);
     };
     const std::string &a = data.generations[0].text, &b = data.generations[1].text;
-    std::string body =
-        fmt::format("<div class=\"prompt\">{}</div><div class=\"pair\">\n", escapeHtml(data.prompt));
-    body += side(data.model_name, "original", escapeHtml(a));
-    body += side(data.model_name, fmt::format("{:.2f}× {}", data.kv_ratio, data.plan.method),
-                 markDifferences(b, a));
-    body += "</div>";
+    const std::string body =
+        "<div class=\"pair\">\n" + side("original", escapeHtml(a)) +
+        side(fmt::format("{:.2f}× {}", data.kv_ratio, data.plan.method), markDifferences(b, a)) + "</div>";
     return section("The same prompt", a == b ? "both wrote the same" : "first difference outlined", body);
 }
 

@@ -47,8 +47,8 @@ td, th { padding: 3px 0 3px 14px; text-align: right; font-weight: 600; white-spa
 th { color: var(--muted); font-weight: 400; border-bottom: 1px solid var(--edge); }
 td:first-child, th:first-child { text-align: left; padding-left: 0; font-weight: 400; }
 table.facts td { text-align: right; white-space: normal; overflow-wrap: anywhere; }
-table.facts td:first-child { color: var(--muted); white-space: nowrap; }
-.prompt { border-left: 3px solid var(--keys); padding: 2px 12px; margin: 6px 0 12px; white-space: pre-wrap; }
+table.facts td:first-child { color: var(--muted); white-space: nowrap; text-align: left; }
+.prompt { color: var(--muted); }
 .story { white-space: pre-wrap; overflow-wrap: anywhere; margin: 8px 0; font-size: 15px; line-height: 1.65; }
 mark { background: var(--values-wash); color: inherit; border-radius: 3px; padding: 0 2px; }
 mark.first { outline: 2px solid var(--values); }
