@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/base/fail.h"
-#include "core/tokenizer/byte_level_tokenizer.h"
+#include "core/tokenizer/bpe_tokenizer.h"
 #include "core/tokenizer/sentencepiece_tokenizer.h"
 #include "core/tokenizer/tokenizer_json.h"
 #include "core/tokenizer/vocab_merges.h"
@@ -16,15 +16,23 @@ bool isFile(const fs::path& path) {
     return fs::is_regular_file(path, error);
 }
 
-// Classes whose bos, eos and unk tokens are this text where no file says otherwise.
-void addGpt2Defaults(TokenizerSettings& settings, const ByteLevelBpe::Model& model) {
+// Classes have special tokens of their own where no file says otherwise.
+void addDefault(TokenizerSettings& settings, const BytePairEncoding::Model& model, const char* name,
+                const char* content) {
     AddedToken token;
-    token.content = "<|endoftext|>";
+    token.content = content;
     token.special = true;
-    if (!model.vocabulary.contains(token.content))
-        return;
-    for (const char* name : {"bos_token", "eos_token", "unk_token"})
+    if (model.vocabulary.contains(token.content))
         settings.named.emplace(name, token);
+}
+void addGpt2Defaults(TokenizerSettings& settings, const BytePairEncoding::Model& model) {
+    for (const char* name : {"bos_token", "eos_token", "unk_token"})
+        addDefault(settings, model, name, "<|endoftext|>");
+}
+void addLlamaDefaults(TokenizerSettings& settings, const BytePairEncoding::Model& model) {
+    addDefault(settings, model, "bos_token", "<s>");
+    addDefault(settings, model, "eos_token", "</s>");
+    addDefault(settings, model, "unk_token", "<unk>");
 }
 
 }  // namespace
@@ -43,17 +51,19 @@ std::shared_ptr<const Tokenizer> loadTokenizer(const fs::path& directory) {
         const JsonView view(document, json);
         // A SentencePiece model is often saved in both forms; its own library reads the original one.
         if (!has_model || isByteLevelTokenizerJson(view)) {
-            ByteLevelParts parts = readTokenizerJson(view, settings);
+            BpeParts parts = readTokenizerJson(view, settings);
             if (settings.tokenizer_class == "GPT2Tokenizer" || settings.tokenizer_class == "GPTNeoXTokenizer")
                 addGpt2Defaults(settings, parts.model);
-            return std::make_shared<ByteLevelTokenizer>(std::move(parts), settings);
+            else if (settings.tokenizer_class == "LlamaTokenizer")
+                addLlamaDefaults(settings, parts.model);
+            return std::make_shared<BpeTokenizer>(std::move(parts), settings);
         }
     }
     if (has_model)
         return std::make_shared<SentencePieceTokenizer>(model, settings);
-    ByteLevelParts parts = readVocabMerges(vocabulary, merges, settings);
+    BpeParts parts = readVocabMerges(vocabulary, merges, settings);
     addGpt2Defaults(settings, parts.model);
-    return std::make_shared<ByteLevelTokenizer>(std::move(parts), settings);
+    return std::make_shared<BpeTokenizer>(std::move(parts), settings);
 }
 
 }  // namespace eigenscope

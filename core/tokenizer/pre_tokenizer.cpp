@@ -3,6 +3,7 @@
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "core/base/fail.h"
+#include "core/tokenizer/normalizer.h"
 
 #include <pcre2.h>
 
@@ -179,7 +180,14 @@ void PreTokenizer::addSplit(const std::string& expression, SplitBehavior behavio
     m_steps.push_back({std::make_shared<const WordPattern>(expression), behavior, invert});
 }
 
-std::vector<std::string_view> PreTokenizer::words(std::string& text) const {
+std::vector<std::string_view> PreTokenizer::words(std::string& text, bool at_start) const {
+    if (!m_metaspace.empty()) {
+        text = replaceAll(text, " ", m_metaspace);
+        const bool prepend =
+            m_scheme == PrependScheme::Always || (m_scheme == PrependScheme::First && at_start);
+        if (prepend && !text.starts_with(m_metaspace))
+            text.insert(0, m_metaspace);
+    }
     if (m_prefix_space && !text.starts_with(' '))
         text.insert(text.begin(), ' ');
     std::vector<std::string_view> words;

@@ -31,6 +31,8 @@ private:
 // What becomes of the matches; names as in tokenizer.json.
 enum class SplitBehavior : std::uint8_t { Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous };
 
+enum class PrependScheme : std::uint8_t { Always, First, Never };
+
 class PreTokenizer {
 public:
     // With `invert`, what lies between the matches is treated as the matches.
@@ -39,8 +41,16 @@ public:
         m_prefix_space = true;
     }  // a text that does not begin with a space gets one in front
 
-    // Words of a text in order. Views are into `text`, which may get the prefix space.
-    std::vector<std::string_view> words(std::string& text) const;
+    // Spaces become `mark`, and a text that does not begin with it gets one in front: always, never, or
+    // where it is the beginning of all of the text.
+    void setMetaspace(const std::string& mark, PrependScheme scheme) {
+        m_metaspace = mark;
+        m_scheme = scheme;
+    }
+
+    // Words of a text in order; `at_start`: no other segment is before it. Views are into `text`, which is
+    // changed as said above.
+    std::vector<std::string_view> words(std::string& text, bool at_start) const;
 
 private:
     struct Step {
@@ -50,6 +60,8 @@ private:
     };
     std::vector<Step> m_steps;
     bool m_prefix_space = false;
+    std::string m_metaspace;  // empty: none
+    PrependScheme m_scheme = PrependScheme::Never;
 };
 
 // The expression of GPT-2's tokenizer.

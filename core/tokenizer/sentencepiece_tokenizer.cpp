@@ -2,7 +2,8 @@
 #include "core/tokenizer/sentencepiece_tokenizer.h"
 
 #include "core/base/fail.h"
-#include "core/tokenizer/byte_level_tokenizer.h"
+#include "core/tokenizer/bpe_tokenizer.h"
+#include "core/tokenizer/normalizer.h"
 #include "core/tokenizer/sentencepiece_model_file.h"
 #include "core/tokenizer/utf8.h"
 
@@ -22,18 +23,7 @@ void load(sentencepiece::SentencePieceProcessor& processor, const std::filesyste
         failInput(file, "is not a SentencePiece model that can be loaded: " + std::string(status.message()));
 }
 
-std::string withSpaces(std::string_view piece) {
-    std::string text;
-    for (std::size_t i = 0; i < piece.size();) {
-        if (piece.substr(i).starts_with(kSpacePiece)) {
-            text += ' ';
-            i += kSpacePiece.size();
-        } else {
-            text += piece[i++];
-        }
-    }
-    return text;
-}
+std::string withSpaces(std::string_view piece) { return replaceAll(piece, kSpacePiece, " "); }
 
 }  // namespace
 

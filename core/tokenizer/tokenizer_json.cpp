@@ -2,12 +2,15 @@
 #include "core/tokenizer/tokenizer_json.h"
 
 #include "core/base/fail.h"
+#include "core/tokenizer/utf8.h"
 
 #include <algorithm>
 
 namespace eigenscope {
 
 namespace {
+
+constexpr const char* kSpaceMark = "\xe2\x96\x81";  // U+2581
 
 [[noreturn]] void refuse(const JsonView& component, const std::string& expected) {
     const std::string type =
@@ -29,17 +32,32 @@ std::vector<JsonView> flattened(const JsonView& component, const char* list) {
     return result;
 }
 
+ReplaceText readReplace(const JsonView& member) {
+    const JsonView pattern = member.at("pattern");
+    if (pattern.find("Regex"))
+        pattern.fail("a regular expression is not supported here, expected String");
+    ReplaceText replace{pattern.at("String").string(), member.at("content").string()};
+    if (replace.from.empty())
+        pattern.fail("is empty");
+    return replace;
+}
+
 Normalizer readNormalizer(const JsonView& document) {
-    std::vector<UnicodeForm> forms;
+    std::vector<NormalizerStep> steps;
     if (const auto normalizer = document.find("normalizer")) {
         for (const JsonView& member : flattened(*normalizer, "normalizers")) {
-            const auto form = unicodeFormFromName(member.at("type").string());
-            if (!form)
-                refuse(member, "NFC, NFD, NFKC or NFKD");
-            forms.push_back(*form);
+            const std::string type = member.at("type").string();
+            if (type == "Prepend")
+                steps.emplace_back(PrependText{member.at("prepend").string()});
+            else if (type == "Replace")
+                steps.emplace_back(readReplace(member));
+            else if (const auto form = unicodeFormFromName(type))
+                steps.emplace_back(*form);
+            else
+                refuse(member, "NFC, NFD, NFKC, NFKD, Prepend or Replace");
         }
     }
-    return Normalizer(std::move(forms));
+    return Normalizer(std::move(steps));
 }
 
 SplitBehavior readBehavior(const JsonView& value) {
@@ -78,10 +96,61 @@ void addSplit(PreTokenizer& target, const JsonView& split) {
     }
 }
 
+void addDigits(PreTokenizer& target, const JsonView& digits) {
+    target.addSplit(digits.booleanOr("individual_digits", false) ? "\\p{N}" : "\\p{N}+",
+                    SplitBehavior::Isolated, false);
+}
+
 // Transformers gives these classes' pre-tokenizer the value of tokenizer_config.json.
 bool configDecidesPrefixSpace(const TokenizerSettings& settings) {
     return settings.add_prefix_space &&
            (settings.tokenizer_class == "GPT2Tokenizer" || settings.tokenizer_class == "GPTNeoXTokenizer");
+}
+
+std::string readMark(const JsonView& metaspace) {
+    const std::string mark = metaspace.stringOr("replacement", kSpaceMark);
+    if (const Utf8Character character = readUtf8(mark); !character.valid || character.bytes != mark.size())
+        metaspace.at("replacement").fail("expected one character");
+    return mark;
+}
+
+// Files from before the library's version 0.15 have add_prefix_space instead.
+PrependScheme readScheme(const JsonView& metaspace) {
+    const std::string name = metaspace.stringOr(
+        "prepend_scheme", metaspace.booleanOr("add_prefix_space", true) ? "always" : "never");
+    if (name == "always")
+        return PrependScheme::Always;
+    if (name == "first")
+        return PrependScheme::First;
+    if (name != "never")
+        metaspace.at("prepend_scheme").fail("'" + name + "' is not known, expected always, first or never");
+    return PrependScheme::Never;
+}
+
+// Of tokenizers whose tokens are made of characters.
+PreTokenizer readCharacterPreTokenizer(const JsonView& document) {
+    PreTokenizer result;
+    const auto pre_tokenizer = document.find("pre_tokenizer");
+    if (!pre_tokenizer)
+        return result;
+    const std::vector<JsonView> members = flattened(*pre_tokenizer, "pretokenizers");
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        const JsonView& member = members[i];
+        const std::string type = member.at("type").string();
+        if (type == "Metaspace" && i == 0) {
+            const std::string mark = readMark(member);
+            result.setMetaspace(mark, readScheme(member));
+            if (member.booleanOr("split", true))
+                result.addSplit(literalExpression(mark), SplitBehavior::MergedWithNext, false);
+        } else if (type == "Split") {
+            addSplit(result, member);
+        } else if (type == "Digits") {
+            addDigits(result, member);
+        } else {
+            refuse(member, i == 0 ? "ByteLevel, Metaspace, Split or Digits" : "Split or Digits");
+        }
+    }
+    return result;
 }
 
 PreTokenizer readPreTokenizer(const JsonView& document, const TokenizerSettings& settings) {
@@ -93,8 +162,7 @@ PreTokenizer readPreTokenizer(const JsonView& document, const TokenizerSettings&
         if (type == "Split") {
             addSplit(result, member);
         } else if (type == "Digits") {
-            result.addSplit(member.booleanOr("individual_digits", false) ? "\\p{N}" : "\\p{N}+",
-                            SplitBehavior::Isolated, false);
+            addDigits(result, member);
         } else if (type == "ByteLevel") {
             bool prefix_space = member.booleanOr("add_prefix_space", true);
             if (members.size() == 1 && configDecidesPrefixSpace(settings))
@@ -114,7 +182,7 @@ PreTokenizer readPreTokenizer(const JsonView& document, const TokenizerSettings&
     return result;
 }
 
-void readVocabulary(const JsonView& model, ByteLevelBpe::Model& result) {
+void readVocabulary(const JsonView& model, BytePairEncoding::Model& result) {
     const JsonView vocabulary = model.at("vocab");
     if (!vocabulary.json().is_object())
         vocabulary.fail("expected an object of tokens and ids");
@@ -130,7 +198,7 @@ void readVocabulary(const JsonView& model, ByteLevelBpe::Model& result) {
         vocabulary.fail("is empty");
 }
 
-void readMerges(const JsonView& model, ByteLevelBpe::Model& result) {
+void readMerges(const JsonView& model, BytePairEncoding::Model& result) {
     const JsonView merges = model.at("merges");
     const std::size_t count = merges.size();
     result.merges.reserve(count);
@@ -148,20 +216,25 @@ void readMerges(const JsonView& model, ByteLevelBpe::Model& result) {
     }
 }
 
-ByteLevelBpe::Model readModel(const JsonView& document) {
-    const JsonView model = document.at("model");
+void checkModelType(const JsonView& model) {
     const std::string type = model.stringOr("type", "BPE");  // files of the first versions do not name it
     if (type != "BPE")
         refuse(model, "BPE");
+}
+
+BytePairEncoding::Model readModel(const JsonView& document, bool characters) {
+    const JsonView model = document.at("model");
     for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
         if (!model.stringOr(key, "").empty())
-            model.at(key).fail("is not supported with byte-level BPE, expected none");
+            model.at(key).fail("is not supported, expected none");
     }
-    if (model.booleanOr("byte_fallback", false))
+    BytePairEncoding::Model result;
+    result.characters = characters;
+    result.byte_fallback = model.booleanOr("byte_fallback", false);
+    if (result.byte_fallback && !characters)
         model.at("byte_fallback").fail("is not supported with byte-level BPE, expected false");
     if (model.numberOr("dropout", 0) != 0)
         model.at("dropout").fail("is not supported, expected none");
-    ByteLevelBpe::Model result;
     readVocabulary(model, result);
     readMerges(model, result);
     result.fuse_unknown = model.booleanOr("fuse_unk", false);
@@ -172,7 +245,7 @@ ByteLevelBpe::Model readModel(const JsonView& document) {
             unknown->fail("'" + unknown->string() + "' is not in the vocabulary");
         result.unknown = id->second;
     }
-    if (const auto problem = ByteLevelBpe::check(result))
+    if (const auto problem = BytePairEncoding::check(result))
         model.fail(*problem);
     return result;
 }
@@ -186,11 +259,11 @@ std::vector<TokenId> templateIds(const JsonView& processor, const std::string& n
     return result;
 }
 
-std::optional<ByteLevelParts::Around> readPostProcessor(const JsonView& document) {
+std::optional<BpeParts::Around> readPostProcessor(const JsonView& document) {
     const auto post_processor = document.find("post_processor");
     if (!post_processor)
         return std::nullopt;
-    ByteLevelParts::Around around;
+    BpeParts::Around around;
     for (const JsonView& member : flattened(*post_processor, "processors")) {
         const std::string type = member.at("type").string();
         if (type == "ByteLevel")  // only moves offsets
@@ -199,7 +272,7 @@ std::optional<ByteLevelParts::Around> readPostProcessor(const JsonView& document
             refuse(member, "TemplateProcessing or ByteLevel");
         const JsonView single = member.at("single");
         bool after = false;
-        ByteLevelParts::Around found;
+        BpeParts::Around found;
         for (std::size_t i = 0; i < single.size(); ++i) {
             const JsonView item = single.at(i);
             if (item.find("Sequence")) {
@@ -218,7 +291,7 @@ std::optional<ByteLevelParts::Around> readPostProcessor(const JsonView& document
 }
 
 // Tokens that the post-processor adds are written as numbers: they must exist.
-void checkAround(const JsonView& document, const ByteLevelParts& parts) {
+void checkAround(const JsonView& document, const BpeParts& parts) {
     if (!parts.around)
         return;
     TokenId end = 0;
@@ -245,6 +318,58 @@ void checkDecoder(const JsonView& document) {
     }
 }
 
+// What text of the pieces is made of, in this order: Replace, Metaspace, ByteFallback, Fuse, Strip.
+PieceDecoder readPieceDecoder(const JsonView& document) {
+    const auto decoder = document.find("decoder");
+    if (!decoder)
+        document.fail("decoder: is missing, expected Replace, Metaspace, ByteFallback, Fuse or Strip");
+    PieceDecoder result;
+    bool fused = false;
+    int last = 0;
+    for (const JsonView& member : flattened(*decoder, "decoders")) {
+        const std::string type = member.at("type").string();
+        const std::vector<std::string> order{"Replace", "Metaspace", "ByteFallback", "Fuse", "Strip"};
+        const int place = static_cast<int>(std::find(order.begin(), order.end(), type) - order.begin());
+        if (place == static_cast<int>(order.size()) || place < last)
+            refuse(member, "Replace, Metaspace, ByteFallback, Fuse and Strip in this order");
+        last = place;
+        if (type == "Replace") {
+            result.replacements.push_back(readReplace(member));
+        } else if (type == "Metaspace") {
+            result.metaspace = readMark(member);
+            result.metaspace_prepended = readScheme(member) != PrependScheme::Never;
+        } else if (type == "ByteFallback") {
+            result.byte_fallback = true;
+        } else if (type == "Fuse") {
+            fused = true;
+        } else {
+            result.strip = member.at("content").string();
+            result.strip_count = static_cast<std::size_t>(member.integer("start", 0, 1 << 20));
+            if (result.strip.empty() || !fused || member.integer("stop", 0, 1 << 20) != 0)
+                member.fail("is supported after Fuse only, with content and a stop of 0");
+        }
+    }
+    return result;
+}
+
+// Transformers' LlamaTokenizer takes tokens and merges from the file and has rules of its own for the rest.
+void applyLlamaRules(const TokenizerSettings& settings, BpeParts& parts) {
+    parts.model.byte_fallback = parts.model.fuse_unknown = true;
+    parts.model.unknown.reset();
+    parts.model.whole_words_first = false;
+    const bool prefix = settings.add_prefix_space.value_or(true);
+    parts.normalizer = {};
+    parts.pre_tokenizer = {};
+    parts.pre_tokenizer.setMetaspace(kSpaceMark, !prefix                           ? PrependScheme::Never
+                                                 : settings.legacy.value_or(false) ? PrependScheme::Always
+                                                                                   : PrependScheme::First);
+    parts.decoder = {};
+    parts.decoder.replacements = {{kSpaceMark, " "}};
+    parts.decoder.byte_fallback = true;
+    parts.decoder.strip = " ";
+    parts.decoder.strip_count = prefix ? 1 : 0;
+}
+
 }  // namespace
 
 bool isByteLevelTokenizerJson(const JsonView& document) {
@@ -258,18 +383,21 @@ bool isByteLevelTokenizerJson(const JsonView& document) {
     return false;
 }
 
-ByteLevelParts readTokenizerJson(const JsonView& document, const TokenizerSettings& settings) {
-    if (!isByteLevelTokenizerJson(document)) {
-        if (const auto pre_tokenizer = document.find("pre_tokenizer"))
-            refuse(*pre_tokenizer, "ByteLevel");
-        document.fail("pre_tokenizer: is missing, expected ByteLevel");
-    }
-    ByteLevelParts parts;
-    parts.model = readModel(document);
+BpeParts readTokenizerJson(const JsonView& document, const TokenizerSettings& settings) {
+    checkModelType(document.at("model"));
+    const bool byte_level = isByteLevelTokenizerJson(document);
+    BpeParts parts;
     parts.normalizer = readNormalizer(document);
-    parts.pre_tokenizer = readPreTokenizer(document, settings);
+    parts.pre_tokenizer =
+        byte_level ? readPreTokenizer(document, settings) : readCharacterPreTokenizer(document);
+    parts.model = readModel(document, !byte_level);
+    if (byte_level)
+        checkDecoder(document);
+    else
+        parts.decoder = readPieceDecoder(document);
+    if (!byte_level && settings.tokenizer_class == "LlamaTokenizer")
+        applyLlamaRules(settings, parts);
     parts.around = readPostProcessor(document);
-    checkDecoder(document);
     if (const auto added = document.find("added_tokens")) {
         for (std::size_t i = 0; i < added->size(); ++i) {
             const JsonView token = added->at(i);

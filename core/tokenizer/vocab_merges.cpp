@@ -45,12 +45,12 @@ std::vector<std::pair<std::string, std::string>> readMerges(const fs::path& file
 
 }  // namespace
 
-ByteLevelParts readVocabMerges(const fs::path& vocabulary, const fs::path& merges,
-                               const TokenizerSettings& settings) {
-    ByteLevelParts parts;
+BpeParts readVocabMerges(const fs::path& vocabulary, const fs::path& merges,
+                         const TokenizerSettings& settings) {
+    BpeParts parts;
     parts.model.vocabulary = readVocabulary(vocabulary);
     parts.model.merges = readMerges(merges);
-    if (const auto problem = ByteLevelBpe::check(parts.model))
+    if (const auto problem = BytePairEncoding::check(parts.model))
         failInput(merges, *problem);
     if (settings.add_prefix_space.value_or(false))
         parts.pre_tokenizer.setPrefixSpace();

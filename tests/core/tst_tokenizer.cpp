@@ -3,7 +3,7 @@
 // make_tokenizers.py there), and the parts behave by themselves: UTF-8, byte pair encoding, added tokens.
 #include "core/base/json.h"
 #include "core/tokenizer/added_tokens.h"
-#include "core/tokenizer/byte_level_bpe.h"
+#include "core/tokenizer/byte_pair_encoding.h"
 #include "core/tokenizer/pre_tokenizer.h"
 #include "core/tokenizer/tokenizer.h"
 #include "core/tokenizer/utf8.h"
@@ -19,8 +19,19 @@ namespace fs = std::filesystem;
 namespace {
 
 const fs::path kGolden = fs::path(EIGENSCOPE_SOURCE_DIR) / "tests" / "golden" / "tokenizer";
-const char* const kTokenizers[] = {
-    "sentencepiece_llama", "sentencepiece_legacy", "opt", "neox", "llama3", "qwen2", "rules", "splits"};
+const char* const kTokenizers[] = {"sentencepiece_llama",
+                                   "sentencepiece_legacy",
+                                   "metaspace_llama",
+                                   "metaspace_legacy",
+                                   "metaspace_file",
+                                   "metaspace_first",
+                                   "metaspace_split",
+                                   "opt",
+                                   "neox",
+                                   "llama3",
+                                   "qwen2",
+                                   "rules",
+                                   "splits"};
 
 std::string shown(const std::string& text, const std::vector<TokenId>& got,
                   const std::vector<TokenId>& expected) {
@@ -79,7 +90,8 @@ private slots:
         QFETCH(QByteArray, name);
         const fs::path directory = kGolden / name.toStdString();
         if (!fs::exists(directory / "decoding.json")) {
-            QVERIFY(name.startsWith("sentencepiece"));  // broken byte pieces have rules of their own there
+            // Broken byte pieces have rules of their own there.
+            QVERIFY(name.startsWith("sentencepiece") || name.startsWith("metaspace"));
             return;
         }
         const auto tokenizer = loadTokenizer(directory);
@@ -99,6 +111,9 @@ private slots:
         // As the library says; llama3's end tokens are generation_config.json's.
         const Row rows[] = {{"sentencepiece_llama", 1, {2}, 780},
                             {"sentencepiece_legacy", 1, {2}, 782},
+                            {"metaspace_llama", 1, {2}, 780},
+                            {"metaspace_legacy", 1, {2}, 780},
+                            {"metaspace_file", 1, {2}, 780},
                             {"opt", 2, {2}, 640},
                             {"neox", 0, {0}, 651},
                             {"llama3", 641, {642, 645}, 646},
@@ -124,6 +139,10 @@ private slots:
         QCOMPARE(sentence_piece->description(), std::string("SentencePiece BPE, 780 pieces"));
         QCOMPARE(sentence_piece->piece(2), std::string("</s>"));
         QCOMPARE(sentence_piece->piece(sentence_piece->encode("\n").back()), std::string("<0x0A>"));
+        const auto metaspace = loadTokenizer(kGolden / "metaspace_llama");
+        QCOMPARE(metaspace->description(), std::string("BPE, 780 tokens"));
+        QCOMPARE(metaspace->piece(metaspace->encode("\n").back()), std::string("<0x0A>"));
+        QCOMPARE(metaspace->piece(metaspace->encode("the").back()), std::string("\xe2\x96\x81the"));
         const auto bytes = loadTokenizer(kGolden / "opt");
         QCOMPARE(bytes->description(), std::string("byte-level BPE, 640 tokens"));
         QCOMPARE(bytes->piece(bytes->encode("\n").back()), std::string("<0x0A>"));
@@ -151,7 +170,7 @@ private slots:
     // test's time limit is what fails otherwise.
     void longTextsAndWords() {
         for (const std::string name : kTokenizers) {
-            if (name == "splits")  // removes control characters
+            if (name == "splits" || name == "metaspace_split")  // remove control characters, unknown ones
                 continue;
             const auto tokenizer = loadTokenizer(kGolden / name);
             std::string text;
@@ -206,19 +225,19 @@ private slots:
     }
 
     void mergesByRankThenPosition() {
-        ByteLevelBpe::Model model;
+        BytePairEncoding::Model model;
         TokenId next = 0;
         for (const char* text : {"a", "b", "c", "ab", "bc", "abc", "aa"})
             model.vocabulary[text] = next++;
         model.merges = {{"b", "c"}, {"a", "a"}, {"a", "b"}, {"a", "bc"}};
-        QVERIFY(!ByteLevelBpe::check(model));
-        const auto encode = [](const ByteLevelBpe& bpe, std::string_view word) {
+        QVERIFY(!BytePairEncoding::check(model));
+        const auto encode = [](const BytePairEncoding& bpe, std::string_view word) {
             std::vector<TokenId> ids;
             bpe.encodeWord(word, ids);
             return ids;
         };
         {
-            const ByteLevelBpe bpe(model);
+            const BytePairEncoding bpe(model);
             QVERIFY((encode(bpe, "abc") == std::vector<TokenId>{5}));      // bc first, then a+bc
             QVERIFY((encode(bpe, "aaab") == std::vector<TokenId>{6, 3}));  // the leftmost aa
             QVERIFY((encode(bpe, "aaa") == std::vector<TokenId>{6, 0}));
@@ -227,11 +246,11 @@ private slots:
             QVERIFY(encode(bpe, "").empty());
         }
         model.unknown = 2;
-        QVERIFY((encode(ByteLevelBpe(model), "axxb") == std::vector<TokenId>{0, 2, 2, 1}));
+        QVERIFY((encode(BytePairEncoding(model), "axxb") == std::vector<TokenId>{0, 2, 2, 1}));
         model.fuse_unknown = true;
-        QVERIFY((encode(ByteLevelBpe(model), "axxb") == std::vector<TokenId>{0, 2, 1}));
+        QVERIFY((encode(BytePairEncoding(model), "axxb") == std::vector<TokenId>{0, 2, 1}));
         model.merges.emplace_back("c", "c");
-        QCOMPARE(ByteLevelBpe::check(model).value(),
+        QCOMPARE(BytePairEncoding::check(model).value(),
                  std::string("merge 4 ('c c'): 'cc' is not in the vocabulary"));
     }
 

@@ -81,7 +81,7 @@ private slots:
                     R"({"model": {"type": "BPE", "byte_fallback": true}, "pre_tokenizer": null})");
         QCOMPARE(loadTokenizer(path)->description(), std::string("SentencePiece BPE, 780 pieces"));
         fs::remove(path / "tokenizer.model");
-        VERIFY_REFUSED(path, "tokenizer.json: pre_tokenizer: is missing, expected ByteLevel");
+        VERIFY_REFUSED(path, "tokenizer.json: model.vocab: is missing");
         // A byte-level tokenizer.json wins: tokenizer.model may be something else there.
         const fs::path bytes = copyOf("llama3");
         writeAtOnce(bytes / "tokenizer.model", "not SentencePiece");
@@ -233,6 +233,48 @@ private slots:
         row("no decoder", "/decoder", "null", "decoder: is missing");
         row("added token", "/added_tokens/0/id", "\"x\"", "added_tokens[0].id: expected an integer");
     }
+    // Of tokens made of characters.
+    void unsupportedPieces_data() {
+        QTest::addColumn<QByteArray>("pointer");
+        QTest::addColumn<QByteArray>("value");
+        QTest::addColumn<QByteArray>("message");
+        const auto row = [](const char* name, const char* pointer, const char* value, const char* message) {
+            QTest::newRow(name) << QByteArray(pointer) << QByteArray(value) << QByteArray(message);
+        };
+        row("unigram", "/model", R"({"type": "Unigram", "vocab": []})",
+            "tokenizer.json: model: 'Unigram' is not supported, expected BPE");
+        row("replace by expression", "/normalizer/normalizers/1/pattern", R"({"Regex": "a"})",
+            "normalizer.normalizers[1].pattern: a regular expression is not supported here");
+        row("replace nothing", "/normalizer/normalizers/1/pattern/String", "\"\"",
+            "normalizer.normalizers[1].pattern: is empty");
+        row("precompiled", "/normalizer", R"({"type": "Precompiled", "precompiled_charsmap": ""})",
+            "normalizer: 'Precompiled' is not supported, expected NFC");
+        row("metaspace later", "/pre_tokenizer",
+            R"({"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "Metaspace"}]})",
+            "pre_tokenizer.pretokenizers[1]: 'Metaspace' is not supported, expected Split or Digits");
+        row("mark", "/pre_tokenizer", R"({"type": "Metaspace", "replacement": "__"})",
+            "pre_tokenizer.replacement: expected one character");
+        row("scheme", "/pre_tokenizer", R"({"type": "Metaspace", "prepend_scheme": "last"})",
+            "pre_tokenizer.prepend_scheme: 'last' is not known, expected always, first or never");
+        row("no decoder", "/decoder", "null", "decoder: is missing, expected Replace, Metaspace");
+        row("byte-level decoder", "/decoder", R"({"type": "ByteLevel"})",
+            "decoder: 'ByteLevel' is not supported, expected Replace, Metaspace");
+        row("decoders out of order", "/decoder/decoders/0", R"({"type": "Fuse"})",
+            "decoder.decoders[1]: 'ByteFallback' is not supported, expected");
+        row("strip of each token", "/decoder", R"({"type": "Strip", "content": " ", "start": 1, "stop": 0})",
+            "decoder: is supported after Fuse only");
+        row("strip at the end", "/decoder/decoders/3/stop", "1", "is supported after Fuse only");
+    }
+    void unsupportedPieces() {
+        QFETCH(QByteArray, pointer);
+        QFETCH(QByteArray, value);
+        QFETCH(QByteArray, message);
+        const fs::path path = edited("metaspace_file", "tokenizer.json", [&](Json& json) {
+            json[Json::json_pointer(pointer.toStdString())] = Json::parse(value.toStdString());
+        });
+        VERIFY_REFUSED(path, message.toStdString());
+    }
+
     void unsupportedComponents() {
         QFETCH(QByteArray, pointer);
         QFETCH(QByteArray, value);
@@ -249,6 +291,7 @@ private slots:
         QTest::addColumn<QByteArray>("file");
         QTest::newRow("model") << QByteArray("sentencepiece_llama") << QByteArray("tokenizer.model");
         QTest::newRow("json") << QByteArray("rules") << QByteArray("tokenizer.json");
+        QTest::newRow("characters") << QByteArray("metaspace_file") << QByteArray("tokenizer.json");
         QTest::newRow("merges") << QByteArray("opt") << QByteArray("merges.txt");
         QTest::newRow("config") << QByteArray("sentencepiece_llama") << QByteArray("tokenizer_config.json");
     }

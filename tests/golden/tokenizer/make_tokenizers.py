@@ -138,6 +138,40 @@ def make_sentencepiece():
     write_json(HERE / "sentencepiece_legacy" / "added_tokens.json", {"<pad>": 780, "[LEFT]": 781})
 
 
+# tokenizer.json as converters make it of the SentencePiece model, for the library's classes and rules around it.
+def make_metaspace():
+    base = json.loads(AutoTokenizer.from_pretrained(HERE / "sentencepiece_llama").backend_tokenizer.to_str())
+    base["model"]["unk_token"] = "<unk>"
+    prepend = {"type": "Sequence", "normalizers": [
+        {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}
+
+    def metaspace(scheme, split):
+        return {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": split}
+
+    def save(name, config, model_type="llama", **changes):
+        directory = fresh(name)
+        document = {**base, **changes}
+        (directory / "tokenizer.json").write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+        write_json(directory / "tokenizer_config.json", {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", **config})
+        write_json(directory / "config.json", {"model_type": model_type})
+
+    # Llama 2, TinyLlama: the class has rules of its own, the file's normalizer is not used.
+    as_text = {**base["model"], "merges": [" ".join(pair) for pair in base["model"]["merges"]]}
+    save("metaspace_llama", {"tokenizer_class": "LlamaTokenizerFast", "legacy": False, "add_bos_token": True,
+                             "add_eos_token": False}, normalizer=prepend, pre_tokenizer=None, model=as_text)
+    save("metaspace_legacy", {"tokenizer_class": "LlamaTokenizer", "legacy": True, "add_bos_token": True,
+                              "add_eos_token": True, "pad_token": "</s>"}, normalizer=prepend, pre_tokenizer=None)
+    # Any other class: as the file says.
+    save("metaspace_file", {"tokenizer_class": "PreTrainedTokenizerFast"}, "mistral", normalizer=prepend, pre_tokenizer=None)
+    save("metaspace_first", {"tokenizer_class": "PreTrainedTokenizerFast"}, "mistral", normalizer=None,
+         pre_tokenizer=metaspace("first", False))
+    # Words apart, no bytes to fall back on, the decoder of the same name.
+    vocabulary = {text: i for text, i in base["model"]["vocab"].items() if not text.startswith("<0x")}
+    save("metaspace_split", {"tokenizer_class": "PreTrainedTokenizerFast"}, "mistral", normalizer=None,
+         pre_tokenizer=metaspace("always", True), decoder=metaspace("always", True),
+         model={**base["model"], "vocab": vocabulary, "byte_fallback": False})
+
+
 def byte_level(vocab_size, special_tokens, pre_tokenizer, normalizer=None):
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizer
@@ -309,7 +343,7 @@ def record(directory, strings):
         if decoded_all != decoded:
             case["decoded_all"] = decoded_all
         cases.append(case)
-    if not (directory / "tokenizer.model").exists():
+    if not (directory / "tokenizer.model").exists() and not directory.name.startswith("metaspace"):
         record_decoding(directory, tokenizer)
     lines = ",\n".join(json.dumps(case, ensure_ascii=False, separators=(",", ":")) for case in cases)
     (directory / "expected.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
@@ -318,6 +352,7 @@ def record(directory, strings):
 
 def main():
     make_sentencepiece()
+    make_metaspace()
     make_opt()
     make_neox()
     make_llama3()

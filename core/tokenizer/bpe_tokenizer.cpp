@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/tokenizer/byte_level_tokenizer.h"
+#include "core/tokenizer/bpe_tokenizer.h"
 
 #include "core/tokenizer/utf8.h"
 
@@ -7,10 +7,11 @@
 
 namespace eigenscope {
 
-ByteLevelTokenizer::ByteLevelTokenizer(ByteLevelParts parts, const TokenizerSettings& settings)
+BpeTokenizer::BpeTokenizer(BpeParts parts, const TokenizerSettings& settings)
     : m_bpe(std::move(parts.model)),
       m_normalizer(std::move(parts.normalizer)),
-      m_pre_tokenizer(std::move(parts.pre_tokenizer)) {
+      m_pre_tokenizer(std::move(parts.pre_tokenizer)),
+      m_decoder(std::move(parts.decoder)) {
     const auto normalize = [this](const std::string& text) { return m_normalizer.apply(text); };
     for (const auto& [id, token] : parts.added)
         m_added.add(token, id, token.normalized ? normalize(token.content) : token.content);
@@ -29,15 +30,15 @@ ByteLevelTokenizer::ByteLevelTokenizer(ByteLevelParts parts, const TokenizerSett
     }
 }
 
-std::string ByteLevelTokenizer::description() const {
-    return "byte-level BPE, " + groupedNumber(size()) + " tokens";
+std::string BpeTokenizer::description() const {
+    return (m_bpe.characters() ? "BPE, " : "byte-level BPE, ") + groupedNumber(size()) + " tokens";
 }
 
-std::int32_t ByteLevelTokenizer::size() const {
+std::int32_t BpeTokenizer::size() const {
     return std::max(m_bpe.endId(), m_added.largestId().value_or(-1) + 1);
 }
 
-std::vector<TokenId> ByteLevelTokenizer::encode(std::string_view text, bool add_special) const {
+std::vector<TokenId> BpeTokenizer::encode(std::string_view text, bool add_special) const {
     std::vector<TokenId> ids;
     if (add_special)
         ids = m_before;
@@ -53,8 +54,9 @@ std::vector<TokenId> ByteLevelTokenizer::encode(std::string_view text, bool add_
                 ids.push_back(*segment.id);
                 continue;
             }
+            const bool at_start = raw.text.data() == valid.data() && segment.text.data() == normalized.data();
             std::string words_text(segment.text);
-            for (const std::string_view word : m_pre_tokenizer.words(words_text))
+            for (const std::string_view word : m_pre_tokenizer.words(words_text, at_start))
                 m_bpe.encodeWord(word, ids);
         }
     }
@@ -63,9 +65,10 @@ std::vector<TokenId> ByteLevelTokenizer::encode(std::string_view text, bool add_
     return ids;
 }
 
-std::string ByteLevelTokenizer::bytesOf(TokenId id) const {
+std::string BpeTokenizer::bytesOf(TokenId id) const {
     if (const AddedToken* token = m_added.find(id)) {
-        // Usually plain text, which may happen to consist of byte-level characters ("é" is one): then it is no UTF-8.
+        // Usually plain text, which may happen to consist of byte-level characters ("é" is one): then it is
+        // no UTF-8.
         const std::string bytes = bytesOfByteLevelText(token->content);
         return validUtf8(bytes) == bytes ? bytes : token->content;
     }
@@ -73,7 +76,22 @@ std::string ByteLevelTokenizer::bytesOf(TokenId id) const {
     return text ? bytesOfByteLevelText(*text) : std::string();
 }
 
-std::string ByteLevelTokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {
+std::string BpeTokenizer::textOf(TokenId id) const {
+    if (const AddedToken* token = m_added.find(id))
+        return token->content;
+    const std::string* text = m_bpe.text(id);
+    return text ? *text : std::string();
+}
+
+std::string BpeTokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {
+    if (m_bpe.characters()) {
+        std::vector<std::string> pieces;
+        for (const TokenId id : ids) {
+            if ((!skip_special || !isSpecial(id)) && (m_added.find(id) || m_bpe.text(id)))
+                pieces.push_back(textOf(id));
+        }
+        return m_decoder.decode(pieces);
+    }
     std::string text;
     for (const TokenId id : ids) {
         if (!skip_special || !isSpecial(id))
@@ -82,7 +100,9 @@ std::string ByteLevelTokenizer::decode(std::span<const TokenId> ids, bool skip_s
     return text;
 }
 
-std::string ByteLevelTokenizer::piece(TokenId id) const { return readablePiece(bytesOf(id)); }
+std::string BpeTokenizer::piece(TokenId id) const {
+    return readablePiece(m_bpe.characters() ? textOf(id) : bytesOf(id));
+}
 
 std::string readablePiece(std::string_view bytes) {
     constexpr char kDigits[] = "0123456789ABCDEF";

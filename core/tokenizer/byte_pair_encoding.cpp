@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/tokenizer/byte_level_bpe.h"
+#include "core/tokenizer/byte_pair_encoding.h"
 
 #include "core/tokenizer/utf8.h"
 
 #include <algorithm>
+#include <charconv>
 #include <queue>
 
 namespace eigenscope {
@@ -69,7 +70,21 @@ std::string byteLevelText(std::string_view bytes) {
     return text;
 }
 
-std::optional<std::string> ByteLevelBpe::check(const Model& model) {
+std::string byteToken(unsigned char byte) {
+    constexpr char kDigits[] = "0123456789ABCDEF";
+    return {'<', '0', 'x', kDigits[byte >> 4], kDigits[byte & 15], '>'};
+}
+
+std::optional<unsigned char> byteOfToken(std::string_view token) {
+    unsigned char byte = 0;
+    if (token.size() != 6 || !token.starts_with("<0x") || token.back() != '>')
+        return std::nullopt;
+    const char* const end = token.data() + 5;
+    const auto [stop, error] = std::from_chars(token.data() + 3, end, byte, 16);
+    return error == std::errc() && stop == end ? std::optional(byte) : std::nullopt;
+}
+
+std::optional<std::string> BytePairEncoding::check(const Model& model) {
     for (std::size_t i = 0; i < model.merges.size(); ++i) {
         const auto& [left, right] = model.merges[i];
         for (const std::string& text : {left, right, left + right}) {
@@ -81,9 +96,11 @@ std::optional<std::string> ByteLevelBpe::check(const Model& model) {
     return std::nullopt;
 }
 
-ByteLevelBpe::ByteLevelBpe(Model model)
+BytePairEncoding::BytePairEncoding(Model model)
     : m_vocabulary(std::move(model.vocabulary)),
       m_unknown(model.unknown),
+      m_characters(model.characters),
+      m_byte_fallback(model.byte_fallback),
       m_fuse_unknown(model.fuse_unknown),
       m_whole_words_first(model.whole_words_first) {
     TokenId end = 0;
@@ -93,7 +110,8 @@ ByteLevelBpe::ByteLevelBpe(Model model)
     for (const auto& [text, id] : m_vocabulary)
         m_texts[id] = text;
     for (unsigned byte = 0; byte < 256; ++byte)
-        m_byte_ids[byte] = idOf(byteLevelText(std::string(1, static_cast<char>(byte))));
+        m_byte_ids[byte] = idOf(m_characters ? byteToken(static_cast<unsigned char>(byte))
+                                             : byteLevelText(std::string(1, static_cast<char>(byte))));
     m_merges.reserve(model.merges.size());
     std::int32_t rank = 0;
     for (const auto& [left, right] : model.merges) {
@@ -103,31 +121,64 @@ ByteLevelBpe::ByteLevelBpe(Model model)
     }
 }
 
-const ByteLevelBpe::Merge* ByteLevelBpe::mergeOf(TokenId left, TokenId right) const {
+const BytePairEncoding::Merge* BytePairEncoding::mergeOf(TokenId left, TokenId right) const {
     const auto found = m_merges.find(pairKey(left, right));
     return found == m_merges.end() ? nullptr : &found->second;
 }
 
-void ByteLevelBpe::encodeWord(std::string_view bytes, std::vector<TokenId>& ids) const {
+bool BytePairEncoding::appendBytes(std::string_view character, std::vector<TokenId>& ids) const {
+    const auto idOfByte = [this](char byte) { return m_byte_ids[static_cast<unsigned char>(byte)]; };
+    if (!std::all_of(character.begin(), character.end(),
+                     [&](char byte) { return idOfByte(byte).has_value(); }))
+        return false;
+    for (const char byte : character)
+        ids.push_back(*idOfByte(byte));
+    return true;
+}
+
+// What merging starts from.
+std::vector<TokenId> BytePairEncoding::symbolsOf(std::string_view word) const {
+    std::vector<TokenId> ids;
+    ids.reserve(word.size());
+    // As in the library, an unknown symbol is written when a known one follows, after the bytes of others.
+    bool pending = false;
+    const auto flush = [&] {
+        if (pending)
+            ids.push_back(*m_unknown);
+        pending = false;
+    };
+    for (std::size_t begin = 0; begin < word.size();) {
+        const std::size_t length = m_characters ? readUtf8(word.substr(begin)).bytes : 1;
+        const std::string_view symbol = word.substr(begin, length);
+        begin += length;
+        const std::optional<TokenId> id =
+            m_characters ? idOf(std::string(symbol)) : m_byte_ids[static_cast<unsigned char>(symbol[0])];
+        if (id) {
+            flush();
+            ids.push_back(*id);
+        } else if (m_characters && m_byte_fallback && appendBytes(symbol, ids)) {
+            continue;
+        } else if (m_unknown) {
+            if (!m_fuse_unknown)
+                flush();
+            pending = true;
+        }
+    }
+    flush();
+    return ids;
+}
+
+void BytePairEncoding::encodeWord(std::string_view word, std::vector<TokenId>& ids) const {
     if (m_whole_words_first) {
-        if (const auto id = idOf(byteLevelText(bytes))) {
+        if (const auto id = idOf(m_characters ? std::string(word) : byteLevelText(word))) {
             ids.push_back(*id);
             return;
         }
     }
     std::vector<Symbol> symbols;
-    symbols.reserve(bytes.size());
-    bool after_unknown = false;
-    for (const char c : bytes) {
-        std::optional<TokenId> id = m_byte_ids[static_cast<unsigned char>(c)];
-        const bool unknown = !id;
-        if (unknown)
-            id = after_unknown && m_fuse_unknown ? std::nullopt : m_unknown;
-        after_unknown = unknown;
-        if (!id)
-            continue;
+    for (const TokenId id : symbolsOf(word)) {
         const auto position = static_cast<std::int32_t>(symbols.size());
-        symbols.push_back({*id, position - 1, position + 1});
+        symbols.push_back({id, position - 1, position + 1});
     }
     if (symbols.empty())
         return;
@@ -163,11 +214,11 @@ void ByteLevelBpe::encodeWord(std::string_view bytes, std::vector<TokenId>& ids)
         ids.push_back(symbols[i].id);
 }
 
-const std::string* ByteLevelBpe::text(TokenId id) const {
+const std::string* BytePairEncoding::text(TokenId id) const {
     return id >= 0 && id < endId() && m_texts[id] ? &*m_texts[id] : nullptr;
 }
 
-std::optional<TokenId> ByteLevelBpe::idOf(const std::string& text) const {
+std::optional<TokenId> BytePairEncoding::idOf(const std::string& text) const {
     const auto found = m_vocabulary.find(text);
     return found == m_vocabulary.end() ? std::nullopt : std::optional(found->second);
 }

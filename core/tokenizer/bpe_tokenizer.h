@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tokenizer of GPT-2 and its successors (OPT, GPT-NeoX, MPT, Llama 3, Qwen 2): added tokens, Unicode
-// normalisation, words by regular expression, byte pair encoding. Immutable; any thread.
+// Tokenizers by byte pair encoding: byte-level ones (GPT-2, OPT, GPT-NeoX, MPT, Llama 3, Qwen 2) and those
+// of characters with a mark for spaces, converted from SentencePiece (Llama 2, TinyLlama, Mistral). Added
+// tokens, normalisation, words, byte pair encoding, and back. Immutable; any thread.
 #pragma once
 
 #include "core/tokenizer/added_tokens.h"
-#include "core/tokenizer/byte_level_bpe.h"
+#include "core/tokenizer/byte_pair_encoding.h"
 #include "core/tokenizer/normalizer.h"
+#include "core/tokenizer/piece_decoder.h"
 #include "core/tokenizer/pre_tokenizer.h"
 #include "core/tokenizer/special_tokens.h"
 #include "core/tokenizer/tokenizer.h"
@@ -13,10 +15,11 @@
 namespace eigenscope {
 
 // What a directory's files say, whichever they are.
-struct ByteLevelParts {
-    ByteLevelBpe::Model model;
+struct BpeParts {
+    BytePairEncoding::Model model;
     Normalizer normalizer;
     PreTokenizer pre_tokenizer;
+    PieceDecoder decoder;  // where tokens are made of characters
     std::vector<std::pair<TokenId, AddedToken>> added;
     // Special tokens around a text. Empty: tokenizer_config.json's add_bos_token and add_eos_token decide.
     struct Around {
@@ -25,9 +28,9 @@ struct ByteLevelParts {
     std::optional<Around> around;
 };
 
-class ByteLevelTokenizer final : public Tokenizer {
+class BpeTokenizer final : public Tokenizer {
 public:
-    ByteLevelTokenizer(ByteLevelParts parts, const TokenizerSettings& settings);
+    BpeTokenizer(BpeParts parts, const TokenizerSettings& settings);
 
     std::string description() const override;
     std::int32_t size() const override;
@@ -39,11 +42,13 @@ public:
     bool isSpecial(TokenId id) const override { return m_added.isSpecial(id); }
 
 private:
+    std::string textOf(TokenId id) const;  // as the file writes it
     std::string bytesOf(TokenId id) const;
 
-    ByteLevelBpe m_bpe;
+    BytePairEncoding m_bpe;
     Normalizer m_normalizer;
     PreTokenizer m_pre_tokenizer;
+    PieceDecoder m_decoder;
     AddedTokens m_added;
     EndTokens m_ends;
     std::vector<TokenId> m_before, m_after;
