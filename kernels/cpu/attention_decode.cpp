@@ -186,7 +186,9 @@ void attentionDecode(CpuStream& stream, const AttentionParams& p) {
     const std::int64_t work = plan.heads * p.query_length * shape.group * shape.kv_length *
                               (p.query_width + p.values.width + (lift ? p.query_width * p.keys.width : 0));
     const auto taskOf = [&](std::int64_t index) {
-        DecodeTask t{.params = &p, .shape = &shape};
+        DecodeTask t;
+        t.params = &p;
+        t.shape = &shape;
         const std::int64_t part = index % plan.parts, block = index / plan.parts % plan.query_blocks,
                            head = index / plan.parts / plan.query_blocks;
         const std::int64_t first_query = block * plan.queries_per_task;

@@ -16,15 +16,19 @@
 HWY_BEFORE_NAMESPACE();
 namespace eigenscope::cpu::HWY_NAMESPACE {
 
-// to[i, n] = from[n, i] for n < kKeyBlock, i < width; rows of `from` are `stride` apart, those of `to`
-// kKeyBlock.
-inline void transposeBlock(const float* from, std::int64_t stride, std::int64_t width, float* to) {
+// Keys of a panel and columns of a value panel: what a register tile is wide, so that a panel stays in L1
+// while all row tiles pass over it.
+inline constexpr std::int64_t kKeyPanel = 2 * kLanes;
+inline constexpr std::int64_t kValuePanel = 4 * kLanes;
+
+// to[i, n] = from[n, i] for n < kKeyPanel, i < width; rows of `from` are `stride` apart.
+inline void transposePanel(const float* from, std::int64_t stride, std::int64_t width, float* to) {
     std::int64_t i = 0;
 #if HWY_TARGET != HWY_SCALAR
     const hn::FixedTag<float, 4> four;
     const hn::RepartitionToWide<decltype(four)> pairs;
     for (; i + 4 <= width; i += 4)
-        for (std::int64_t n = 0; n < kKeyBlock; n += 4) {
+        for (std::int64_t n = 0; n < kKeyPanel; n += 4) {
             const float* x = from + n * stride + i;
             const auto a = hn::LoadU(four, x), b = hn::LoadU(four, x + stride);
             const auto c = hn::LoadU(four, x + 2 * stride), d = hn::LoadU(four, x + 3 * stride);
@@ -32,34 +36,48 @@ inline void transposeBlock(const float* from, std::int64_t stride, std::int64_t 
             const auto ab_high = hn::BitCast(pairs, hn::InterleaveUpper(four, a, b));
             const auto cd_low = hn::BitCast(pairs, hn::InterleaveLower(four, c, d));
             const auto cd_high = hn::BitCast(pairs, hn::InterleaveUpper(four, c, d));
-            float* y = to + i * kKeyBlock + n;
+            float* y = to + i * kKeyPanel + n;
             hn::StoreU(hn::BitCast(four, hn::InterleaveLower(pairs, ab_low, cd_low)), four, y);
-            hn::StoreU(hn::BitCast(four, hn::InterleaveUpper(pairs, ab_low, cd_low)), four, y + kKeyBlock);
+            hn::StoreU(hn::BitCast(four, hn::InterleaveUpper(pairs, ab_low, cd_low)), four, y + kKeyPanel);
             hn::StoreU(hn::BitCast(four, hn::InterleaveLower(pairs, ab_high, cd_high)), four,
-                       y + 2 * kKeyBlock);
+                       y + 2 * kKeyPanel);
             hn::StoreU(hn::BitCast(four, hn::InterleaveUpper(pairs, ab_high, cd_high)), four,
-                       y + 3 * kKeyBlock);
+                       y + 3 * kKeyPanel);
         }
 #endif
     for (; i < width; ++i)
-        for (std::int64_t n = 0; n < kKeyBlock; ++n)
-            to[i * kKeyBlock + n] = from[n * stride + i];
+        for (std::int64_t n = 0; n < kKeyPanel; ++n)
+            to[i * kKeyPanel + n] = from[n * stride + i];
 }
 
-// Cached rows as float32 rows of `pad` elements, zero padded; rows past `count` are zero.
+// `width` elements of each cached row as float32 rows of `pad` elements, zero padded; rows past `count` are
+// zero.
 template <class E>
-void widenRows(const typename E::T* from, std::int64_t width, std::int64_t count, float* to,
-               std::int64_t pad) {
-    for (std::int64_t n = 0; n < count; ++n, from += width, to += pad) {
+void widenRows(const typename E::T* from, std::int64_t stride, std::int64_t width, std::int64_t count,
+               float* to, std::int64_t pad) {
+    for (std::int64_t n = 0; n < count; ++n, from += stride, to += pad) {
         std::int64_t i = 0;
         for (; i + kLanes <= width; i += kLanes)
             F32::store(E::load(from + i), to + i);
-        if (i < width)
+        if (i < width) {
             F32::store(E::loadN(from + i, width - i), to + i);
-        for (i = (i < width ? i + kLanes : i); i < pad; ++i)
+            i += kLanes;
+        }
+        for (; i < pad; ++i)
             to[i] = 0.0f;
     }
     std::fill(to, to + (kKeyBlock - count) * pad, 0.0f);
+}
+
+template <class V>
+void packValues(const PackedHead& h, std::int64_t first, std::int64_t count, float* to) {
+    const KvView& v = h.params->values;
+    const auto* rows = headRows<V>(v, h.batch, h.kv_head) + first * v.width;
+    for (std::int64_t c = 0; c < h.shape->value_pad; c += kValuePanel) {
+        const std::int64_t columns = std::min(kValuePanel, h.shape->value_pad - c);
+        widenRows<V>(rows + c, v.width, std::clamp<std::int64_t>(v.width - c, 0, columns), count,
+                     to + c * kKeyBlock, columns);
+    }
 }
 
 template <class K>
@@ -73,9 +91,10 @@ void packKeys(const PackedHead& h, std::int64_t first, std::int64_t count, const
         liftBlock(head, widenLatents<K>(rows, p.keys.width, count, s.latents), first, count, s.keys);
         std::fill(s.keys + count * pad, s.keys + kKeyBlock * pad, 0.0f);
     } else {
-        widenRows<K>(rows, p.keys.width, count, s.keys, pad);
+        widenRows<K>(rows, p.keys.width, p.keys.width, count, s.keys, pad);
     }
-    transposeBlock(s.keys, pad, p.query_width, to);
+    for (std::int64_t n = 0; n < kKeyBlock; n += kKeyPanel)
+        transposePanel(s.keys + n * pad, pad, p.query_width, to + n * p.query_width);
 }
 
 void PackHeadBlock(const PackedHead& h, std::int64_t block, const PrefillScratch& s) {
@@ -94,57 +113,84 @@ void PackHeadBlock(const PackedHead& h, std::int64_t block, const PrefillScratch
             packKeys<Element<DType::BF16>>(h, first, count, s, keys);
             break;
     }
-    if (!h.values)
-        return;
-    const KvView& v = p.values;
-    const std::int64_t pad = h.shape->value_pad, at = first * v.width;
-    float* to = h.values + block * kKeyBlock * pad;
-    switch (v.dtype) {
+    float* values = h.values + block * kKeyBlock * h.shape->value_pad;
+    switch (p.values.dtype) {
         case DType::F32:
-            widenRows<F32>(headRows<F32>(v, h.batch, h.kv_head) + at, v.width, count, to, pad);
+            packValues<Element<DType::F32>>(h, first, count, values);
             break;
-        case DType::F16: {
-            using E = Element<DType::F16>;
-            widenRows<E>(headRows<E>(v, h.batch, h.kv_head) + at, v.width, count, to, pad);
+        case DType::F16:
+            packValues<Element<DType::F16>>(h, first, count, values);
             break;
-        }
-        case DType::BF16: {
-            using E = Element<DType::BF16>;
-            widenRows<E>(headRows<E>(v, h.batch, h.kv_head) + at, v.width, count, to, pad);
+        case DType::BF16:
+            packValues<Element<DType::BF16>>(h, first, count, values);
             break;
-        }
     }
 }
 
-// scores[r, c..] = query row r times transposed keys, kTileRows rows by four vectors.
-HWY_INLINE void packedScoreTile(const float* query, std::int64_t query_pad, const float* keys,
-                                std::int64_t width, float* scores) {
-    constexpr int kRows = static_cast<int>(kTileRows);
-    Float acc[kRows][4];
+// scores[r, 0..kKeyPanel) = query row r times a panel of keys, for kScoreRows rows by two vectors.
+inline constexpr std::int64_t kScoreRows = kManyRegisters ? 8 : 4;
+HWY_INLINE void scorePanelTile(const float* query, std::int64_t query_pad, const float* keys,
+                               std::int64_t width, float* scores) {
+    constexpr int kRows = static_cast<int>(kScoreRows);
+    Float low[kRows], high[kRows];
     EIGENSCOPE_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-        EIGENSCOPE_UNROLL
-        for (int c = 0; c < 4; ++c)
-            acc[r][c] = hn::Zero(kF);
-    }
-    for (std::int64_t i = 0; i < width; ++i, keys += kKeyBlock) {
-        Float k[4];
-        EIGENSCOPE_UNROLL
-        for (int c = 0; c < 4; ++c)
-            k[c] = F32::load(keys + c * kLanes);
+    for (int r = 0; r < kRows; ++r)
+        low[r] = high[r] = hn::Zero(kF);
+    for (std::int64_t i = 0; i < width; ++i, keys += kKeyPanel) {
+        const Float a = F32::load(keys), b = F32::load(keys + kLanes);
         EIGENSCOPE_UNROLL
         for (int r = 0; r < kRows; ++r) {
             const Float q = hn::Set(kF, query[r * query_pad + i]);
-            EIGENSCOPE_UNROLL
-            for (int c = 0; c < 4; ++c)
-                acc[r][c] = hn::MulAdd(q, k[c], acc[r][c]);
+            low[r] = hn::MulAdd(q, a, low[r]);
+            high[r] = hn::MulAdd(q, b, high[r]);
         }
     }
     EIGENSCOPE_UNROLL
     for (int r = 0; r < kRows; ++r) {
-        EIGENSCOPE_UNROLL
-        for (int c = 0; c < 4; ++c)
-            F32::store(acc[r][c], scores + r * kKeyBlock + c * kLanes);
+        F32::store(low[r], scores + r * kKeyBlock);
+        F32::store(high[r], scores + r * kKeyBlock + kLanes);
+    }
+}
+
+// out[r, ..] += weights[r, 0..count) times a panel of values kVectors vectors wide, for kTileRows rows.
+template <int kVectors>
+void valuePanel(const float* weights, std::int64_t padded_rows, const float* values, std::int64_t count,
+                float* out, std::int64_t out_pad) {
+    for (std::int64_t r = 0; r < padded_rows; r += kTileRows)
+        valueTile<F32, static_cast<int>(kTileRows), kVectors, false>(
+            weights + r * kKeyBlock, values, kVectors * kLanes, count, 0, out + r * out_pad, out_pad);
+}
+
+// scores[rows, kKeyBlock] of a block's first `count` keys, rounded up to whole panels.
+void scorePackedBlock(const PackedHead& h, const PrefillScratch& s, std::int64_t block,
+                      std::int64_t padded_rows, std::int64_t count) {
+    const std::int64_t width = h.params->query_width, pad = h.shape->query_pad;
+    const float* keys = h.keys + block * width * kKeyBlock;
+    for (std::int64_t n = 0; n < count; n += kKeyPanel)
+        for (std::int64_t r = 0; r < padded_rows; r += kScoreRows)
+            scorePanelTile(s.query + r * pad, pad, keys + n * width, width, s.scores + r * kKeyBlock + n);
+}
+
+void addPackedValues(const PackedHead& h, const PrefillScratch& s, std::int64_t block,
+                     std::int64_t padded_rows, std::int64_t count) {
+    const std::int64_t pad = h.shape->value_pad;
+    const float* values = h.values + block * kKeyBlock * pad;
+    for (std::int64_t c = 0; c < pad; c += kValuePanel) {
+        const float* panel = values + c * kKeyBlock;
+        switch (std::min(kValuePanel, pad - c) / kLanes) {
+            case 4:
+                valuePanel<4>(s.scores, padded_rows, panel, count, s.out + c, pad);
+                break;
+            case 3:
+                valuePanel<3>(s.scores, padded_rows, panel, count, s.out + c, pad);
+                break;
+            case 2:
+                valuePanel<2>(s.scores, padded_rows, panel, count, s.out + c, pad);
+                break;
+            default:
+                valuePanel<1>(s.scores, padded_rows, panel, count, s.out + c, pad);
+                break;
+        }
     }
 }
 
@@ -152,9 +198,9 @@ void PrefillTaskKernel(const PackedHead& h, const QueryRows& rows, const Prefill
     const AttentionParams& p = *h.params;
     const AttentionShape& shape = *h.shape;
     auto* states = reinterpret_cast<SoftmaxState*>(s.state);
-    const std::int64_t padded_rows = roundUp(rows.count, kTileRows);
+    const std::int64_t padded_rows = roundUp(rows.count, kScoreRows);
     std::fill(states, states + rows.count, SoftmaxState{});
-    std::fill(s.out, s.out + rows.count * shape.value_pad, 0.0f);
+    std::fill(s.out, s.out + padded_rows * shape.value_pad, 0.0f);
     loadQueries(p, shape, rows, s.query);
     std::fill(s.query + rows.count * shape.query_pad, s.query + padded_rows * shape.query_pad, 0.0f);
     const std::int64_t first_position = p.query_position + rows.first / shape.group;
@@ -165,19 +211,9 @@ void PrefillTaskKernel(const PackedHead& h, const QueryRows& rows, const Prefill
         if (first >= seen.end)
             break;
         const std::int64_t count = std::min(kKeyBlock, seen.end - first);
-        const float* keys = h.keys + block * p.query_width * kKeyBlock;
-        for (std::int64_t c = 0; c < count; c += 4 * kLanes)
-            for (std::int64_t r = 0; r < padded_rows; r += kTileRows)
-                packedScoreTile(s.query + r * shape.query_pad, shape.query_pad, keys + c, p.query_width,
-                                s.scores + r * kKeyBlock + c);
+        scorePackedBlock(h, s, block, padded_rows, count);
         softmaxRows(p, shape, rows, first, count, s.scores, s.out, states);
-        if (h.values)
-            valueBlock<F32>(s.scores, rows.count, h.values + block * kKeyBlock * shape.value_pad,
-                            shape.value_pad, count, shape.value_pad, s.out, shape.value_pad);
-        else
-            valueBlock<F32>(s.scores, rows.count,
-                            headRows<F32>(p.values, h.batch, h.kv_head) + first * p.values.width,
-                            p.values.width, count, p.values.width, s.out, shape.value_pad);
+        addPackedValues(h, s, block, padded_rows, count);
     }
     writeRows(p, shape, rows, s.out, states);
 }
@@ -227,9 +263,8 @@ void attentionPrefill(CpuStream& stream, const AttentionParams& p) {
     const LiftedBases bases = liftedBases(stream, p, shape);
     const std::int64_t key_begin = visibleKeys(p, p.query_position, p.query_position).begin;
     const std::int64_t blocks = (shape.kv_length - key_begin + kKeyBlock - 1) / kKeyBlock;
-    const bool pack_values = p.values.dtype != DType::F32 || p.values.width % kPadLanes != 0;
     const std::int64_t key_floats = blocks * kKeyBlock * p.query_width;
-    const std::int64_t head_floats = key_floats + (pack_values ? blocks * kKeyBlock * shape.value_pad : 0);
+    const std::int64_t head_floats = key_floats + blocks * kKeyBlock * shape.value_pad;
     const std::int64_t heads = std::int64_t{p.batch} * p.kv_heads;
     const std::int64_t fit = kPackedBytes / (head_floats * static_cast<std::int64_t>(sizeof(float)));
     const std::int64_t wave = std::min(heads, std::max<std::int64_t>(1, fit));
@@ -251,7 +286,7 @@ void attentionPrefill(CpuStream& stream, const AttentionParams& p) {
             .basis = bases.basis ? bases.basis + kv_head * p.keys.width * shape.query_pad : nullptr,
             .mean = bases.mean ? bases.mean + kv_head * shape.query_pad : nullptr,
             .keys = keys,
-            .values = pack_values ? keys + key_floats : nullptr};
+            .values = keys + key_floats};
     };
     for (std::int64_t first = 0; first < heads; first += wave) {
         const std::int64_t count = std::min(wave, heads - first);

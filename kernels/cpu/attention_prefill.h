@@ -18,8 +18,9 @@ struct PackedHead {
     std::int64_t key_begin = 0;
     const float* basis = nullptr;  // [key_width, query_pad] of this head, or null
     const float* mean = nullptr;   // [query_pad] of this head, or null
-    float* keys = nullptr;         // [blocks, query_width, kKeyBlock]: transposed, lifted, float32
-    float* values = nullptr;       // [blocks * kKeyBlock, value_pad] in float32, or null: read from the cache
+    float* keys = nullptr;  // [blocks, panels, query_width, keys of a panel]: transposed, lifted, float32
+    float* values =
+        nullptr;  // [blocks, panels, kKeyBlock, columns of a panel] in float32; value_pad columns in all
 };
 
 // A thread's private memory.
