@@ -51,6 +51,9 @@ std::shared_ptr<const Tokenizer> loadTokenizer(const fs::path& directory) {
         const JsonView view(document, json);
         // A SentencePiece model is often saved in both forms; its own library reads the original one.
         if (!has_model || isByteLevelTokenizerJson(view)) {
+            // Transformers reads these models' file as it is, whatever class it names.
+            if (settings.model_type == "mistral" || settings.model_type == "mixtral")
+                settings.tokenizer_class.clear();
             BpeParts parts = readTokenizerJson(view, settings);
             if (settings.tokenizer_class == "GPT2Tokenizer" || settings.tokenizer_class == "GPTNeoXTokenizer")
                 addGpt2Defaults(settings, parts.model);

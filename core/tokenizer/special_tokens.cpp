@@ -148,8 +148,10 @@ TokenizerSettings readTokenizerSettings(const fs::path& directory) {
     }
     if (const auto document = readOptional(directory / "generation_config.json"))
         settings.generation_eos = readIds(document->view(), "eos_token_id");
-    if (const auto document = readOptional(directory / "config.json"))
+    if (const auto document = readOptional(directory / "config.json")) {
         settings.config_eos = readIds(document->view(), "eos_token_id");
+        settings.model_type = document->view().stringOr("model_type", "");
+    }
     return settings;
 }
 

@@ -18,6 +18,7 @@ namespace eigenscope {
 
 struct TokenizerSettings {
     std::string tokenizer_class;              // without a trailing "Fast"; empty when not given
+    std::string model_type;                   // config.json
     std::map<std::string, AddedToken> named;  // "bos_token", "eos_token", "unk_token", "pad_token", ...
     std::vector<AddedToken> additional;       // further special tokens
     std::map<TokenId, AddedToken> added;      // by id

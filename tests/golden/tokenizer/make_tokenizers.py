@@ -161,13 +161,14 @@ def make_metaspace():
                              "add_eos_token": False}, normalizer=prepend, pre_tokenizer=None, model=as_text)
     save("metaspace_legacy", {"tokenizer_class": "LlamaTokenizer", "legacy": True, "add_bos_token": True,
                               "add_eos_token": True, "pad_token": "</s>"}, normalizer=prepend, pre_tokenizer=None)
-    # Any other class: as the file says.
-    save("metaspace_file", {"tokenizer_class": "PreTrainedTokenizerFast"}, "mistral", normalizer=prepend, pre_tokenizer=None)
-    save("metaspace_first", {"tokenizer_class": "PreTrainedTokenizerFast"}, "mistral", normalizer=None,
+    # Mistral, and any other class: as the file says.
+    save("metaspace_file", {"tokenizer_class": "LlamaTokenizer", "legacy": False}, "mistral", normalizer=prepend,
+         pre_tokenizer=None)
+    save("metaspace_first", {"tokenizer_class": "PreTrainedTokenizerFast"}, normalizer=None,
          pre_tokenizer=metaspace("first", False))
     # Words apart, no bytes to fall back on, the decoder of the same name.
     vocabulary = {text: i for text, i in base["model"]["vocab"].items() if not text.startswith("<0x")}
-    save("metaspace_split", {"tokenizer_class": "PreTrainedTokenizerFast"}, "mistral", normalizer=None,
+    save("metaspace_split", {"tokenizer_class": "PreTrainedTokenizerFast"}, normalizer=None,
          pre_tokenizer=metaspace("always", True), decoder=metaspace("always", True),
          model={**base["model"], "vocab": vocabulary, "byte_fallback": False})
 
