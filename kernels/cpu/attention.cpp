@@ -7,10 +7,15 @@ namespace eigenscope::cpu {
 namespace {
 
 constexpr std::int64_t kGrain = 16384;  // elements of bases that are worth a thread
-// Laying the keys out costs about as much as a dozen query rows; and short calls profit from cutting the
-// sequence.
-constexpr std::int64_t kDecodeLength = 8;
-constexpr std::int64_t kPrefillRows = 32;
+// Laying a head out pays from about this many query positions on; with a lift, which decode repeats for every
+// task of query rows, from this many rows on.
+constexpr std::int64_t kPrefillLength = 33;
+constexpr std::int64_t kPrefillLiftRows = 96;
+
+bool manyRows(const AttentionParams& p) {
+    const std::int64_t rows = std::int64_t{p.query_length} * (p.query_heads / p.kv_heads);
+    return p.query_length >= kPrefillLength || (p.lift && rows >= kPrefillLiftRows && p.query_length > 1);
+}
 
 }  // namespace
 
@@ -45,8 +50,7 @@ void attention(CpuStream& stream, const AttentionParams& p) {
     stream.arena().reset();
     if (p.batch == 0 || p.query_length == 0)
         return;
-    const std::int64_t rows = std::int64_t{p.query_length} * (p.query_heads / p.kv_heads);
-    if (p.query_length > kDecodeLength && rows >= kPrefillRows)
+    if (manyRows(p))
         attentionPrefill(stream, p);
     else
         attentionDecode(stream, p);

@@ -152,43 +152,58 @@ HWY_INLINE void scorePanelTile(const float* query, std::int64_t query_pad, const
     }
 }
 
-// out[r, ..] += weights[r, 0..count) times a panel of values kVectors vectors wide, for kTileRows rows.
+// A block of keys as one task's rows see it: causality cuts it short for all but the last rows.
+struct BlockView {
+    std::int64_t index = 0;     // of the block
+    std::int64_t first = 0;     // position of its first key
+    std::int64_t count = 0;     // keys that the task's last row sees
+    std::int64_t position = 0;  // of the call's first query
+    std::int64_t row_offset = 0, group = 1, rows = 0;
+
+    // Keys that rows [r, r + tile) need.
+    std::int64_t needed(std::int64_t r, std::int64_t tile) const {
+        const std::int64_t last = std::min(r + tile, rows) - 1;
+        return std::clamp<std::int64_t>(position + (row_offset + last) / group + 1 - first, 0, count);
+    }
+};
+
+// out[r, ..] += weights[r, ..] times a panel of values kVectors vectors wide, for kTileRows rows at a time.
 template <int kVectors>
-void valuePanel(const float* weights, std::int64_t padded_rows, const float* values, std::int64_t count,
-                float* out, std::int64_t out_pad) {
-    for (std::int64_t r = 0; r < padded_rows; r += kTileRows)
+void valuePanel(const BlockView& view, const float* weights, const float* values, float* out,
+                std::int64_t out_pad) {
+    for (std::int64_t r = 0; r < view.rows; r += kTileRows)
         valueTile<F32, static_cast<int>(kTileRows), kVectors, false>(
-            weights + r * kKeyBlock, values, kVectors * kLanes, count, 0, out + r * out_pad, out_pad);
+            weights + r * kKeyBlock, values, kVectors * kLanes, view.needed(r, kTileRows), 0,
+            out + r * out_pad, out_pad);
 }
 
-// scores[rows, kKeyBlock] of a block's first `count` keys, rounded up to whole panels.
-void scorePackedBlock(const PackedHead& h, const PrefillScratch& s, std::int64_t block,
-                      std::int64_t padded_rows, std::int64_t count) {
+// scores[rows, kKeyBlock] of the panels that have a visible key.
+void scorePackedBlock(const PackedHead& h, const PrefillScratch& s, const BlockView& view) {
     const std::int64_t width = h.params->query_width, pad = h.shape->query_pad;
-    const float* keys = h.keys + block * width * kKeyBlock;
-    for (std::int64_t n = 0; n < count; n += kKeyPanel)
-        for (std::int64_t r = 0; r < padded_rows; r += kScoreRows)
-            scorePanelTile(s.query + r * pad, pad, keys + n * width, width, s.scores + r * kKeyBlock + n);
+    const float* keys = h.keys + view.index * width * kKeyBlock;
+    for (std::int64_t n = 0; n < view.count; n += kKeyPanel)
+        for (std::int64_t r = 0; r < view.rows; r += kScoreRows)
+            if (n < view.needed(r, kScoreRows))
+                scorePanelTile(s.query + r * pad, pad, keys + n * width, width, s.scores + r * kKeyBlock + n);
 }
 
-void addPackedValues(const PackedHead& h, const PrefillScratch& s, std::int64_t block,
-                     std::int64_t padded_rows, std::int64_t count) {
+void addPackedValues(const PackedHead& h, const PrefillScratch& s, const BlockView& view) {
     const std::int64_t pad = h.shape->value_pad;
-    const float* values = h.values + block * kKeyBlock * pad;
+    const float* values = h.values + view.index * kKeyBlock * pad;
     for (std::int64_t c = 0; c < pad; c += kValuePanel) {
         const float* panel = values + c * kKeyBlock;
         switch (std::min(kValuePanel, pad - c) / kLanes) {
             case 4:
-                valuePanel<4>(s.scores, padded_rows, panel, count, s.out + c, pad);
+                valuePanel<4>(view, s.scores, panel, s.out + c, pad);
                 break;
             case 3:
-                valuePanel<3>(s.scores, padded_rows, panel, count, s.out + c, pad);
+                valuePanel<3>(view, s.scores, panel, s.out + c, pad);
                 break;
             case 2:
-                valuePanel<2>(s.scores, padded_rows, panel, count, s.out + c, pad);
+                valuePanel<2>(view, s.scores, panel, s.out + c, pad);
                 break;
             default:
-                valuePanel<1>(s.scores, padded_rows, panel, count, s.out + c, pad);
+                valuePanel<1>(view, s.scores, panel, s.out + c, pad);
                 break;
         }
     }
@@ -210,10 +225,16 @@ void PrefillTaskKernel(const PackedHead& h, const QueryRows& rows, const Prefill
         const std::int64_t first = h.key_begin + block * kKeyBlock;
         if (first >= seen.end)
             break;
-        const std::int64_t count = std::min(kKeyBlock, seen.end - first);
-        scorePackedBlock(h, s, block, padded_rows, count);
-        softmaxRows(p, shape, rows, first, count, s.scores, s.out, states);
-        addPackedValues(h, s, block, padded_rows, count);
+        const BlockView view{.index = block,
+                             .first = first,
+                             .count = std::min(kKeyBlock, seen.end - first),
+                             .position = p.query_position,
+                             .row_offset = rows.first,
+                             .group = shape.group,
+                             .rows = rows.count};
+        scorePackedBlock(h, s, view);
+        softmaxRows(p, shape, rows, first, view.count, s.scores, s.out, states);
+        addPackedValues(h, s, view);
     }
     writeRows(p, shape, rows, s.out, states);
 }
