@@ -30,6 +30,19 @@
 using namespace eigenscope;
 using namespace eigenscope::testing;
 
+namespace {
+
+class PaintCounter : public QObject {
+public:
+    int count = 0;
+    bool eventFilter(QObject* watched, QEvent* event) override {
+        count += event->type() == QEvent::Paint ? 1 : 0;
+        return QObject::eventFilter(watched, event);
+    }
+};
+
+}  // namespace
+
 class TestSpectrumPage : public QObject {
     Q_OBJECT
 private slots:
@@ -47,6 +60,9 @@ private slots:
             clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
             return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
         };
+        // An edit that is not painted would be cheap: the heat map counts its paints.
+        PaintCounter paints;
+        m_ui->window->findChild<RankMap*>()->installEventFilter(&paints);
         const auto measure = [&](const char* what, const std::function<void(int)>& edit) {
             constexpr int kEdits = 40;
             double total = 0, worst = 0, wall = 0;
@@ -67,7 +83,9 @@ private slots:
                   what, total / kEdits, worst, wall / kEdits);
         };
         document.beginDrag();
+        paints.count = 0;
         measure("key threshold", [&](int i) { document.setThresholds(0.80 + i * 0.004, 0.9); });
+        QVERIFY(paints.count >= 40);
         measure("both thresholds",
                 [&](int i) { document.setThresholds(0.80 + i * 0.004, 0.80 + i * 0.004); });
         measure("one rank", [&](int i) { document.setRank(Side::Keys, 7, 8 + 8 * (i % 15)); });

@@ -68,6 +68,13 @@ void drawSide(PlotWidget& plot, int column, const Spectrum& spectrum, int layer,
     x->setRange(0, spectrum.headDim());
     left->setRange(floor, 1.0);
     right->setRange(0.0, 1.0);
+    right->setNumberFormat(QStringLiteral("f"));
+    right->setNumberPrecision(1);
+    auto ticker = QSharedPointer<QCPAxisTickerFixed>::create();
+    ticker->setTickStep(std::max(1, spectrum.headDim() / 8));
+    ticker->setScaleStrategy(QCPAxisTickerFixed::ssMultiples);
+    ticker->setTickCount(9);
+    x->setTicker(ticker);
 
     const auto raised = [floor](QVector<double> values) {
         for (double& value : values) {

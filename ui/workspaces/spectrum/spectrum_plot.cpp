@@ -30,6 +30,9 @@ SpectrumPlot::SpectrumPlot(const Theme& theme, PlanDocument& document, QWidget* 
     yAxis2->setTickLabels(true);
     yAxis2->setNumberFormat(QStringLiteral("f"));
     yAxis2->setNumberPrecision(1);
+    connect(yAxis2, qOverload<const QCPRange&>(&QCPAxis::rangeChanged), this, [this](const QCPRange& range) {
+        yAxis2->setNumberPrecision(range.size() > 0.5 ? 1 : range.size() > 0.05 ? 2 : 3);
+    });
     xAxis->setLabel(tr("rank"));
     yAxis->setLabel(tr("eigenvalue / largest"));
     yAxis2->setLabel(tr("energy kept (dashed)"));
