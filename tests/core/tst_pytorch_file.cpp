@@ -89,7 +89,8 @@ std::string zipWith(std::size_t index, const std::function<void(ZipPart&)>& chan
 
 std::vector<Damage> archiveDamage() {
     const auto ended = [](const ZipEnd& end) { return zipOf(goodParts(), end); };
-    const std::string huge(std::size_t{32} << 20, '\0');
+    std::string locator = ended({.zip64 = true});
+    locator[locator.size() - 22 - 20 + 8] ^= 0x10;
     return {
         {"empty", "", "is empty, expected the zip archive"},
         {"no archive", "hello", "is no zip archive, expected the one that torch.save writes"},
@@ -108,6 +109,13 @@ std::vector<Damage> archiveDamage() {
         {"another disk", ended({.disk = 1}), "one part of a zip archive that is split"},
         {"directory outside", ended({.directory_offset = 4000000000u}), "does not fit before its end record"},
         {"directory too long", ended({.directory_size = 4000000000u}), "does not fit before its end record"},
+        {"64-bit locator", locator, "its ZIP64 locator points to no end record"},
+    };
+}
+
+std::vector<Damage> entryDamage() {
+    const std::string huge(std::size_t{32} << 20, '\0');
+    return {
         {"encrypted", zipWith(1, [](ZipPart& part) { part.flags = 1; }), "'m/data/0': is encrypted"},
         {"other method", zipWith(1, [](ZipPart& part) { part.method = 93; }), "compressed by method 93"},
         {"local header elsewhere", zipWith(1, [](ZipPart& part) { part.offset = 7; }),
@@ -199,6 +207,7 @@ std::vector<Damage> pickleDamage() {
         {"storage of a number", "\x80\x02K\x01Q.", "refers to a storage by what is no tuple"},
         {"dictionary of numbers",
          "\x80\x02" + pickledGlobal("collections", "OrderedDict") + "(]K\x01" + "atR.", "a list of pairs"},
+        {"structure left open", "\x80\x02(}.", "ends with values left over"},
         {"values left over", "\x80\x02}}.", "ends with values left over"},
         {"deep", "\x80\x02" + std::string(300, '('), "structures are nested deeper than 256"},
         {"wide", "\x80\x02" + std::string((1u << 20) + 1, ')'), "values wait on the stack"},
@@ -382,6 +391,7 @@ private slots:
     }
 
     void damagedArchives() { refused(archiveDamage()); }
+    void damagedEntries() { refused(entryDamage()); }
     void damagedPickles() {
         refused(pickleDamage(), true);
         QVERIFY(!fs::exists("executed"));
@@ -391,7 +401,7 @@ private slots:
     void everyTruncationIsRefused() {
         for (const char* name : {"views.bin", "deflated.bin"}) {
             const std::string whole = contentsOf(kPytorch / name);
-            for (std::size_t size = 0; size < whole.size(); size += 7)
+            for (std::size_t size = 0; size < whole.size(); ++size)
                 QVERIFY2(!messageOf([&] { readPytorchFile(file(whole.substr(0, size))); }).empty(),
                          std::to_string(size).c_str());
         }
