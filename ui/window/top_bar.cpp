@@ -16,6 +16,8 @@ namespace eigenscope {
 
 namespace {
 
+constexpr int kCompactWidth = 1250;  // below this all four chips do not fit in full
+
 QLabel* chip(QWidget* parent) {
     auto* label = new QLabel(parent);
     label->setProperty("role", "chip");
@@ -65,6 +67,14 @@ void TopBar::recolour() {
     m_redo->setIcon(themedIcon(QStringLiteral("redo"), c.muted, c.muted, 16));
 }
 
+void TopBar::resizeEvent(QResizeEvent* event) {
+    QFrame::resizeEvent(event);
+    if (const bool compact = width() < kCompactWidth; compact != m_compact) {
+        m_compact = compact;
+        refresh();
+    }
+}
+
 void TopBar::refresh() {
     const auto& model = m_workspace.model();
     const bool open = model.has_value();
@@ -78,19 +88,23 @@ void TopBar::refresh() {
                 ? tr("%1 heads").arg(config.query_heads)
                 : tr("%1 query, %2 key/value heads").arg(config.query_heads).arg(config.kv_heads);
         const std::string_view family = familyOf(config).title;
-        m_model->setText(
-            QStringLiteral("%1 · %2 · %3 · d %4 · %5")
-                .arg(bold(QString::fromUtf8(family.data(), static_cast<qsizetype>(family.size()))),
-                     tr("%1 layers").arg(config.layers), heads)
-                .arg(config.head_dim)
-                .arg(QString::fromLatin1(nameOf(weightDType(*model->model)).data())));
+        const QString name = bold(QString::fromUtf8(family.data(), static_cast<qsizetype>(family.size())));
+        const QString layers = tr("%1 layers").arg(config.layers);
+        const QString full = QStringLiteral("%1 · %2 · %3 · d %4 · %5")
+                                 .arg(name, layers, heads)
+                                 .arg(config.head_dim)
+                                 .arg(QString::fromLatin1(nameOf(weightDType(*model->model)).data()));
+        m_model->setText(m_compact ? QStringLiteral("%1 · %2").arg(name, layers) : full);
+        m_model->setToolTip(m_compact ? full : QString());
         if (const auto& statistics = m_workspace.statistics()) {
-            m_calibration->setText(
-                tr("calibrated on %1")
-                    .arg(bold(QStringLiteral("%1, %2 × %3")
-                                  .arg(QString::fromStdString(statistics->calibration.text))
-                                  .arg(statistics->calibration.samples)
-                                  .arg(statistics->calibration.sequence_length))));
+            const QString text = QString::fromStdString(statistics->calibration.text);
+            const QString full = tr("calibrated on %1")
+                                     .arg(bold(QStringLiteral("%1, %2 × %3")
+                                                   .arg(text)
+                                                   .arg(statistics->calibration.samples)
+                                                   .arg(statistics->calibration.sequence_length)));
+            m_calibration->setText(m_compact ? tr("calibrated") : full);
+            m_calibration->setToolTip(m_compact ? full : QString());
         } else {
             m_calibration->setText(tr("not calibrated"));
         }
@@ -107,8 +121,8 @@ void TopBar::refresh() {
     }
     const QString device = m_workspace.deviceText();
     const auto split = device.indexOf(QStringLiteral(" · "));
-    m_device->setText(bold(device.left(split)) + device.mid(split).toHtmlEscaped());
-    m_device->setToolTip(m_workspace.deviceFallback().isEmpty() ? tr("The device everything runs on")
+    m_device->setText(bold(device.left(split)) + (m_compact ? QString() : device.mid(split).toHtmlEscaped()));
+    m_device->setToolTip(m_workspace.deviceFallback().isEmpty() ? tr("Everything runs on %1").arg(device)
                                                                 : m_workspace.deviceFallback());
 }
 

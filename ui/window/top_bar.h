@@ -17,12 +17,16 @@ class TopBar : public QFrame {
 public:
     TopBar(Workspace& workspace, const Theme& theme, QAction* undo, QAction* redo, QWidget* parent = nullptr);
 
+protected:
+    void resizeEvent(QResizeEvent* event) override;
+
 private:
     void refresh();
     void recolour();
 
     Workspace& m_workspace;
     const Theme& m_theme;
+    bool m_compact = false;  // a narrow window: the chips say less
     QAction *m_undo, *m_redo;
     QLabel *m_name, *m_model, *m_calibration, *m_plan, *m_device;
 };

@@ -14,6 +14,8 @@
 #include <QSpinBox>
 #include <QToolButton>
 
+#include <cmath>
+
 namespace eigenscope {
 
 namespace {
@@ -144,12 +146,15 @@ void MeasurementPanel::show(const std::optional<Measurement>& measurement, const
         return;
     }
     const ComparisonResult& quality = measurement->quality;
-    set(0, 0,
-        QStringLiteral("%1 ± %2").arg(perplexityText(quality.first.perplexity),
-                                      perplexityText(quality.first.standard_error)));
-    set(0, 1,
-        QStringLiteral("%1 ± %2").arg(perplexityText(quality.second.perplexity),
-                                      perplexityText(quality.second.standard_error)));
+    // The spread of a single window is unknown.
+    const auto with_error = [](const PerplexityResult& result) {
+        return std::isfinite(result.standard_error)
+                   ? QStringLiteral("%1 ± %2").arg(perplexityText(result.perplexity),
+                                                   perplexityText(result.standard_error))
+                   : perplexityText(result.perplexity);
+    };
+    set(0, 0, with_error(quality.first));
+    set(0, 1, with_error(quality.second));
     set(1, 1, QString::number(quality.kl_divergence, 'g', 3));
     set(2, 1, percentText(quality.top1_agreement));
     for (int model = 0; model < 2; ++model) {
