@@ -92,6 +92,10 @@ private slots:
         WindowFixture ui;
         QMimeData data;
         data.setUrls({QUrl::fromLocalFile(WindowFixture::demoModel("llama-stories"))});
+        // Qt delivers a drop to the widget that accepted the drag.
+        QDragEnterEvent enter(QPoint(300, 300), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+        QCoreApplication::sendEvent(ui.window.get(), &enter);
+        QVERIFY(enter.isAccepted());
         QDropEvent drop(QPointF(300, 300), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
         QCoreApplication::sendEvent(ui.window.get(), &drop);
         QTRY_VERIFY_WITH_TIMEOUT(ui.workspace->model().has_value(), 30000);
@@ -99,6 +103,8 @@ private slots:
 
     void shortcutsSwitchPagesAndTheThemeIsRemembered() {
         WindowFixture ui;
+        ui.window->activateWindow();
+        QVERIFY(QTest::qWaitForWindowActive(ui.window.get()));
         QTest::keyClick(ui.window.get(), Qt::Key_2, Qt::ControlModifier);
         QCOMPARE(ui.find<NavRail>("navRail")->current(), static_cast<int>(PageId::Model));
         const QColor light = ui.theme->colours().panel;
