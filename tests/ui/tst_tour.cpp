@@ -97,7 +97,7 @@ private:
         ui.settings.setTheme(ThemeChoice::Dark);
         picture(ui, stem + "-dark");
         ui.settings.setTheme(ThemeChoice::Light);
-        ui.window->resize(1024, 700);
+        ui.window->resize(1024, 720);
         picture(ui, stem + "-small");
         ui.window->resize(1440, 900);
     }

@@ -49,7 +49,7 @@ MainWindow::MainWindow(Workspace& workspace, Theme& theme, QWidget* parent)
     : QMainWindow(parent), m_workspace(workspace), m_theme(theme) {
     setWindowTitle(QStringLiteral("Eigenscope"));
     setAcceptDrops(true);
-    setMinimumSize(960, 640);
+    setMinimumSize(1024, 720);
 
     QAction* undo = workspace.plan().undoStack().createUndoAction(this);
     QAction* redo = workspace.plan().undoStack().createRedoAction(this);
@@ -80,6 +80,9 @@ MainWindow::MainWindow(Workspace& workspace, Theme& theme, QWidget* parent)
     m_jobs = new JobBar(workspace.jobs(), theme, central);
     column->addWidget(m_jobs);
     setCentralWidget(central);
+    // Nothing looks focused until the keyboard is used.
+    central->setFocusPolicy(Qt::ClickFocus);
+    central->setFocus();
 
     m_jobs->setDevice(workspace.deviceFallback(), workspace.deviceFallback());
     connect(m_rail, &NavRail::selected, this, [this](int index) { showPage(static_cast<PageId>(index)); });

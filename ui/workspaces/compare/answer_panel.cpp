@@ -35,10 +35,11 @@ AnswerPanel::AnswerPanel(const Theme& theme, QWidget* parent) : Panel({}, parent
     m_text->setProperty("flat", true);
     m_text->setAccessibleName(tr("Answer"));
     m_text->setObjectName(QStringLiteral("answer"));
-    m_text->setMinimumHeight(110);
+    m_text->setMinimumHeight(80);
     body()->addWidget(m_text, 1);
     m_figures = mutedLabel({}, this);
     m_figures->setTextFormat(Qt::RichText);
+    m_figures->setWordWrap(true);
     body()->addWidget(m_figures);
 }
 
@@ -112,7 +113,8 @@ void AnswerPanel::show(const GenerationRun& run, const GenerationRun* other,
     }
     QStringList figures;
     const auto add = [&figures](const QString& name, const QString& value) {
-        figures.append(QStringLiteral("%1 <b>%2</b>").arg(name, value));
+        figures.append(QStringLiteral("%1&nbsp;<b>%2</b>")
+                           .arg(name, QString(value).replace(QLatin1Char(' '), QStringLiteral("&nbsp;"))));
     };
     if (!tokens.empty()) {
         add(tr("TTFT"), millisecondsText(tokens.front().seconds * 1000.0));
@@ -125,7 +127,7 @@ void AnswerPanel::show(const GenerationRun& run, const GenerationRun* other,
         add(tr("KV"), bytesText(static_cast<double>(run.result()->kv_cache_bytes)));
         add(tr("peak"), bytesText(static_cast<double>(run.result()->peak_memory_bytes)));
     }
-    QString line = figures.join(QStringLiteral(" &nbsp;&nbsp; "));
+    QString line = figures.join(QStringLiteral("&nbsp;&nbsp;&nbsp; "));
     m_figures->setText(line.isEmpty()
                            ? QStringLiteral("&nbsp;")
                            : QStringLiteral("<span style='color:%1'>%2</span>").arg(c.text.name(), line));

@@ -53,7 +53,7 @@ MeasurementPanel::MeasurementPanel(Settings& settings, QWidget* parent)
     setNote(tr("each model alone"));
     m_grid = new QGridLayout;
     m_grid->setHorizontalSpacing(16);
-    m_grid->setVerticalSpacing(5);
+    m_grid->setVerticalSpacing(3);
     m_grid->setColumnStretch(0, 1);
     auto* original = mutedLabel(tr("original"), this);
     original->setAlignment(Qt::AlignRight);

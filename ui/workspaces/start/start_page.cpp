@@ -2,6 +2,7 @@
 #include "ui/workspaces/start/start_page.h"
 
 #include "ui/model/workspace.h"
+#include "ui/widgets/nav_rail.h"
 #include "ui/widgets/panel.h"
 #include "ui/widgets/theme.h"
 
@@ -97,7 +98,11 @@ StartPage::StartPage(Workspace& workspace, const Theme& theme, QWidget* parent)
          {&Workspace::modelChanged, &Workspace::statisticsChanged, &Workspace::conversionChanged}) {
         connect(&workspace, signal, this, &StartPage::rebuildSteps);
     }
-    connect(&theme, &Theme::changed, this, &StartPage::rebuildSteps);
+    connect(&theme, &Theme::changed, this, [this] {
+        rebuildSteps();
+        rebuildRecent();
+        setDemoFolder(m_demo_folder);
+    });
     rebuildRecent();
     rebuildSteps();
 }
@@ -115,6 +120,8 @@ QWidget* StartPage::modelRow(const QString& path, const QString& note, bool remo
     open->setAccessibleName(tr("Open %1").arg(name));
     open->setEnabled(QFileInfo::exists(path + QStringLiteral("/config.json")));
     open->setProperty("link", true);
+    open->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
+    open->setIcon(themedIcon(QStringLiteral("folder"), m_theme.colours().key, m_theme.colours().key, 16));
     open->setMinimumWidth(150);
     connect(open, &QToolButton::clicked, this, [this, path] { m_workspace.openModel(path); });
     layout->addWidget(open);
@@ -135,9 +142,12 @@ QWidget* StartPage::modelRow(const QString& path, const QString& note, bool remo
 }
 
 void StartPage::setDemoFolder(const QString& folder) {
+    m_demo_folder = folder;
     clear(m_demo_rows);
     const QDir dir(folder);
-    for (const QString& name : dir.entryList(QDir::Dirs | QDir::NoDotAndDotDot, QDir::Name)) {
+    const QStringList names =
+        folder.isEmpty() ? QStringList() : dir.entryList(QDir::Dirs | QDir::NoDotAndDotDot, QDir::Name);
+    for (const QString& name : names) {
         if (QFileInfo::exists(dir.filePath(name + QStringLiteral("/config.json")))) {
             m_demo_rows->addWidget(modelRow(dir.absoluteFilePath(name), demoNote(name), false));
         }

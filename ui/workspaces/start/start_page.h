@@ -28,6 +28,7 @@ private:
 
     Workspace& m_workspace;
     const Theme& m_theme;
+    QString m_demo_folder;
     Panel *m_recent, *m_demo, *m_steps;
     QVBoxLayout *m_recent_rows, *m_demo_rows, *m_step_rows;
 };
