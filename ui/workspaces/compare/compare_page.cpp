@@ -298,7 +298,7 @@ void ComparePage::refreshAnswers() {
     m_right->show(m_comparison->rightRun(), &m_comparison->leftRun(), difference);
     m_generate->setEnabled(m_comparison->left() && !streaming);
     m_stop->setEnabled(streaming);
-    if (difference >= 0) {
+    if (difference >= 0 && isVisible()) {
         emit readout(tr("First difference at token %L1").arg(difference + 1));
     }
 }

@@ -84,7 +84,7 @@ QWidget* SpectrumPage::buildMain() {
     m_rows->addWidget(buildPlotPanel());
     m_rows->addWidget(buildBarsPanel());
     m_plan = new PlanPanel(m_workspace, m_theme, m_columns);
-    m_plan->setMinimumWidth(244);
+    m_plan->setMinimumWidth(290);  // its figures and a scroll bar beside them
     m_columns->addWidget(m_plan);
     m_columns->setStretchFactor(0, 0);
     m_columns->setStretchFactor(1, 1);
