@@ -115,7 +115,7 @@ QWidget* SpectrumPage::buildMain() {
 
 Panel* SpectrumPage::buildMapPanel() {
     auto* panel = new Panel(tr("Rank kept"), m_columns);
-    panel->setMinimumWidth(190);
+    panel->setMinimumWidth(230);
     panel->setNote(tr("layer × head"));
     m_sides = new SegmentedControl({tr("Keys"), tr("Values"), tr("Both")}, panel);
     m_sides->setToolTip(tr("Which side of the KV cache is shown, here and in the spectrum"));
