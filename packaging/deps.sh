@@ -9,7 +9,7 @@ packages=(
     qt6-base-dev qt6-svg-dev libgl1-mesa-dev qt6-qpa-plugins libqt6svg6 fonts-dejavu-core fonts-inter
     libqcustomplot-dev
     libhwy-dev libdnnl-dev libeigen3-dev libsentencepiece-dev
-    nlohmann-json3-dev libcli11-dev libfmt-dev libpcre2-dev libicu-dev libzip-dev zlib1g-dev
+    nlohmann-json3-dev libcli11-dev libfmt-dev libpcre2-dev libicu-dev zlib1g-dev
 )
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

@@ -38,9 +38,12 @@ const QString kGeometryKey = QStringLiteral("window/geometry");
 
 bool isModel(const QString& path) {
     const QFileInfo info(path);
-    return info.isDir() || info.fileName() == QLatin1String("config.json") ||
-           (path.endsWith(QLatin1String(".safetensors")) &&
-            !path.endsWith(QLatin1String(".stats.safetensors")));
+    const QString name = info.fileName();
+    return info.isDir() || name == QLatin1String("config.json") ||
+           name.endsWith(QLatin1String(".index.json")) ||
+           (name.startsWith(QLatin1String("pytorch_model")) && name.endsWith(QLatin1String(".bin"))) ||
+           (name.endsWith(QLatin1String(".safetensors")) &&
+            !name.endsWith(QLatin1String(".stats.safetensors")));
 }
 
 }  // namespace
