@@ -8,6 +8,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -15,6 +16,7 @@ namespace eigenscope {
 namespace cpu {
 namespace {
 
+constexpr int kMostThreads = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 struct AlignedFree {
@@ -86,7 +88,10 @@ public:
         return std::make_shared<SharedBuffer>(bytes, std::move(owner));
     }
     std::unique_ptr<Stream> createStream(int threads) override {
-        return std::make_unique<CpuStream>(threads > 0 ? threads : m_info.threads);
+        // Threads beyond the machine's only wait for each other; the limit keeps an absurd number from
+        // failing later.
+        const int most = std::max(m_info.threads, kMostThreads);
+        return std::make_unique<CpuStream>(threads > 0 ? std::min(threads, most) : m_info.threads);
     }
     void upload(Stream& s, void* device, const void* host, std::size_t bytes) override {
         own(s), move(device, host, bytes);

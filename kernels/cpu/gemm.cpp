@@ -14,8 +14,18 @@ namespace {
 
 // Multiply-adds that are worth a thread: about 5 microseconds of one core.
 constexpr std::int64_t kGrain = 1 << 16;
-// Bytes of a converted weight panel: it should still be in a cache when oneDNN reads it.
-constexpr std::int64_t kPanelBytes = 4 << 20;
+// Bytes of a converted weight panel: large enough that oneDNN runs at speed, small enough for an L3.
+constexpr std::int64_t kPanelBytes = 8 << 20;
+// Rows of x up to which several passes of the matrix-vector kernel, which converts in registers, beat
+// converting the weight for oneDNN: to float32, and to bfloat16, where oneDNN is twice as fast.
+constexpr std::int64_t kPassRows = 40, kPassRowsBf16 = 16;
+
+// Rows of x that go to the matrix-vector kernel.
+std::int64_t fewRowsLimit(const GemmParams& p) {
+    if (p.compute == Compute::BF16)
+        return p.weight_dtype == DType::BF16 ? kMatvecRows : kPassRowsBf16;
+    return p.weight_dtype == DType::F32 ? kMatvecRows : kPassRows;
+}
 
 void fewRows(CpuStream& stream, const GemmParams& p) {
     const bool round = p.compute == Compute::BF16;
@@ -78,7 +88,7 @@ void gemm(CpuStream& stream, MatmulCache& matmuls, const GemmParams& p) {
     stream.arena().reset();
     if (p.m == 0 || p.n == 0)
         return;
-    if (p.m <= kMatvecRows || p.k == 0)
+    if (p.m <= fewRowsLimit(p) || p.k == 0)
         fewRows(stream, p);
     else
         manyRows(stream, matmuls, p);
