@@ -19,6 +19,7 @@ struct Options {
     int samples = 128;
     int sequence_length = 0;  // 0: 2048, or the model's positions when it has fewer
     std::uint64_t seed = 0;
+    int attention_queries = CalibrationOptions().attention_queries;
 };
 
 void runCalibration(Run& run, const Options& options) {
@@ -30,6 +31,7 @@ void runCalibration(Run& run, const Options& options) {
                                       ? options.sequence_length
                                       : std::min(2048, model.model->config.max_positions);
     calibration.seed = options.seed;
+    calibration.attention_queries = options.attention_queries;
     calibration.run = run.runOptions(model);
     const Statistics statistics = calibrate(run.job(), model, options.text, calibration);
     saveStatistics(statistics, options.output);
@@ -39,6 +41,7 @@ void runCalibration(Run& run, const Options& options) {
     json["samples"] = options.samples;
     json["sequence_length"] = calibration.sequence_length;
     json["seed"] = options.seed;
+    json["attention_queries"] = options.attention_queries;
     json["tokens"] = statistics.tokens;
     json["layers"] = statistics.layers.size();
     json["kv_heads"] = statistics.kv_heads;
@@ -70,6 +73,10 @@ Command addCalibrate(CLI::App& app, CommonOptions& common) {
                     "Tokens of a window (default: 2048, or the model's positions when it has fewer)")
         ->check(CLI::Range(1, kMost));
     sub->add_option("--seed", options->seed, "Seed of the places")->capture_default_str();
+    sub->add_option("--attention-queries", options->attention_queries,
+                    "Query positions sampled in each window for method attention-aware (0: leave it out)")
+        ->check(CLI::Range(0, kMost))
+        ->capture_default_str();
     sub->add_option("--output,-o", options->output, "Statistics file to write (*.stats.safetensors)")
         ->required();
     addModelOptions(*sub, common);

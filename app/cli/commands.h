@@ -13,6 +13,7 @@ Command addGenerate(CLI::App& app, CommonOptions& common);
 Command addPerplexity(CLI::App& app, CommonOptions& common);
 Command addEstimate(CLI::App& app, CommonOptions& common);
 Command addCalibrate(CLI::App& app, CommonOptions& common);
+Command addSensitivity(CLI::App& app, CommonOptions& common);
 Command addSpectrum(CLI::App& app, CommonOptions& common);
 Command addPlan(CLI::App& app, CommonOptions& common);
 Command addConvert(CLI::App& app, CommonOptions& common);

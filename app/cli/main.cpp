@@ -73,7 +73,7 @@ ExitStatus runProgram(int argc, char** argv) {
     CommonOptions options;
     std::vector<Command> commands;
     for (const auto add : {addInspect, addTokenize, addLogits, addGenerate, addPerplexity, addEstimate,
-                           addCalibrate, addSpectrum, addPlan, addConvert, addCompare, addReport})
+                           addCalibrate, addSensitivity, addSpectrum, addPlan, addConvert, addCompare, addReport})
         commands.push_back(add(app, options));
     try {
         app.parse(argc, argv);

@@ -7,10 +7,12 @@
 #include "core/base/fail.h"
 #include "core/benchmark/memory_estimate.h"
 #include "core/report/number_text.h"
+#include "core/spectrum/allocation.h"
 #include "core/spectrum/rank_plan.h"
 
 #include <fmt/format.h>
 
+#include <functional>
 #include <memory>
 
 namespace eigenscope {
@@ -18,7 +20,7 @@ namespace eigenscope {
 namespace {
 
 struct Options {
-    std::string statistics, output, model, memory, criterion = "energy";
+    std::string statistics, output, model, memory, criterion = "energy", allocation = "threshold";
     BasisArguments basis;
     int rank_multiple = 8;
     double threshold = 0, key_threshold = 0, value_threshold = 0, kv_ratio = 0;
@@ -42,6 +44,10 @@ void checkGoal(const Options& options) {
         throw UsageError("plan: --key-threshold and --value-threshold belong together");
     if (options.given("--fit-context") != options.given("--memory"))
         throw UsageError("plan: --fit-context and --memory belong together");
+    if (options.allocation == "sensitivity" && !options.given("--kv-ratio") &&
+        !options.given("--fit-context"))
+        throw UsageError(
+            "plan: --allocation sensitivity shares out --kv-ratio X, or --fit-context N with --memory");
     if (!options.given("--fit-context") && (options.given("--model") || options.given("--batch")))
         throw UsageError("plan: --model and --batch belong to --fit-context");
 }
@@ -93,12 +99,29 @@ private:
     DType m_format = DType::F32;
 };
 
+// The tables of `sensitivity` for this basis; an error when there are none.
+const SensitivityTable& tableOf(const Statistics& statistics, const Options& options) {
+    const SensitivityTable* table =
+        statistics.findSensitivity(options.basis.method, options.basis.share_key_basis);
+    if (!table) {
+        failInput(options.statistics,
+                  fmt::format("holds no sensitivity tables for method {0}{1}; measure them: eigenscope-cli "
+                              "sensitivity MODEL --stats {2} --text FILE --method {0}{1}",
+                              options.basis.method, options.basis.share_key_basis ? " --share-key-basis" : "",
+                              options.statistics));
+    }
+    return *table;
+}
+
+// Ranks that meet a KV ratio, as a function of it.
+using MeetRatio = std::function<void(RankPlan&, double)>;
+
 // The largest plan that fits: the KV ratio by bisection, which the memory needed grows with.
-void fitMemory(RankPlan& plan, const Spectrum& spectrum, const MemoryNeed& need, const Options& options) {
+void fitMemory(RankPlan& plan, const MeetRatio& meet, const MemoryNeed& need, const Options& options) {
     const std::int64_t memory = *parseByteSize(options.memory);
     if (need.of(plan) <= memory)
         return;  // full ranks fit
-    RankPlan best;
+    RankPlan best, smallest = plan;
     bool found = false;
     double low = 0, high = 1;
     for (int step = 0; step < 30; ++step) {
@@ -106,7 +129,8 @@ void fitMemory(RankPlan& plan, const Spectrum& spectrum, const MemoryNeed& need,
         RankPlan candidate = plan;
         bool possible = true;
         try {
-            applyKvRatio(candidate, spectrum, middle);
+            meet(candidate, middle);
+            smallest = candidate;
         } catch (const Error&) {
             possible = false;  // below the smallest ranks
         }
@@ -121,8 +145,6 @@ void fitMemory(RankPlan& plan, const Spectrum& spectrum, const MemoryNeed& need,
         }
     }
     if (!found) {
-        RankPlan smallest = plan;
-        applyThresholds(smallest, spectrum, 0, 0);
         throw Error(ErrorCode::InvalidInput,
                     fmt::format("--memory {}: a context of {} needs at least {}, at the smallest ranks",
                                 options.memory, options.fit_context,
@@ -139,16 +161,24 @@ void makePlan(Run& run, const Options& options) {
     plan.method = options.basis.method;
     plan.criterion = criterionFromName(options.criterion);
     plan.share_key_basis = options.basis.share_key_basis;
+    const bool measured = options.allocation == "sensitivity";
+    const SensitivityTable* table = measured ? &tableOf(statistics, options) : nullptr;
+    const MeetRatio meet = [&](RankPlan& p, double ratio) {
+        if (table)
+            applySensitivity(p, *spectrum, *table, ratio);
+        else
+            applyKvRatio(p, *spectrum, ratio);
+    };
     ResultJson json = ResultJson::object();
     if (options.given("--threshold")) {
         applyThresholds(plan, *spectrum, options.threshold, options.threshold);
     } else if (options.given("--key-threshold")) {
         applyThresholds(plan, *spectrum, options.key_threshold, options.value_threshold);
     } else if (options.given("--kv-ratio")) {
-        applyKvRatio(plan, *spectrum, options.kv_ratio);
+        meet(plan, options.kv_ratio);
     } else {
         const MemoryNeed need(run, options, statistics);
-        fitMemory(plan, *spectrum, need, options);
+        fitMemory(plan, meet, need, options);
         json["memory_bytes"] = need.of(plan);
         json["kv_format"] = nameOf(need.format());
         json["memory_counts"] = need.cacheAlone() ? "kv_cache" : "weights, kv_cache, scratch";
@@ -160,6 +190,8 @@ void makePlan(Run& run, const Options& options) {
         }
     }
     savePlan(plan, options.output);
+    if (table)
+        json["expected_divergence"] = expectedDivergence(plan, *table);
 
     const double ratio = kvRatioOf(plan, spectrum->headDim());
     const double error = expectedErrorOf(plan, *spectrum);
@@ -171,16 +203,25 @@ void makePlan(Run& run, const Options& options) {
                          {"value_threshold", plan.value_threshold},
                          {"method", plan.method},
                          {"criterion", nameOf(plan.criterion)},
+                         {"allocation", nameOf(plan.allocation)},
                          {"output", options.output}};
     result.update(json);
     run.console().printResult(result);
     run.console().print(
         rankTable(plan.key_ranks, plan.value_ranks, spectrum->headDim()) + "\n" +
-        factLines({{"KV ratio", fmt::format("{:.4f}", ratio)},
-                   {"Expected error", text::percent(error)},
-                   {"Thresholds", fmt::format("keys {:.5f}, values {:.5f} ({})", plan.key_threshold,
-                                              plan.value_threshold, nameOf(plan.criterion))},
-                   {"Plan", options.output}}));
+        factLines(
+            {{"KV ratio", fmt::format("{:.4f}", ratio)},
+             {"Expected error", text::percent(error)},
+             table
+                 ? std::pair<std::string, std::string>{"Expected KL divergence",
+                                                       fmt::format("{} nats a token",
+                                                                   text::significant(
+                                                                       expectedDivergence(plan, *table), 4))}
+                 : std::pair<std::string, std::string>{"Thresholds",
+                                                       fmt::format("keys {:.5f}, values {:.5f} ({})",
+                                                                   plan.key_threshold, plan.value_threshold,
+                                                                   nameOf(plan.criterion))},
+             {"Plan", options.output}}));
 }
 
 void addGoalOptions(CLI::App& sub, Options& options) {
@@ -219,8 +260,10 @@ Command addPlan(CLI::App& app, CommonOptions& common) {
            "What a threshold is a share of: eigenvalues (energy) or their roots (the published code)")
         ->check(CLI::IsMember({"energy", "singular-values"}))
         ->capture_default_str();
-    sub->add_option("--allocation", "How a target is shared out among layers: threshold")
-        ->check(CLI::IsMember({"threshold"}));
+    sub->add_option("--allocation", options->allocation,
+                    "How a target is shared out among layers: one threshold, or what `sensitivity` measured")
+        ->check(CLI::IsMember({"threshold", "sensitivity"}))
+        ->capture_default_str();
     sub->add_option("--rank-multiple", options->rank_multiple, "Ranks are multiples of this")
         ->check(CLI::Range(1, 1024))
         ->capture_default_str();

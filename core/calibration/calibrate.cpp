@@ -2,10 +2,12 @@
 #include "core/calibration/calibrate.h"
 
 #include "core/base/fail.h"
+#include "core/calibration/attention_moments.h"
 #include "core/calibration/corpus.h"
 #include "core/model/transformer.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace eigenscope {
 
@@ -63,8 +65,10 @@ enum Kind { kKeys, kQueries, kValues, kOutputs };
 
 class GramObserver : public LayerObserver {
 public:
-    GramObserver(Backend& backend, Session& session, const ModelConfig& config)
-        : m_backend(backend), m_session(session), m_config(config) {
+    // `attention` may be null.
+    GramObserver(const JobContext& job, Backend& backend, Session& session, const ModelConfig& config,
+                 AttentionMoments* attention)
+        : m_job(job), m_backend(backend), m_session(session), m_config(config), m_attention(attention) {
         for (int layer = 0; layer < config.layers; ++layer)
             m_layers.emplace_back(backend, session.stream(), config.kv_heads, config.head_dim);
     }
@@ -75,22 +79,29 @@ public:
         sums.add(m_backend, m_session.stream(), kQueries, trace.queries);
         sums.add(m_backend, m_session.stream(), kValues, trace.values);
         sums.add(m_backend, m_session.stream(), kOutputs, trace.outputs);
+        if (m_attention)
+            m_attention->add(layer, m_session.stream(), trace, m_job);
     }
 
     LayerStatistics download(int layer, std::int64_t tokens) {
         LayerAccumulator& sums = m_layers.at(static_cast<std::size_t>(layer));
         Stream& stream = m_session.stream();
         const std::int64_t query_rows = tokens * m_config.group();
-        return {sums.download(m_backend, stream, kKeys, tokens),
-                sums.download(m_backend, stream, kQueries, query_rows),
-                sums.download(m_backend, stream, kValues, tokens),
-                sums.download(m_backend, stream, kOutputs, query_rows)};
+        LayerStatistics statistics{sums.download(m_backend, stream, kKeys, tokens),
+                                   sums.download(m_backend, stream, kQueries, query_rows),
+                                   sums.download(m_backend, stream, kValues, tokens),
+                                   sums.download(m_backend, stream, kOutputs, query_rows)};
+        if (m_attention)
+            m_attention->finish(layer, statistics);
+        return statistics;
     }
 
 private:
+    const JobContext& m_job;
     Backend& m_backend;
     Session& m_session;
     const ModelConfig& m_config;
+    AttentionMoments* m_attention;
     std::vector<LayerAccumulator> m_layers;
 };
 
@@ -123,23 +134,35 @@ Statistics calibrate(JobContext& job, const OpenModel& model, const std::filesys
         throw Error(
             ErrorCode::InvalidInput,
             model.name + ": is a converted model; calibrate the original, its keys are the ones that count");
+    if (options.attention_queries < 0)
+        throw Error(
+            ErrorCode::InvalidInput,
+            "attention queries " + std::to_string(options.attention_queries) + ": expected 0 (none) or more");
     const int length = std::min(options.sequence_length, config.max_positions);
     const Corpus corpus = readCorpus(job, *model.tokenizer, text);
     const auto windows = sampleWindows(corpus, options.samples, length, options.seed);
     Statistics statistics = describe(model, corpus, options, length);
 
     const Transformer transformer(model.backend, model.model);
-    const std::int64_t chunk = std::min<std::int64_t>(kChunk, length);
+    // Attention is weighed over whole windows, so a trace must hold one.
+    const std::int64_t chunk =
+        options.attention_queries > 0 ? length : std::min<std::int64_t>(kChunk, length);
     Session session = transformer.createSession({.threads = options.run.threads,
                                                  .compute = resolveCompute(options.run, model),
                                                  .max_rows = chunk,
                                                  .stop = job.stopToken()});
     KvCache cache = transformer.createCache(resolveKvFormat(options.run, model), length);
-    GramObserver observer(*model.backend, session, config);
+    std::optional<AttentionMoments> attention;
+    if (options.attention_queries > 0)
+        attention.emplace(*model.backend, *model.model, options.attention_queries, options.seed,
+                          options.run.threads);
+    GramObserver observer(job, *model.backend, session, config, attention ? &*attention : nullptr);
     const auto total = static_cast<std::int64_t>(windows.size());
     for (std::int64_t i = 0; i < total; ++i) {
         job.progress("calibrating", i, total);
         cache.truncate(0);
+        if (attention)
+            attention->startWindow(length);
         const std::span<const TokenId> window(windows[static_cast<std::size_t>(i)]);
         for (std::size_t at = 0; at < window.size(); at += static_cast<std::size_t>(chunk)) {
             job.checkCancelled();

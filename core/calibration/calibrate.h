@@ -14,6 +14,10 @@ struct CalibrationOptions {
     int samples = 128;
     int sequence_length = 2048;  // at most the model's max positions
     std::uint64_t seed = 0;
+    // Query positions sampled in each window for method `attention-aware`; 0 leaves its moments out. With
+    // them a window is one forward call, so activations and scratch hold sequence_length rows instead of 256,
+    // and the host one layer's queries, keys, values and outputs of a window.
+    int attention_queries = 32;
     RunOptions run;
 };
 

@@ -28,8 +28,37 @@ constexpr std::array<Kind, 4> kKinds{{{"keys", &LayerStatistics::keys, false},
                                       {"values", &LayerStatistics::values, false},
                                       {"outputs", &LayerStatistics::outputs, true}}};
 
+// What method `attention-aware` needs, in file order: all of them in every layer, or none.
+struct AttentionPart {
+    std::string_view name;
+    int widths;  // axes of the head dimension after that of the heads
+    std::vector<double>& (*of)(LayerStatistics&);
+};
+constexpr std::array<AttentionPart, 5> kAttentionParts{{
+    {"logit_queries.gram", 2,
+     [](LayerStatistics& s) -> std::vector<double>& { return s.logit_queries.gram; }},
+    {"logit_keys.gram", 2, [](LayerStatistics& s) -> std::vector<double>& { return s.logit_keys.gram; }},
+    {"logit_keys.sum", 1, [](LayerStatistics& s) -> std::vector<double>& { return s.logit_keys.sum; }},
+    {"logit_weights", 0, [](LayerStatistics& s) -> std::vector<double>& { return s.logit_weights; }},
+    {"projection", 2, [](LayerStatistics& s) -> std::vector<double>& { return s.projection; }},
+}};
+const std::vector<double>& valuesOf(const AttentionPart& part, const LayerStatistics& layer) {
+    return part.of(const_cast<LayerStatistics&>(layer));
+}
+std::vector<std::int64_t> shapeOf(const AttentionPart& part, std::int64_t heads, std::int64_t width) {
+    std::vector<std::int64_t> shape{heads};
+    shape.resize(1 + static_cast<std::size_t>(part.widths), width);
+    return shape;
+}
+
+std::string layerName(std::size_t layer, std::string_view part) {
+    return "layers." + std::to_string(layer) + "." + std::string(part);
+}
 std::string tensorName(std::size_t layer, std::string_view kind, std::string_view part) {
-    return "layers." + std::to_string(layer) + "." + std::string(kind) + "." + std::string(part);
+    return layerName(layer, std::string(kind) + "." + std::string(part));
+}
+std::string sensitivityName(std::size_t index, std::string_view part) {
+    return "sensitivity." + std::to_string(index) + "." + std::string(part);
 }
 
 template <typename T>
@@ -38,22 +67,34 @@ std::span<const std::byte> bytesOf(const std::vector<T>& values) {
 }
 
 Metadata describe(const Statistics& s) {
-    return {{"format", std::string(kFormat)},
-            {"version", std::to_string(Statistics::kVersion)},
-            {"model_name", s.model_name},
-            {"model_fingerprint", s.model_fingerprint},
-            {"family", s.family},
-            {"rotary", s.rotary ? "true" : "false"},
-            {"layers", std::to_string(s.layers.size())},
-            {"query_heads", std::to_string(s.query_heads)},
-            {"kv_heads", std::to_string(s.kv_heads)},
-            {"head_dim", std::to_string(s.head_dim)},
-            {"tokens", std::to_string(s.tokens)},
-            {"calibration.text", s.calibration.text},
-            {"calibration.fingerprint", s.calibration.fingerprint},
-            {"calibration.samples", std::to_string(s.calibration.samples)},
-            {"calibration.sequence_length", std::to_string(s.calibration.sequence_length)},
-            {"calibration.seed", std::to_string(s.calibration.seed)}};
+    Metadata metadata{{"format", std::string(kFormat)},
+                      {"version", std::to_string(Statistics::kVersion)},
+                      {"model_name", s.model_name},
+                      {"model_fingerprint", s.model_fingerprint},
+                      {"family", s.family},
+                      {"rotary", s.rotary ? "true" : "false"},
+                      {"layers", std::to_string(s.layers.size())},
+                      {"query_heads", std::to_string(s.query_heads)},
+                      {"kv_heads", std::to_string(s.kv_heads)},
+                      {"head_dim", std::to_string(s.head_dim)},
+                      {"tokens", std::to_string(s.tokens)},
+                      {"calibration.text", s.calibration.text},
+                      {"calibration.fingerprint", s.calibration.fingerprint},
+                      {"calibration.samples", std::to_string(s.calibration.samples)},
+                      {"calibration.sequence_length", std::to_string(s.calibration.sequence_length)},
+                      {"calibration.seed", std::to_string(s.calibration.seed)}};
+    if (!s.sensitivity.empty())
+        metadata["sensitivity.count"] = std::to_string(s.sensitivity.size());
+    for (std::size_t i = 0; i < s.sensitivity.size(); ++i) {
+        const SensitivityTable& table = s.sensitivity[i];
+        metadata[sensitivityName(i, "method")] = table.method;
+        metadata[sensitivityName(i, "share_key_basis")] = table.share_key_basis ? "true" : "false";
+        metadata[sensitivityName(i, "text")] = table.text;
+        metadata[sensitivityName(i, "fingerprint")] = table.fingerprint;
+        metadata[sensitivityName(i, "windows")] = std::to_string(table.windows);
+        metadata[sensitivityName(i, "sequence_length")] = std::to_string(table.sequence_length);
+    }
+    return metadata;
 }
 
 // What the format cannot express must not be written.
@@ -69,6 +110,17 @@ void checkConsistent(const Statistics& s) {
                    m.gram.size() == heads * width * width && m.sum.size() == heads * width;
         }
     }
+    const bool attention = !s.layers.empty() && s.layers.front().hasAttentionMoments();
+    for (const LayerStatistics& layer : s.layers) {
+        for (const AttentionPart& part : kAttentionParts) {
+            std::size_t count = attention ? heads : 0;
+            for (int i = 0; i < part.widths; ++i)
+                count *= width;
+            fits = fits && valuesOf(part, layer).size() == count;
+        }
+    }
+    for (const SensitivityTable& table : s.sensitivity)
+        fits = fits && !table.ranks.empty() && table.kl.size() == s.layers.size() * 2 * table.ranks.size();
     for (const auto& window : s.probe_windows)
         fits = fits && !window.empty() && window.size() == s.probe_windows.front().size();
     if (!fits)
@@ -162,6 +214,71 @@ void checkGram(const SafetensorsFile& file, const std::string& name, const Momen
     }
 }
 
+// The moments of method `attention-aware`: all of them, or none.
+void readAttention(const SafetensorsFile& file, const Statistics& s, std::size_t layers,
+                   std::vector<LayerStatistics>& result) {
+    bool any = false;
+    for (std::size_t i = 0; i < layers; ++i) {
+        for (const AttentionPart& part : kAttentionParts)
+            any = any || file.find(layerName(i, part.name));
+    }
+    for (std::size_t i = 0; any && i < layers; ++i) {
+        LayerStatistics& layer = result[i];
+        for (const AttentionPart& part : kAttentionParts)
+            part.of(layer) =
+                readDoubles(file, layerName(i, part.name), shapeOf(part, s.kv_heads, s.head_dim));
+        for (Moments* moments : {&layer.logit_queries, &layer.logit_keys}) {
+            moments->heads = s.kv_heads;
+            moments->width = s.head_dim;
+        }
+        checkGram(file, layerName(i, "logit_queries.gram"), layer.logit_queries);
+        checkGram(file, layerName(i, "logit_keys.gram"), layer.logit_keys);
+        Moments projection(s.kv_heads, s.head_dim);
+        projection.gram = layer.projection;
+        checkGram(file, layerName(i, "projection"), projection);
+        for (double weight : layer.logit_weights) {
+            if (weight < 0)
+                failField(file.path(), layerName(i, "logit_weights"), "holds a negative weight");
+        }
+    }
+}
+
+SensitivityTable readSensitivity(const SafetensorsFile& file, std::size_t index, std::int64_t layers,
+                                 int head_dim) {
+    const MetadataReader metadata(file);
+    constexpr std::int64_t kMany = std::int64_t{1} << 53;
+    SensitivityTable table;
+    table.method = metadata.text(sensitivityName(index, "method"));
+    table.share_key_basis = metadata.boolean(sensitivityName(index, "share_key_basis"));
+    table.text = metadata.text(sensitivityName(index, "text"));
+    table.fingerprint = metadata.text(sensitivityName(index, "fingerprint"));
+    table.windows = metadata.integer<std::int64_t>(sensitivityName(index, "windows"), 1, kMany);
+    table.sequence_length =
+        metadata.integer<std::int64_t>(sensitivityName(index, "sequence_length"), 1, kMany);
+    const std::string ranks_name = sensitivityName(index, "ranks"), kl_name = sensitivityName(index, "kl");
+    const TensorRecord& ranks = file.at(ranks_name);
+    if (ranks.dtype != FileDType::I32 || ranks.shape.size() != 1 || ranks.shape[0] < 1 ||
+        ranks.shape[0] > head_dim)
+        failField(file.path(), ranks_name, "expected I32 [1 to " + std::to_string(head_dim) + "]");
+    table.ranks.resize(static_cast<std::size_t>(ranks.shape[0]));
+    std::memcpy(table.ranks.data(), ranks.bytes.data(), ranks.bytes.size());
+    int previous = 0;
+    for (int rank : table.ranks) {
+        if (rank <= previous)
+            failField(file.path(), ranks_name, "expected ascending ranks above 0");
+        previous = rank;
+    }
+    if (previous != head_dim)
+        failField(file.path(), ranks_name,
+                  "expected the head dimension, " + std::to_string(head_dim) + ", at the end");
+    table.kl = readDoubles(file, kl_name, {layers, 2, ranks.shape[0]});
+    for (double kl : table.kl) {
+        if (kl < 0)
+            failField(file.path(), kl_name, "holds a negative divergence");
+    }
+    return table;
+}
+
 std::vector<std::vector<TokenId>> readWindows(const SafetensorsFile& file) {
     std::vector<std::vector<TokenId>> windows;
     const TensorRecord* record = file.find("probe_windows");
@@ -230,6 +347,21 @@ std::span<const double> Moments::sumOf(int head) const {
     return std::span<const double>(sum).subspan(static_cast<std::size_t>(head) * size, size);
 }
 
+const SensitivityTable* Statistics::findSensitivity(std::string_view method, bool share_key_basis) const {
+    for (const SensitivityTable& table : sensitivity) {
+        if (table.method == method && table.share_key_basis == share_key_basis)
+            return &table;
+    }
+    return nullptr;
+}
+
+void Statistics::setSensitivity(SensitivityTable table) {
+    std::erase_if(sensitivity, [&](const SensitivityTable& other) {
+        return other.method == table.method && other.share_key_basis == table.share_key_basis;
+    });
+    sensitivity.push_back(std::move(table));
+}
+
 void saveStatistics(const Statistics& s, const std::filesystem::path& file) {
     checkConsistent(s);
     const std::int64_t heads = s.kv_heads, width = s.head_dim;
@@ -239,6 +371,16 @@ void saveStatistics(const Statistics& s, const std::filesystem::path& file) {
             specs.push_back({tensorName(i, kind.name, "gram"), FileDType::F64, {heads, width, width}});
             specs.push_back({tensorName(i, kind.name, "sum"), FileDType::F64, {heads, width}});
         }
+        for (const AttentionPart& part : kAttentionParts) {
+            if (s.layers[i].hasAttentionMoments())
+                specs.push_back({layerName(i, part.name), FileDType::F64, shapeOf(part, heads, width)});
+        }
+    }
+    for (std::size_t i = 0; i < s.sensitivity.size(); ++i) {
+        const auto count = static_cast<std::int64_t>(s.sensitivity[i].ranks.size());
+        const auto layers = static_cast<std::int64_t>(s.layers.size());
+        specs.push_back({sensitivityName(i, "ranks"), FileDType::I32, {count}});
+        specs.push_back({sensitivityName(i, "kl"), FileDType::F64, {layers, 2, count}});
     }
     std::vector<TokenId> windows;
     for (const auto& window : s.probe_windows)
@@ -255,6 +397,14 @@ void saveStatistics(const Statistics& s, const std::filesystem::path& file) {
             writer.write(tensorName(i, kind.name, "gram"), bytesOf(moments.gram));
             writer.write(tensorName(i, kind.name, "sum"), bytesOf(moments.sum));
         }
+        for (const AttentionPart& part : kAttentionParts) {
+            if (s.layers[i].hasAttentionMoments())
+                writer.write(layerName(i, part.name), bytesOf(valuesOf(part, s.layers[i])));
+        }
+    }
+    for (std::size_t i = 0; i < s.sensitivity.size(); ++i) {
+        writer.write(sensitivityName(i, "ranks"), bytesOf(s.sensitivity[i].ranks));
+        writer.write(sensitivityName(i, "kl"), bytesOf(s.sensitivity[i].kl));
     }
     if (!windows.empty())
         writer.write("probe_windows", bytesOf(windows));
@@ -281,7 +431,13 @@ Statistics loadStatistics(const std::filesystem::path& path) {
         }
         s.layers.push_back(std::move(layer));
     }
+    readAttention(file, s, layers, s.layers);
     s.probe_windows = readWindows(file);
+    if (file.metadata().contains("sensitivity.count")) {
+        const auto tables = MetadataReader(file).integer<std::size_t>("sensitivity.count", 0, 64);
+        for (std::size_t i = 0; i < tables; ++i)
+            s.sensitivity.push_back(readSensitivity(file, i, static_cast<std::int64_t>(layers), s.head_dim));
+    }
     return s;
 }
 

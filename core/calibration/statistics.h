@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What calibration keeps: second moments and means in float64, constant in size however long the text. Plain values.
+// What calibration keeps: second moments and means in float64, constant in size however long the text. Plain
+// values.
 #pragma once
 
 #include "core/base/job_context.h"
@@ -10,6 +11,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace eigenscope {
@@ -17,9 +19,9 @@ namespace eigenscope {
 // Sums over rows x of one kind of vector, for each key/value head.
 struct Moments {
     int heads = 0, width = 0;
-    std::int64_t rows = 0;      // rows added per head (query kinds: rows * group)
-    std::vector<double> gram;   // [heads, width, width], sum x x^T
-    std::vector<double> sum;    // [heads, width], sum x
+    std::int64_t rows = 0;     // rows added per head (query kinds: rows * group)
+    std::vector<double> gram;  // [heads, width, width], sum x x^T
+    std::vector<double> sum;   // [heads, width], sum x
 
     Moments() = default;
     Moments(int heads, int width);
@@ -27,24 +29,54 @@ struct Moments {
     std::span<const double> sumOf(int head) const;
 };
 
-// Keys and queries before RoPE. Queries and outputs of a group's query heads are added to their key/value head.
+// Keys and queries before RoPE. Queries and outputs of a group's query heads are added to their key/value
+// head.
 struct LayerStatistics {
     Moments keys, queries, values, outputs;
+    // What method `attention-aware` needs besides (core/calibration/attention_moments.h); empty in statistics
+    // made without it. Queries as unrotated keys see them and keys, both weighted by what a logit error does;
+    // the sum of those weights (they stand in for rows, which are 0 here); the output projection's W_h^T W_h,
+    // summed over the group.
+    Moments logit_queries{}, logit_keys{};
+    std::vector<double> logit_weights{};  // [kv_heads]
+    std::vector<double> projection{};     // [kv_heads, head_dim, head_dim]
+    bool hasAttentionMoments() const { return !logit_weights.empty(); }
+};
+
+// What compressing one layer's keys or values alone costs, measured (core/evaluation/sensitivity.h).
+struct SensitivityTable {
+    std::string method;  // of the bases
+    bool share_key_basis = false;
+    std::string text, fingerprint;  // what it was measured on
+    std::int64_t windows = 0, sequence_length = 0;
+    std::vector<int> ranks;  // [ranks], ascending, the last is head_dim
+    std::vector<double> kl;  // [layers, keys then values, ranks], KL(original || that model), nats a token
+    double at(std::size_t layer, std::size_t side, std::size_t rank) const {
+        return kl[(layer * 2 + side) * ranks.size() + rank];
+    }
+    bool operator==(const SensitivityTable&) const = default;
 };
 
 struct Statistics {
     static constexpr int kVersion = 1;
     std::string model_name, model_fingerprint, family;
-    bool rotary = false;                 // keys are rotated after the projection
+    bool rotary = false;  // keys are rotated after the projection
     int query_heads = 0, kv_heads = 0, head_dim = 0;
     CalibrationSummary calibration;
     std::int64_t tokens = 0;
     std::vector<LayerStatistics> layers;
-    std::vector<std::vector<TokenId>> probe_windows;  // a few of the sampled windows, for measuring layer errors
+    std::vector<std::vector<TokenId>>
+        probe_windows;                          // a few of the sampled windows, for measuring layer errors
+    std::vector<SensitivityTable> sensitivity;  // at most one for each method and way of sharing
+
+    const SensitivityTable* findSensitivity(std::string_view method, bool share_key_basis) const;  // or null
+    void setSensitivity(SensitivityTable table);  // in place of the one with the same method and sharing
 };
 
-// `*.stats.safetensors`, written whole or not at all. Tensors layers.<i>.<keys|queries|values|outputs>.<gram|sum> (F64),
-// probe_windows (I32 [windows, length]); the rest in the metadata.
+// `*.stats.safetensors`, written whole or not at all. Tensors
+// layers.<i>.<keys|queries|values|outputs>.<gram|sum> (F64), probe_windows (I32 [windows, length]);
+// layers.<i>.<logit_queries.gram|logit_keys.gram|logit_keys.sum|logit_weights| projection> (F64), all or
+// none; sensitivity.<i>.<ranks (I32)|kl (F64)>; the rest in the metadata.
 void saveStatistics(const Statistics& statistics, const std::filesystem::path& file);
 Statistics loadStatistics(const std::filesystem::path& file);
 

@@ -42,26 +42,37 @@ std::vector<HeadBasis> basesOf(const Spectrum& spectrum, int layer, Side side) {
     return bases;
 }
 
-AttentionWeights foldAttention(Folder& folder, const ModelConfig& config, const AttentionWeights& original,
-                               const Spectrum& spectrum, int layer) {
+void foldKeys(Folder& folder, const ModelConfig& config, const AttentionWeights& original,
+              const Spectrum& spectrum, int layer, AttentionWeights& weights) {
     const std::vector<HeadBasis> keys = basesOf(spectrum, layer, Side::Keys);
-    const std::vector<HeadBasis> values = basesOf(spectrum, layer, Side::Values);
-    const int key_rank = config.keyWidth(layer), value_rank = config.valueWidth(layer);
-    AttentionWeights weights = original;
+    const int rank = config.keyWidth(layer);
     weights.query_width = config.queryWidth(layer);
-    weights.key_width = key_rank;
-    weights.value_width = value_rank;
-    weights.key = folder.encodeRows(original.key, keys, key_rank, 1);
+    weights.key_width = rank;
+    weights.key = folder.encodeRows(original.key, keys, rank, 1);
     if (config.rebuildsKeys()) {
-        weights.lift_basis = folder.decoders(keys, key_rank);
+        weights.lift_basis = folder.decoders(keys, rank);
         weights.lift_mean = folder.means(keys);
     } else {
         // A mean of the keys adds the same number to all scores of a query, which softmax ignores: it is
         // dropped.
-        weights.query = folder.transposedDecodeRows(original.query, keys, key_rank, config.group());
+        weights.query = folder.transposedDecodeRows(original.query, keys, rank, config.group());
     }
-    weights.value = folder.encodeRows(original.value, values, value_rank, 1);
-    weights.output = folder.decodeColumns(original.output, values, value_rank, config.group());
+}
+
+void foldValues(Folder& folder, const ModelConfig& config, const AttentionWeights& original,
+                const Spectrum& spectrum, int layer, AttentionWeights& weights) {
+    const std::vector<HeadBasis> values = basesOf(spectrum, layer, Side::Values);
+    const int rank = config.valueWidth(layer);
+    weights.value_width = rank;
+    weights.value = folder.encodeRows(original.value, values, rank, 1);
+    weights.output = folder.decodeColumns(original.output, values, rank, config.group());
+}
+
+AttentionWeights foldAttention(Folder& folder, const ModelConfig& config, const AttentionWeights& original,
+                               const Spectrum& spectrum, int layer) {
+    AttentionWeights weights = original;
+    foldKeys(folder, config, original, spectrum, layer, weights);
+    foldValues(folder, config, original, spectrum, layer, weights);
     return weights;
 }
 
@@ -97,6 +108,23 @@ OpenModel convertInMemory(JobContext& job, const OpenModel& original, const Stat
     job.progress("converting layers", layers, layers);
     OpenModel converted = original;
     converted.name = original.name + " (low rank)";
+    converted.model = std::move(model);
+    return converted;
+}
+
+OpenModel convertOneSide(const JobContext& job, const OpenModel& original, const Statistics& statistics,
+                         const Spectrum& spectrum, int layer, Side side, int rank) {
+    checkStatistics(original, statistics);
+    RankPlan plan = fullPlan(spectrum, 1);
+    (side == Side::Keys ? plan.key_ranks : plan.value_ranks).at(static_cast<std::size_t>(layer)) = rank;
+    checkSpectrum(original.model->config, spectrum, plan);
+    auto model = std::make_shared<Model>(*original.model);
+    model->config.low_rank = describe(original, statistics, plan);
+    Folder folder(*original.backend, job);
+    const auto i = static_cast<std::size_t>(layer);
+    (side == Side::Keys ? foldKeys : foldValues)(folder, model->config, original.model->layers[i].attention,
+                                                 spectrum, layer, model->layers[i].attention);
+    OpenModel converted = original;
     converted.model = std::move(model);
     return converted;
 }

@@ -310,13 +310,30 @@ void Transformer::runLayer(Session& session, int layer, const TensorView& hidden
     session.stream().synchronize();
 }
 
-TensorView Transformer::head(Session& session, std::int64_t count, int batch, LogitsOf which) const {
+TensorView Transformer::logits(Session& session, const TensorView& hidden) const {
+    Session::State& state = *session.m_state;
+    const ModelConfig& config = m_model->config;
+    const std::int64_t rows = hidden.shape[0];
+    if (hidden.dtype != DType::F32 || hidden.shape != Shape{rows, config.hidden_size} || rows < 1 ||
+        rows > state.options.max_rows) {
+        failArgument("the hidden state is " + hidden.shape.text() + ", expected f32 [1 to " +
+                     std::to_string(state.options.max_rows) + ", " + std::to_string(config.hidden_size) +
+                     "]");
+    }
+    state.atLeast(state.logits, static_cast<std::size_t>(rows * config.vocab_size) * sizeof(float));
+    const TensorView result = head(session, hidden.f32(), rows, 1, LogitsOf::All);
+    state.stream->synchronize();
+    return result;
+}
+
+TensorView Transformer::head(Session& session, const float* hidden, std::int64_t count, int batch,
+                             LogitsOf which) const {
     const Session::State& state = *session.m_state;
     const ModelConfig& config = m_model->config;
     const std::int64_t rows = which == LogitsOf::All ? batch * count : batch;
     float* normed = state.f32(state.layout.normed);
     NormParams norm{.kind = config.norm,
-                    .x = state.f32(state.layout.hidden),
+                    .x = hidden,
                     .weight = m_model->final_norm.weight.empty() ? nullptr : m_model->final_norm.weight.f32(),
                     .bias = m_model->final_norm.bias.empty() ? nullptr : m_model->final_norm.bias.f32(),
                     .y = normed,
@@ -328,7 +345,7 @@ TensorView Transformer::head(Session& session, std::int64_t count, int batch, Lo
     } else {
         norm.rows = 1;
         for (int sequence = 0; sequence < batch; ++sequence) {
-            norm.x = state.f32(state.layout.hidden) + ((sequence + 1) * count - 1) * config.hidden_size;
+            norm.x = hidden + ((sequence + 1) * count - 1) * config.hidden_size;
             norm.y = normed + sequence * config.hidden_size;
             m_backend->norm(session.stream(), norm);
         }
@@ -370,7 +387,7 @@ TensorView Transformer::forward(Session& session, std::span<const TokenId> token
     }
     TensorView logits;
     if (which != LogitsOf::None) {
-        logits = head(session, count, cache.batch(), which);
+        logits = head(session, hidden.f32(), count, cache.batch(), which);
     }
     state.stream->synchronize();
     cache.advance(count);

@@ -16,7 +16,7 @@ struct SessionOptions {
     int threads = 0;  // 0: the device's default
     Compute compute = Compute::F32;
     std::int64_t max_rows = 256;  // batch * tokens of one forward call at most: bounds activation memory
-    std::stop_token stop = {};         // looked at between layers; a stop makes forward() throw Cancelled
+    std::stop_token stop = {};    // looked at between layers; a stop makes forward() throw Cancelled
 };
 
 // Device memory that a Session holds for activations: `rows` of the widest layer and `logit_rows` of logits
@@ -86,12 +86,17 @@ public:
     void runLayer(Session& session, int layer, const TensorView& hidden, std::int64_t count, KvCache& cache,
                   LayerObserver* observer = nullptr) const;
 
+    // Logits [rows, vocab] of hidden states [rows, hidden] as the last layer leaves them, rows <= the
+    // session's; valid until the session's next call. Returns when the device is done.
+    TensorView logits(Session& session, const TensorView& hidden) const;
+
 private:
     // Queues one layer's ops; everything was checked.
     void queueLayer(Session& session, int layer, const TensorView& hidden, std::int64_t count,
                     const KvCache& cache, LayerObserver* observer) const;
-    // Final norm and output projection of the rows that `which` names.
-    TensorView head(Session& session, std::int64_t count, int batch, LogitsOf which) const;
+    // Final norm and output projection of the rows of `hidden` [batch * count, hidden] that `which` names.
+    TensorView head(Session& session, const float* hidden, std::int64_t count, int batch,
+                    LogitsOf which) const;
 
     std::shared_ptr<Backend> m_backend;
     std::shared_ptr<const Model> m_model;

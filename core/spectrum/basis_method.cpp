@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/spectrum/basis_method.h"
 
+#include "core/spectrum/attention_aware_method.h"
 #include "core/spectrum/eigen_method.h"
 #include "kernels/api/error.h"
 
@@ -11,11 +12,16 @@ namespace eigenscope {
 namespace {
 
 // The table of methods: one row each.
-constexpr std::array<BasisMethod, 1> kMethods{{
+constexpr std::array<BasisMethod, 2> kMethods{{
     {"eigen", "Eigen Attention",
      "Keeps the directions in which keys (with queries where positions are not rotary) and values have the "
      "most energy.",
      "Eigen Attention, arXiv 2408.05646, section 4", &computeEigenBases},
+    {"attention-aware", "Attention-aware",
+     "Keeps the directions of keys in which an error changes what attention passes on the most, and those of "
+     "values that the output projection passes on.",
+     "this project; factors as in KQ-SVD, arXiv 2512.05916, weighted by the effect of a logit error",
+     &computeAttentionAwareBases},
 }};
 
 }  // namespace

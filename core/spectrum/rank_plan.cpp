@@ -86,6 +86,19 @@ double readThreshold(const JsonView& json) {
 
 }  // namespace
 
+std::string_view nameOf(Allocation allocation) {
+    return allocation == Allocation::Sensitivity ? "sensitivity" : "threshold";
+}
+
+Allocation allocationFromName(std::string_view name) {
+    for (Allocation allocation : {Allocation::Threshold, Allocation::Sensitivity}) {
+        if (name == nameOf(allocation))
+            return allocation;
+    }
+    throw Error(ErrorCode::InvalidInput,
+                "unknown allocation '" + std::string(name) + "', expected threshold or sensitivity");
+}
+
 RankPlan fullPlan(const Spectrum& spectrum, int rank_multiple) {
     if (rank_multiple < 1 || rank_multiple > kMaxRank)
         throw Error(ErrorCode::InvalidInput,
@@ -108,6 +121,7 @@ void applyThresholds(RankPlan& plan, const Spectrum& spectrum, double key_thresh
     checkShape(plan, spectrum);
     plan.key_threshold = key_threshold;
     plan.value_threshold = value_threshold;
+    plan.allocation = Allocation::Threshold;
     for (Side side : {Side::Keys, Side::Values}) {
         const double threshold = side == Side::Keys ? key_threshold : value_threshold;
         for (int layer = 0; layer < spectrum.layers(); ++layer) {
@@ -194,6 +208,7 @@ void savePlan(const RankPlan& plan, const std::filesystem::path& file) {
     json["method"] = plan.method;
     json["criterion"] = nameOf(plan.criterion);
     json["share_key_basis"] = plan.share_key_basis;
+    json["allocation"] = nameOf(plan.allocation);
     json["rank_multiple"] = plan.rank_multiple;
     json["key_ranks"] = plan.key_ranks;
     json["value_ranks"] = plan.value_ranks;
@@ -221,6 +236,13 @@ RankPlan loadPlan(const std::filesystem::path& file) {
     // What the contract does not require has the defaults of a plan; a hand-written file may leave it out.
     plan.share_key_basis = root.booleanOr("share_key_basis", plan.share_key_basis);
     plan.rank_multiple = static_cast<int>(root.integerOr("rank_multiple", plan.rank_multiple, 1, kMaxRank));
+    if (const auto allocation = root.find("allocation")) {
+        try {
+            plan.allocation = allocationFromName(allocation->string());
+        } catch (const Error&) {
+            failField(file, "allocation", "expected threshold or sensitivity");
+        }
+    }
     plan.key_ranks = readRanks(root.at("key_ranks"));
     plan.value_ranks = readRanks(root.at("value_ranks"));
     const std::size_t layers = plan.key_ranks.size();

@@ -243,6 +243,36 @@ private slots:
         QVERIFY(weights["kv_ratio"].toDouble() < 1);
     }
 
+    void sensitivityIsKeptAndSharedOut() {
+        const QString stats = at("sensitivity.stats.safetensors"), plan = at("sensitivity.json");
+        RUN_JSON(calibrated, "calibrate", smallModel("llama"), "--text", smallText(), "--samples", "4",
+                 "--sequence-length", "32", "--attention-queries", "8", "--output", stats);
+        QCOMPARE(calibrated["attention_queries"].toInt(), 8);
+        RUN_JSON(measured, "sensitivity", smallModel("llama"), "--stats", stats, "--text", smallText(),
+                 "--windows", "2", "--sequence-length", "24", "--method", "attention-aware", "--grid", "4");
+        QCOMPARE(measured["ranks"].toArray().size(), 4);
+        QCOMPARE(measured["keys"].toArray().size(), 2);
+        QCOMPARE(measured["values"][1].toArray().size(), 4);
+        QCOMPARE(measured["keys"][0][3].toDouble(), 0.0);
+        RUN_JSON(planned, "plan", stats, "--kv-ratio", "0.5", "--method", "attention-aware", "--allocation",
+                 "sensitivity", "--rank-multiple", "1", "--output", plan);
+        QCOMPARE(planned["allocation"].toString(), QString("sensitivity"));
+        QCOMPARE(planned["kv_ratio"].toDouble(), 0.5);
+        QVERIFY(planned["expected_divergence"].toDouble() > 0);
+        // Tables are those of one method: another's are not taken in their place.
+        const auto other =
+            runCli({"plan", stats, "--kv-ratio", "0.5", "--allocation", "sensitivity", "--output", plan});
+        QCOMPARE(other.status, 1);
+        QVERIFY2(other.error.contains("eigenscope-cli sensitivity MODEL --stats"), other.error.constData());
+        QCOMPARE(
+            runCli({"plan", stats, "--threshold", "0.5", "--allocation", "sensitivity", "--output", plan})
+                .status,
+            2);
+        RUN_JSON(done, "convert", smallModel("llama"), "--stats", stats, "--plan", plan, "--output",
+                 at("shared-out"));
+        QCOMPARE(done["kv_ratio"].toDouble(), 0.5);
+    }
+
     void spectrumPicture() {
         if (!runCli({"spectrum", "--help"}).out.contains("--png"))
             QSKIP("built without the window, so without pictures");

@@ -183,9 +183,9 @@ void TestRankPlan::fileRoundTripIsExact() {
     QVERIFY(loadPlan(directory / "plan.json") == p);
     const Json json = readJsonFile(directory / "plan.json");
     for (const char* key : {"version", "method", "criterion", "share_key_basis", "rank_multiple", "key_ranks",
-                            "value_ranks", "pinned", "thresholds"})
+                            "value_ranks", "pinned", "thresholds", "allocation"})
         QVERIFY2(json.contains(key), key);
-    QCOMPARE(json.size(), std::size_t{9});
+    QCOMPARE(json.size(), std::size_t{10});
 }
 
 void TestRankPlan::shortFilesHaveDefaults() {

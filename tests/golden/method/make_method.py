@@ -401,4 +401,5 @@ def main():
         make(family, text)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Second moments of queries and keys weighted by what a logit error does to a head's output.
+//
+// A change e of the logit of query m and key n moves the output of query head h, to first order, by
+// a_mn W_h (v_n - o_m) e, where a_mn is the attention weight, o_m the head's output and W_h its block of the
+// output projection. So key errors dk_n cost sum over causal pairs of w_mn (q~_mn . dk_n)^2 with w_mn =
+// a_mn^2 |W_h (v_n - o_m)|^2 and q~_mn = R(m - n) q_m, the query as the unrotated key sees it (q_m without
+// rotary positions). Separated into S_q = sum w_mn q~ q~^T and S_k = sum w_mn k_n k_n^T, each summed over the
+// query heads of a group. A sample of query positions bounds the cost. Called from one thread; uses
+// `threads`.
+#pragma once
+
+#include "core/calibration/statistics.h"
+#include "core/model/model.h"
+#include "core/model/transformer.h"
+
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <vector>
+
+namespace eigenscope {
+
+// P_g = sum over the query heads h of group g of W_h^T W_h, [kv_heads, head_dim, head_dim], of one layer.
+std::vector<double> outputProjectionGram(Backend& backend, const Model& model, int layer);
+
+class AttentionMoments {
+public:
+    // `queries`: positions sampled in each window. `threads`: 0 for as many as there are processors.
+    AttentionMoments(Backend& backend, const Model& model, int queries, std::uint64_t seed, int threads);
+    ~AttentionMoments();
+
+    // Positions are drawn anew for each window, the same for every layer.
+    void startWindow(std::int64_t length);
+    // The trace must hold a whole window from its first token on, batch 1.
+    void add(int layer, Stream& stream, const AttentionTrace& trace, const JobContext& job);
+    // Sets `logit_queries`, `logit_keys`, `logit_weights` and `projection` of the layer's statistics.
+    void finish(int layer, LayerStatistics& statistics) const;
+
+private:
+    struct Layer;
+    struct Scratch;
+    void weighHead(const Layer& layer, int head, const JobContext& job);
+    void weighQuery(const Layer& layer, int head, std::size_t sample);
+    void addKeys(Layer& layer, int kv_head);
+
+    Backend& m_backend;
+    const Model& m_model;
+    int m_queries, m_threads;
+    std::mt19937_64 m_random;
+    std::vector<std::int64_t> m_positions;
+    std::vector<Layer> m_layers;
+    std::unique_ptr<Scratch> m_scratch;
+};
+
+}  // namespace eigenscope

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much the next-token distribution moves when one layer's keys or values alone get a lower rank: the
+// curves that allocation `sensitivity` (core/spectrum/allocation.h) shares a budget by.
+#pragma once
+
+#include "core/base/job_context.h"
+#include "core/calibration/statistics.h"
+#include "core/generation/generate.h"
+#include "core/model/model.h"
+#include "core/spectrum/spectrum.h"
+
+#include <vector>
+
+namespace eigenscope {
+
+// At most `count` ranks spread evenly up to head_dim, which is the last: head_dim * i / count, rounded up.
+std::vector<int> rankGrid(int head_dim, int count);
+
+// Mean over the predicted tokens of the windows (all but the first of each) of KL(original || model in which
+// that layer and side alone has that rank), for each layer, side and rank of the grid (ascending, the last is
+// head_dim and costs nothing). Layers below are unchanged, so each measurement starts from their stored
+// output: all of them together cost about layers^2 * ranks passes of one layer over the windows. On the host
+// it holds the original's logits, 4 bytes * tokens * vocabulary, and one layer's input. The table's `text`
+// and `fingerprint` are left to the caller, who knows where the windows came from.
+SensitivityTable measureSensitivity(JobContext& job, const OpenModel& original, const Statistics& statistics,
+                                    const Spectrum& spectrum,
+                                    const std::vector<std::vector<TokenId>>& windows,
+                                    const std::vector<int>& grid, const RunOptions& run);
+
+}  // namespace eigenscope

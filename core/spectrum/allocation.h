@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sharing a target KV ratio out among layers, keys and values, by measured curves of what each rank costs.
+// Pure functions; fast enough to follow a slider (curves and ranks are small tables).
+#pragma once
+
+#include "core/spectrum/rank_plan.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace eigenscope {
+
+// What one layer's keys or values cost at each rank that may be chosen.
+struct RankCurve {
+    std::vector<int> ranks;    // ascending
+    std::vector<double> loss;  // [ranks], not increasing
+};
+
+// The choice of one rank a curve whose losses have the least sum, ranks summing to at most `budget`: the
+// Lagrange multiplier by bisection (the least of all on the curves' convex hulls), then what is left of the
+// budget by best gain for each rank added. Indices into the curves' ranks. Throws InvalidInput when the
+// smallest ranks exceed the budget.
+std::vector<std::size_t> allocate(const std::vector<RankCurve>& curves, std::int64_t budget);
+
+// The curve of one layer and side: the table's divergences made monotone (a rank counts with the largest of
+// those at and above it), straight lines between its ranks; at multiples of `multiple` and the head
+// dimension, from the table's smallest rank on.
+RankCurve curveOf(const SensitivityTable& table, std::size_t layer, Side side, int multiple);
+
+// Ranks that lose least by the table's curves, KV ratio at most `target`; pinned ranks stay. Sets
+// `allocation`. Throws InvalidInput when the table has other layers or when even the smallest ranks exceed
+// the target.
+void applySensitivity(RankPlan& plan, const Spectrum& spectrum, const SensitivityTable& table, double target);
+
+// Sum of the curves at the plan's ranks: the divergence to expect, nats a token, as far as layers add up.
+double expectedDivergence(const RankPlan& plan, const SensitivityTable& table);
+
+}  // namespace eigenscope

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/spectrum/attention_aware_method.h"
+
+#include "kernels/api/error.h"
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+
+namespace eigenscope {
+
+namespace {
+
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using Vector = Eigen::VectorXd;
+
+// Eigenvalues below this share of the largest count as this share: dead directions are normal, and their
+// inverse square root must stay finite. Its square root, 1e-5, is well above float32's rounding of the rows.
+constexpr double kFloor = 1e-10;
+// Matrices without a larger eigenvalue count as zero (a dead head): quotients of what is left of them mean
+// nothing.
+constexpr double kNothing = 1e-200;
+
+struct Decomposition {
+    Vector values;   // descending, not negative
+    Matrix vectors;  // columns
+};
+
+Decomposition decompose(Backend& backend, Stream& stream, const Matrix& matrix) {
+    const auto n = matrix.rows();
+    Decomposition result{Vector(n), Matrix(n, n)};
+    const Matrix symmetric = 0.5 * (matrix + matrix.transpose());
+    EighParams params;
+    params.a = symmetric.data();
+    params.values = result.values.data();
+    params.vectors = result.vectors.data();
+    params.count = 1;
+    params.n = n;
+    backend.eigh(stream, params);
+    stream.synchronize();
+    result.values = result.values.cwiseMax(0.0);
+    return result;
+}
+
+struct Roots {
+    Matrix root, inverse;  // matrix^(1/2), matrix^(-1/2) with the floor applied in both
+    bool nothing = false;  // the matrix counts as zero; the roots are the identity's
+};
+
+Roots rootsOf(Backend& backend, Stream& stream, const Matrix& matrix) {
+    const auto n = matrix.rows();
+    const Decomposition d = decompose(backend, stream, matrix);
+    if (d.values[0] < kNothing)
+        return {Matrix::Identity(n, n), Matrix::Identity(n, n), true};
+    const double floor = d.values[0] * kFloor;
+    const Vector roots = d.values.cwiseMax(floor).cwiseSqrt();
+    return {d.vectors * roots.asDiagonal() * d.vectors.transpose(),
+            d.vectors * roots.cwiseInverse().asDiagonal() * d.vectors.transpose(), false};
+}
+
+// The factors for errors weighted by `weight` on vectors with second moments `moment` (both [width, width]).
+HeadBasis balancedBasis(Backend& backend, Stream& stream, const Matrix& weight, const Matrix& moment) {
+    const auto n = weight.rows();
+    const Roots roots = rootsOf(backend, stream, moment);
+    // Eigenvectors of M^(1/2) W M^(1/2) are Z, its eigenvalues Sigma^2.
+    const Decomposition d = decompose(backend, stream, roots.root * weight * roots.root);
+    Vector balance = Vector::Ones(n);  // Sigma^(1/2), times a number
+    if (d.values[0] >= kNothing) {
+        const Vector sigma = d.values.cwiseMax(d.values[0] * kFloor).cwiseSqrt();
+        // The latents' second moments are Sigma. With a common factor their sum is the vectors' own, so that
+        // 16-bit weights and caches hold numbers of the usual size.
+        const double total = roots.root.squaredNorm();
+        balance = (sigma * (total / sigma.sum())).cwiseSqrt();
+    }
+    const Matrix encode = balance.asDiagonal() * d.vectors.transpose() * roots.inverse;
+    const Matrix decode = roots.root * d.vectors * balance.cwiseInverse().asDiagonal();
+    HeadBasis basis;
+    basis.width = static_cast<int>(n);
+    basis.eigenvalues.assign(static_cast<std::size_t>(n), 0.0);
+    if (!roots.nothing)  // else there is no vector to make an error on
+        std::copy(d.values.begin(), d.values.end(), basis.eigenvalues.begin());
+    basis.encode.assign(encode.data(), encode.data() + n * n);
+    basis.decode.assign(decode.data(), decode.data() + n * n);
+    return basis;
+}
+
+Matrix matrixOf(std::span<const double> values, int width) {
+    return Eigen::Map<const Matrix>(values.data(), width, width);
+}
+
+struct Centred {
+    Matrix moment;  // mean of (x - mean) (x - mean)^T
+    Vector mean;
+};
+
+// From sums over rows whose weights (or numbers) sum to `weight`.
+Centred centred(std::span<const double> gram, std::span<const double> sum, double weight, int width) {
+    if (!(weight > 0))
+        return {Matrix::Zero(width, width), Vector::Zero(width)};
+    const Vector mean = Eigen::Map<const Vector>(sum.data(), width) / weight;
+    return {matrixOf(gram, width) / weight - mean * mean.transpose(), mean};
+}
+
+std::vector<double> numbers(const Vector& vector) { return {vector.begin(), vector.end()}; }
+
+std::vector<HeadBasis> keyBases(Backend& backend, Stream& stream, const Statistics& statistics,
+                                const LayerStatistics& moments, bool share) {
+    const int heads = statistics.kv_heads, width = statistics.head_dim;
+    std::vector<HeadBasis> bases;
+    std::vector<Vector> means;
+    Matrix shared_weight = Matrix::Zero(width, width), shared_moment = Matrix::Zero(width, width);
+    double total = 0;
+    for (int head = 0; head < heads; ++head) {
+        const double sum = moments.logit_weights[static_cast<std::size_t>(head)];
+        const Matrix weight = matrixOf(moments.logit_queries.gramOf(head), width);
+        Centred keys = centred(moments.logit_keys.gramOf(head), moments.logit_keys.sumOf(head), sum, width);
+        if (share) {
+            shared_weight += weight;
+            shared_moment += keys.moment * sum;
+            total += sum;
+        } else {
+            bases.push_back(balancedBasis(backend, stream, weight, keys.moment));
+        }
+        means.push_back(std::move(keys.mean));
+    }
+    if (share) {
+        if (total > 0)
+            shared_moment /= total;
+        bases.assign(static_cast<std::size_t>(heads),
+                     balancedBasis(backend, stream, shared_weight, shared_moment));
+    }
+    // Without rotary positions a mean adds the same to all scores of a query, and softmax ignores it.
+    for (std::size_t head = 0; statistics.rotary && head < bases.size(); ++head)
+        bases[head].mean = numbers(means[head]);
+    return bases;
+}
+
+}  // namespace
+
+LayerBases computeAttentionAwareBases(Backend& backend, const Statistics& statistics, int layer,
+                                      const BasisOptions& options) {
+    const LayerStatistics& moments = statistics.layers.at(static_cast<std::size_t>(layer));
+    if (!moments.hasAttentionMoments())
+        throw Error(ErrorCode::InvalidInput,
+                    "method attention-aware: these statistics hold no attention moments; calibrate "
+                    "again, with --attention-queries above 0");
+    const int heads = statistics.kv_heads, width = statistics.head_dim;
+    const auto stream = backend.createStream(0);
+    LayerBases bases;
+    bases.keys = keyBases(backend, *stream, statistics, moments, options.share_key_basis);
+    const auto matrix = static_cast<std::size_t>(width) * static_cast<std::size_t>(width);
+    for (int head = 0; head < heads; ++head) {
+        const auto rows = static_cast<double>(moments.outputs.rows);
+        const Centred outputs =
+            centred(moments.outputs.gramOf(head), moments.outputs.sumOf(head), rows, width);
+        const Matrix weight = matrixOf(
+            std::span(moments.projection).subspan(static_cast<std::size_t>(head) * matrix, matrix), width);
+        bases.values.push_back(balancedBasis(backend, *stream, weight * rows, outputs.moment));
+        bases.values.back().mean = numbers(outputs.mean);
+    }
+    return bases;
+}
+
+}  // namespace eigenscope
