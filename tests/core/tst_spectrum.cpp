@@ -226,7 +226,7 @@ void TestSpectrum::namesAreChecked() {
     QCOMPARE(errorOf([] { criterionFromName("Energy"); }),
              std::string("unknown criterion 'Energy', expected energy or singular-values"));
     QCOMPARE(errorOf([] { basisMethod("pca"); }),
-             std::string("unknown method 'pca', expected one of: eigen"));
+             std::string("unknown method 'pca', expected one of: eigen, attention-aware"));
     for (const BasisMethod& method : basisMethods())
         QVERIFY(basisMethod(method.name).compute == method.compute);
 }

@@ -144,6 +144,8 @@ QProgressBar { background: @line; border: none; border-radius: 3px; max-height: 
 QProgressBar::chunk { background: @key; border-radius: 3px; }
 QTableView, QTreeView, QListView { background: @panel; border: none; gridline-color: @line; selection-background-color: @key_wash; selection-color: @text; alternate-background-color: @window; outline: 0; }
 QTableView::item, QListView::item, QTreeView::item { padding: 3px 6px; }
+QTableView::item:focus { background: transparent; border: none; }
+QTableView::item:selected:focus { background: @key_wash; color: @text; }
 QHeaderView { background: @panel; }
 QHeaderView::section { background: @panel; color: @muted; border: none; border-bottom: 1px solid @line; padding: 5px 6px; }
 QMenu { background: @panel; border: 1px solid @line; padding: 4px; }
