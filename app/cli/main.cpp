@@ -72,8 +72,9 @@ ExitStatus runProgram(int argc, char** argv) {
     app.get_formatter()->column_width(34);
     CommonOptions options;
     std::vector<Command> commands;
-    for (const auto add : {addInspect, addTokenize, addLogits, addGenerate, addPerplexity, addEstimate,
-                           addCalibrate, addSensitivity, addSpectrum, addPlan, addConvert, addCompare, addReport})
+    for (const auto add :
+         {addInspect, addTokenize, addLogits, addGenerate, addPerplexity, addEstimate, addCalibrate,
+          addSensitivity, addSpectrum, addPlan, addConvert, addCompare, addReport})
         commands.push_back(add(app, options));
     try {
         app.parse(argc, argv);

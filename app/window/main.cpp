@@ -18,7 +18,8 @@ namespace {
 
 using namespace eigenscope;
 
-// The demo models lie beside an installed program (share/eigenscope/demo) or in the source tree it was built from.
+// The demo models lie beside an installed program (share/eigenscope/demo) or in the source tree it was built
+// from.
 QString demoFolder() {
     const QString program = QCoreApplication::applicationDirPath();
     for (const char* place : {"/../share/eigenscope/demo", "/../../../resources/demo"}) {
@@ -39,16 +40,20 @@ int main(int argc, char** argv) {
     QApplication::setApplicationVersion(QStringLiteral(EIGENSCOPE_VERSION));
 
     QCommandLineParser parser;
-    parser.setApplicationDescription(QStringLiteral("Low-rank compression of a language model's KV cache (Eigen Attention)"));
+    parser.setApplicationDescription(
+        QStringLiteral("Low-rank compression of a language model's KV cache (Eigen Attention)"));
     parser.addHelpOption();
     parser.addVersionOption();
-    const QCommandLineOption device(QStringLiteral("device"), QStringLiteral("cpu, cuda or auto"), QStringLiteral("device"),
-                                    QStringLiteral("auto"));
-    const QCommandLineOption threads(QStringLiteral("threads"), QStringLiteral("CPU threads (0: all)"), QStringLiteral("N"));
-    const QCommandLineOption demo(QStringLiteral("demo"), QStringLiteral("open a bundled demo model, e.g. llama-stories"),
+    const QCommandLineOption device(QStringLiteral("device"), QStringLiteral("cpu, cuda or auto"),
+                                    QStringLiteral("device"), QStringLiteral("auto"));
+    const QCommandLineOption threads(QStringLiteral("threads"), QStringLiteral("CPU threads (0: all)"),
+                                     QStringLiteral("N"));
+    const QCommandLineOption demo(QStringLiteral("demo"),
+                                  QStringLiteral("open a bundled demo model, e.g. llama-stories"),
                                   QStringLiteral("name"));
     parser.addOptions({device, threads, demo});
-    parser.addPositionalArgument(QStringLiteral("model"), QStringLiteral("model directory, statistics file or plan"),
+    parser.addPositionalArgument(QStringLiteral("model"),
+                                 QStringLiteral("model directory, statistics file or plan"),
                                  QStringLiteral("[model...]"));
     parser.process(application);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Perplexity as the field computes it: non-overlapping windows of L tokens from the start of the text, mean negative
-// log-likelihood of the L-1 predicted tokens of each, exp of the mean.
+// Perplexity as the field computes it: non-overlapping windows of L tokens from the start of the text, mean
+// negative log-likelihood of the L-1 predicted tokens of each, exp of the mean.
 #pragma once
 
 #include "core/base/job_context.h"
@@ -18,7 +18,7 @@ struct PerplexityOptions {
     int sequence_length = 0;  // 0: the model's max positions, at most 2048
     int windows = 0;          // 0: all that fit
     BosRule bos = BosRule::First;
-    std::int64_t chunk = 256; // tokens per forward call; the result does not depend on it
+    std::int64_t chunk = 256;  // tokens per forward call; the result does not depend on it
     RunOptions run;
 };
 
@@ -26,15 +26,16 @@ struct PerplexityResult {
     double perplexity = 0;
     // Of the perplexity, from the spread of the windows (delta method). Not a number for one window: unknown.
     double standard_error = 0;
-    std::int64_t tokens = 0;         // predicted
+    std::int64_t tokens = 0;  // predicted
     std::int64_t windows = 0;
     std::vector<double> window_nll;  // mean per predicted token
     double seconds = 0;
 };
 
 // Token windows as perplexity() uses them. Throws when the text is shorter than one window.
-std::vector<std::vector<TokenId>> evaluationWindows(JobContext& job, const Tokenizer& tokenizer, int max_positions,
-                                                    const std::filesystem::path& text, const PerplexityOptions& options);
+std::vector<std::vector<TokenId>> evaluationWindows(JobContext& job, const Tokenizer& tokenizer,
+                                                    int max_positions, const std::filesystem::path& text,
+                                                    const PerplexityOptions& options);
 PerplexityResult perplexity(JobContext& job, const OpenModel& model, const std::filesystem::path& text,
                             const PerplexityOptions& options);
 

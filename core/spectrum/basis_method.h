@@ -36,7 +36,8 @@ struct BasisMethod {
     std::string_view title;      // for the window
     std::string_view objective;  // one sentence
     std::string_view source;     // paper and section
-    LayerBases (*compute)(Backend& backend, const Statistics& statistics, int layer, const BasisOptions& options);
+    LayerBases (*compute)(Backend& backend, const Statistics& statistics, int layer,
+                          const BasisOptions& options);
 };
 
 std::span<const BasisMethod> basisMethods();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A device and its ops. A Backend is shared by every session on that device and may be called from many threads at
-// once; a Stream belongs to one session (one thread at a time) and carries its queue, its thread count and its scratch
-// memory. Ops throw Error for shapes they cannot do; they check their struct, not the memory behind it.
+// A device and its ops. A Backend is shared by every session on that device and may be called from many
+// threads at once; a Stream belongs to one session (one thread at a time) and carries its queue, its thread
+// count and its scratch memory. Ops throw Error for shapes they cannot do; they check their struct, not the
+// memory behind it.
 #pragma once
 
 #include "kernels/api/error.h"
@@ -15,11 +16,11 @@
 namespace eigenscope {
 
 struct DeviceInfo {
-    std::string backend;        // "cpu", "cuda", "reference": what --device takes
-    std::string name;           // "AMD EPYC ..., 2 threads", "NVIDIA H200"
-    std::string instructions;   // "AVX-512 + BF16", "sm_90"
+    std::string backend;          // "cpu", "cuda", "reference": what --device takes
+    std::string name;             // "AMD EPYC ..., 2 threads", "NVIDIA H200"
+    std::string instructions;     // "AVX-512 + BF16", "sm_90"
     bool host_accessible = true;  // device addresses can be dereferenced on the host
-    int threads = 1;            // hardware threads for CPU backends
+    int threads = 1;              // hardware threads for CPU backends
 };
 
 struct MemoryStats {
@@ -35,17 +36,17 @@ struct Support {
 
 // What supports() is asked about, beyond the op itself.
 struct OpTraits {
-    DType weight = DType::F32;     // gemm, embed: dtype of the stored table
-    DType cache = DType::F32;      // attention, kvAppend
+    DType weight = DType::F32;  // gemm, embed: dtype of the stored table
+    DType cache = DType::F32;   // attention, kvAppend
     Compute compute = Compute::F32;
-    bool lift = false;             // attention: keys rebuilt inside
+    bool lift = false;  // attention: keys rebuilt inside
     bool alibi = false;
 };
 
 class Stream {
 public:
     virtual ~Stream() = default;
-    virtual void synchronize() = 0;          // returns when all queued ops are done; throws what they threw
+    virtual void synchronize() = 0;  // returns when all queued ops are done; throws what they threw
     virtual std::size_t scratchBytes() const = 0;  // high-water mark of temporary memory
 };
 
@@ -57,14 +58,18 @@ public:
     virtual MemoryStats memory() const = 0;
     virtual Support supports(Op op, const OpTraits& traits) const = 0;
 
-    // Memory. allocate() gives at least 64-byte aligned, uninitialised memory or throws OutOfMemory naming the size.
+    // Memory. allocate() gives at least 64-byte aligned, uninitialised memory or throws OutOfMemory naming
+    // the size.
     virtual std::shared_ptr<Buffer> allocate(std::size_t bytes) = 0;
-    // Makes read-only host bytes usable on the device: CPU backends share them and keep `owner` alive, others copy.
-    virtual std::shared_ptr<Buffer> adopt(std::span<const std::byte> bytes, std::shared_ptr<const void> owner) = 0;
+    // Makes read-only host bytes usable on the device: CPU backends share them and keep `owner` alive, others
+    // copy.
+    virtual std::shared_ptr<Buffer> adopt(std::span<const std::byte> bytes,
+                                          std::shared_ptr<const void> owner) = 0;
     virtual std::unique_ptr<Stream> createStream(int threads) = 0;  // threads <= 0: the device's default
     virtual void upload(Stream&, void* device, const void* host, std::size_t bytes) = 0;
-    virtual void download(Stream&, void* host, const void* device, std::size_t bytes) = 0;  // returns when done
-    virtual void copy(Stream&, void* to, const void* from, std::size_t bytes) = 0;          // device to device
+    virtual void download(Stream&, void* host, const void* device,
+                          std::size_t bytes) = 0;                                   // returns when done
+    virtual void copy(Stream&, void* to, const void* from, std::size_t bytes) = 0;  // device to device
 
     virtual void gemm(Stream&, const GemmParams&) = 0;
     virtual void embed(Stream&, const EmbedParams&) = 0;

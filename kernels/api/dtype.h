@@ -11,8 +11,8 @@ namespace eigenscope {
 
 enum class DType : std::uint8_t { F32, F16, BF16 };
 
-std::size_t sizeOf(DType dtype);          // bytes of one element
-std::string_view nameOf(DType dtype);     // "f32", "f16", "bf16"
+std::size_t sizeOf(DType dtype);       // bytes of one element
+std::string_view nameOf(DType dtype);  // "f32", "f16", "bf16"
 std::optional<DType> dtypeFromName(std::string_view name);
 
 // IEEE 754 binary16 and bfloat16 as bit patterns; rounding is to nearest, ties to even; NaN stays NaN.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one exception type of the engine. what() is a single line fit to be shown to the user: it names the file or
-// argument, the field, and what was expected.
+// The one exception type of the engine. what() is a single line fit to be shown to the user: it names the
+// file or argument, the field, and what was expected.
 #pragma once
 
 #include <stdexcept>

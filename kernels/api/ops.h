@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ops of a backend: one plain struct each. All pointers are device addresses of contiguous row-major arrays
-// unless a stride is given; "activations" are float32. No op allocates: temporary memory comes from the stream's
-// scratch. Inputs and outputs do not overlap unless an op says so. Shapes are in brackets.
+// The ops of a backend: one plain struct each. All pointers are device addresses of contiguous row-major
+// arrays unless a stride is given; "activations" are float32. No op allocates: temporary memory comes from
+// the stream's scratch. Inputs and outputs do not overlap unless an op says so. Shapes are in brackets.
 #pragma once
 
 #include "kernels/api/dtype.h"
@@ -13,21 +13,33 @@ namespace eigenscope {
 using TokenId = std::int32_t;
 
 enum class Op : std::uint8_t {
-    Gemm, Embed, Norm, Activate, Add, Rope, KvAppend, Attention, Gram, Eigh, Nll, Argmax, Convert
+    Gemm,
+    Embed,
+    Norm,
+    Activate,
+    Add,
+    Rope,
+    KvAppend,
+    Attention,
+    Gram,
+    Eigh,
+    Nll,
+    Argmax,
+    Convert
 };
 const char* nameOf(Op op);
 
-// Arithmetic of matrix products: F32 is exact single precision; BF16/F16 round both factors first and accumulate in
-// float32. A backend that is asked for one it does not do well says so in supports().
+// Arithmetic of matrix products: F32 is exact single precision; BF16/F16 round both factors first and
+// accumulate in float32. A backend that is asked for one it does not do well says so in supports().
 enum class Compute : std::uint8_t { F32, F16, BF16 };
 
 // y[m, n] = x[m, k] weight[n, k]^T (+ bias[n]) (+ y when accumulate, which is how residuals are added).
 struct GemmParams {
-    const float* x = nullptr;       // [m, k]
-    const void* weight = nullptr;   // [n, k] of weight_dtype
+    const float* x = nullptr;      // [m, k]
+    const void* weight = nullptr;  // [n, k] of weight_dtype
     DType weight_dtype = DType::F32;
-    const float* bias = nullptr;    // [n] or null
-    float* y = nullptr;             // [m, n]
+    const float* bias = nullptr;  // [n] or null
+    float* y = nullptr;           // [m, n]
     std::int64_t m = 0, n = 0, k = 0;
     bool accumulate = false;
     Compute compute = Compute::F32;
@@ -35,12 +47,12 @@ struct GemmParams {
 
 // y[i, :] = table[ids[i], :] (+ y when accumulate). Every id is in [0, rows); the caller has checked.
 struct EmbedParams {
-    const void* table = nullptr;    // [rows, width] of table_dtype
+    const void* table = nullptr;  // [rows, width] of table_dtype
     DType table_dtype = DType::F32;
     std::int64_t rows = 0, width = 0;
-    const TokenId* ids = nullptr;   // [count]
+    const TokenId* ids = nullptr;  // [count]
     std::int64_t count = 0;
-    float* y = nullptr;             // [count, width]
+    float* y = nullptr;  // [count, width]
     bool accumulate = false;
 };
 
@@ -55,12 +67,13 @@ struct NormParams {
     float epsilon = 1e-5f;
 };
 
-// y = f(x), or y = f(x) * gate. Gelu is the exact form with erf; GeluTanh the usual approximation; Silu x*sigmoid(x).
+// y = f(x), or y = f(x) * gate. Gelu is the exact form with erf; GeluTanh the usual approximation; Silu
+// x*sigmoid(x).
 struct ActivateParams {
     enum class Kind : std::uint8_t { Relu, Gelu, GeluTanh, Silu } kind = Kind::Relu;
-    const float* x = nullptr;       // [count]
-    const float* gate = nullptr;    // [count] or null
-    float* y = nullptr;             // [count]; may equal x
+    const float* x = nullptr;     // [count]
+    const float* gate = nullptr;  // [count] or null
+    float* y = nullptr;           // [count]; may equal x
     std::int64_t count = 0;
 };
 
@@ -76,11 +89,12 @@ struct RotaryTable {
     const float* cos = nullptr;
     const float* sin = nullptr;
     std::int64_t positions = 0;
-    std::int32_t rotary_dim = 0;  // even; the first rotary_dim elements of a head are rotated, element i with i + rotary_dim/2
+    std::int32_t rotary_dim =
+        0;  // even; the first rotary_dim elements of a head are rotated, element i with i + rotary_dim/2
 };
 
-// Rotates x in place; row t of each sequence is at position first_position + t. RoFormer, arXiv 2104.09864, in the
-// half-split order of the Llama implementation.
+// Rotates x in place; row t of each sequence is at position first_position + t. RoFormer, arXiv 2104.09864,
+// in the half-split order of the Llama implementation.
 struct RopeParams {
     float* x = nullptr;  // [batch, length, heads, head_dim]
     std::int32_t batch = 1, length = 0, heads = 0, head_dim = 0;
@@ -105,8 +119,8 @@ struct KvAppendParams {
     std::int64_t position = 0;
 };
 
-// Rebuilds keys inside attention: k = basis * latent + mean, then rotated to the key's own position (Eigen Attention
-// with RoPE, arXiv 2408.05646, section 4.3). Full keys never reach memory.
+// Rebuilds keys inside attention: k = basis * latent + mean, then rotated to the key's own position (Eigen
+// Attention with RoPE, arXiv 2408.05646, section 4.3). Full keys never reach memory.
 struct KeyLift {
     const float* basis = nullptr;  // [kv_heads, head_dim, key_width]
     const float* mean = nullptr;   // [kv_heads, head_dim] or null
@@ -115,36 +129,39 @@ struct KeyLift {
 
 // Causal attention: output[b, m, h] = sum over n <= query_position + m of
 // softmax_n(scale * query . key_n + slope_h * (n - query_position - m)) value_n.
-// Query head h uses key/value head h / (query_heads / kv_heads). Widths of keys and values may differ. Without a lift
-// query_width equals keys.width; with one it is the head dimension and queries come already rotated.
+// Query head h uses key/value head h / (query_heads / kv_heads). Widths of keys and values may differ.
+// Without a lift query_width equals keys.width; with one it is the head dimension and queries come already
+// rotated.
 struct AttentionParams {
     std::int32_t batch = 1, query_heads = 0, kv_heads = 0, query_width = 0;
     std::int32_t query_length = 0;
     std::int64_t query_position = 0;  // of row 0; the cache holds query_position + query_length rows
-    std::int32_t window = 0;          // > 0: only the last `window` positions up to and including the query's own are seen
+    std::int32_t window =
+        0;  // > 0: only the last `window` positions up to and including the query's own are seen
     float scale = 1.0f;
-    const float* query = nullptr;         // [batch, query_length, query_heads, query_width]
+    const float* query = nullptr;  // [batch, query_length, query_heads, query_width]
     KvView keys, values;
     const float* alibi_slopes = nullptr;  // [query_heads] or null (ALiBi, arXiv 2108.12409)
     const KeyLift* lift = nullptr;        // host struct of device pointers, or null
     float* output = nullptr;              // [batch, query_length, query_heads, values.width]
 };
 
-// Adds rows to second-moment statistics in float64: gram[g] += sum over rows and over the `group` consecutive heads of
-// group g of x x^T; sum[g] += sum of x.
+// Adds rows to second-moment statistics in float64: gram[g] += sum over rows and over the `group` consecutive
+// heads of group g of x x^T; sum[g] += sum of x.
 struct GramParams {
     const float* x = nullptr;  // [rows, heads, width]
     std::int64_t rows = 0;
     std::int32_t heads = 0, width = 0, group = 1;  // group divides heads
-    double* gram = nullptr;  // [heads / group, width, width], symmetric
-    double* sum = nullptr;   // [heads / group, width] or null
+    double* gram = nullptr;                        // [heads / group, width, width], symmetric
+    double* sum = nullptr;                         // [heads / group, width] or null
 };
 
-// Symmetric eigen-decomposition, eigenvalues in descending order; column j of vectors belongs to eigenvalue j.
+// Symmetric eigen-decomposition, eigenvalues in descending order; column j of vectors belongs to eigenvalue
+// j.
 struct EighParams {
-    const double* a = nullptr;   // [count, n, n]
-    double* values = nullptr;    // [count, n]
-    double* vectors = nullptr;   // [count, n, n] or null
+    const double* a = nullptr;  // [count, n, n]
+    double* values = nullptr;   // [count, n]
+    double* vectors = nullptr;  // [count, n, n] or null
     std::int64_t count = 0, n = 0;
 };
 

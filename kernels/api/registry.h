@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which backends this program has. The application fills the registry once at start (app/backends.cpp holds the
-// table); the engine receives a Backend and never names one. Not thread-safe while being filled.
+// Which backends this program has. The application fills the registry once at start (app/backends.cpp holds
+// the table); the engine receives a Backend and never names one. Not thread-safe while being filled.
 #pragma once
 
 #include "kernels/api/backend.h"
@@ -28,8 +28,8 @@ class BackendRegistry {
 public:
     void add(BackendEntry entry);
     const std::vector<BackendEntry>& entries() const { return m_entries; }
-    // `name` is an entry's name or "auto". A named device that is missing is an error; auto falls back and says why.
-    // A backend is created once and shared.
+    // `name` is an entry's name or "auto". A named device that is missing is an error; auto falls back and
+    // says why. A backend is created once and shared.
     BackendChoice choose(std::string_view name);
 
 private:
@@ -38,8 +38,8 @@ private:
 };
 
 // Loads a backend module: a shared library that exports kBackendModuleEntry with the signature
-// extern "C" void(std::shared_ptr<Backend>* backend), which throws Error when its device is missing. A module stays
-// loaded until the program ends. Throws Error naming the file and why.
+// extern "C" void(std::shared_ptr<Backend>* backend), which throws Error when its device is missing. A module
+// stays loaded until the program ends. Throws Error naming the file and why.
 inline constexpr const char* kBackendModuleEntry = "eigenscope_backend_v1";
 std::shared_ptr<Backend> loadBackendModule(const std::string& path);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory on a device and typed, contiguous, row-major arrays in it. A Buffer owns bytes; a Tensor shares a Buffer;
-// a TensorView borrows. Copying a Tensor copies the handle, never the data. Handles may be used from any thread;
-// the bytes behind them follow the usual rule (many readers or one writer).
+// Memory on a device and typed, contiguous, row-major arrays in it. A Buffer owns bytes; a Tensor shares a
+// Buffer; a TensorView borrows. Copying a Tensor copies the handle, never the data. Handles may be used from
+// any thread; the bytes behind them follow the usual rule (many readers or one writer).
 #pragma once
 
 #include "kernels/api/dtype.h"
@@ -14,8 +14,8 @@
 
 namespace eigenscope {
 
-// Bytes owned by a backend (or mapped from a file and kept alive by it). data() is a device address; it may be
-// dereferenced on the host only if the backend's DeviceInfo::host_accessible is true.
+// Bytes owned by a backend (or mapped from a file and kept alive by it). data() is a device address; it may
+// be dereferenced on the host only if the backend's DeviceInfo::host_accessible is true.
 class Buffer {
 public:
     virtual ~Buffer() = default;

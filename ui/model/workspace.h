@@ -69,7 +69,9 @@ public:
     Job* saveStatistics(const QString& file);
     Job* setBasis(const QString& method, const BasisOptions& options);  // recomputes the spectrum
     Job* convert();
-    Job* conversionJob() const { return m_conversion_job; }  // the latest convert(), running or ended; or null
+    Job* conversionJob() const {
+        return m_conversion_job;
+    }  // the latest convert(), running or ended; or null
     Job* saveConverted(const QString& directory);
     void savePlan(const QString& file);
     void loadPlan(const QString& file);
