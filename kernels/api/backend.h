@@ -38,6 +38,7 @@ struct Support {
 struct OpTraits {
     DType weight = DType::F32;  // gemm, embed: dtype of the stored table
     DType cache = DType::F32;   // attention, kvAppend
+    bool quantised = false;     // attention, kvAppend: the cache holds codes
     Compute compute = Compute::F32;
     bool lift = false;  // attention: keys rebuilt inside
     bool alibi = false;

@@ -2,6 +2,7 @@
 #include "kernels/api/checks.h"
 
 #include "kernels/api/error.h"
+#include "kernels/api/kv_layout.h"
 
 #include <initializer_list>
 #include <string>
@@ -48,6 +49,28 @@ void checkTable(Op op, const RotaryTable& table, std::int64_t head_dim, std::int
     present(op, "table.sin", table.sin, table.rotary_dim * positions);
 }
 
+// The codes of a quantised cache, their scales and the ring of exact rows.
+void checkCodes(Op op, const std::string& name, const KvView& view, std::int32_t batch, std::int64_t rows) {
+    require(view.bits == 8 || view.bits == 4 || view.bits == 3 || view.bits == 2, op,
+            name + ".bits is " + std::to_string(view.bits) + "; expected 8, 4, 3, 2, or 0 for a dense cache");
+    require(view.group >= 8 && view.group % 8 == 0, op,
+            name + ".group is " + std::to_string(view.group) + "; expected a multiple of 8");
+    require(view.recent >= 0, op,
+            name + ".recent is " + std::to_string(view.recent) + "; expected at least 0");
+    present(op, (name + ".scales").c_str(), view.scales, batch * rows);
+    if (kvNeedsRing(view))
+        present(op, (name + ".exact").c_str(), view.exact, batch * rows);
+}
+
+// The ring must hold what the positions [first, first + length) need.
+void checkRing(Op op, const char* name, const KvView& view, std::int64_t length) {
+    const std::int64_t needed = kvRingRows(view, length);
+    require(view.exact_capacity >= needed, op,
+            std::string(name) + ".exact_capacity is " + std::to_string(view.exact_capacity) + " rows; " +
+                std::to_string(needed) + " are needed for " + std::to_string(length) +
+                " positions at a time");
+}
+
 void checkCache(Op op, const char* name, const KvView& view, std::int32_t batch, std::int64_t rows) {
     const std::string prefix = name;
     atLeast(op, 1, {{"the cache's heads", view.heads}, {"the cache's width", view.width}});
@@ -57,6 +80,8 @@ void checkCache(Op op, const char* name, const KvView& view, std::int32_t batch,
             prefix + ".capacity is " + std::to_string(view.capacity) + " rows; " + std::to_string(rows) +
                 " are needed");
     present(op, name, view.data, rows * batch);
+    if (view.bits != 0)
+        checkCodes(op, prefix, view, batch, rows);
 }
 
 }  // namespace
@@ -118,6 +143,7 @@ void check(const KvAppendParams& p) {
         return;
     present(Op::KvAppend, "x", p.x, p.length);
     checkCache(Op::KvAppend, "cache", p.cache, p.cache.batch, p.position + p.length);
+    checkRing(Op::KvAppend, "cache", p.cache, p.length);
 }
 
 void check(const AttentionParams& p) {
@@ -137,6 +163,8 @@ void check(const AttentionParams& p) {
     const std::int64_t rows = p.query_position + p.query_length;
     checkCache(op, "keys", p.keys, p.batch, rows);
     checkCache(op, "values", p.values, p.batch, rows);
+    checkRing(op, "keys", p.keys, p.query_length);
+    checkRing(op, "values", p.values, p.query_length);
     require(p.keys.heads == p.kv_heads && p.values.heads == p.kv_heads, op,
             "the cache's heads differ from kv_heads = " + std::to_string(p.kv_heads));
     present(op, "query", p.query, p.query_width);

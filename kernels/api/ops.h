@@ -102,16 +102,46 @@ struct RopeParams {
     RotaryTable table;
 };
 
-// One layer's keys or values in the cache. Element (b, h, t, i) is at
-// data + ((b * heads + h) * capacity + t) * width + i, in elements of dtype.
+// What shares a scale and a minimum in a quantised cache.
+enum class KvGrouping : std::uint8_t {
+    Token,   // `group` consecutive elements of one row; the last group of a row may be smaller
+    Channel  // one element of the rows of `group` consecutive positions, counted from position 0
+};
+
+// One layer's keys or values in the cache.
+//
+// Dense (bits == 0): element (b, h, t, i) is at data + ((b * heads + h) * capacity + t) * width + i, in
+// elements of dtype.
+//
+// Quantised (bits 8, 4, 3 or 2): an element is minimum + scale * code. The codes of row (b, h, t) fill
+// kvRowBytes() bytes at data + ((b * heads + h) * capacity + t) * kvRowBytes(); code i is bits [i * bits, (i
+// + 1)
+// * bits) of them, counted from the lowest bit of the first byte. Scales and minima are float16: for each row
+// (b, h, t) [2, groups of the row] when grouped by token, for each group (b, h, t / group) [2, width] when
+// grouped by channel: all scales, then all minima. kernels/api/kv_layout.h computes the sizes.
+// The last rows may be kept exact as well, in a ring: row (b, h, t) is at exact + ((b * heads + h) *
+// exact_capacity + t % exact_capacity) * width, in elements of dtype. Which one a query reads is a matter of
+// the positions alone (kvStoredEnd()), never of how the cache was filled.
 struct KvView {
     void* data = nullptr;
     DType dtype = DType::F32;
     std::int32_t batch = 1, heads = 0, width = 0;
     std::int64_t capacity = 0;
+    std::int32_t bits = 0;
+    std::int32_t group = 32;  // a multiple of 8
+    KvGrouping grouping = KvGrouping::Token;
+    std::int32_t recent = 0;          // positions up to and including the query's own that are read exactly
+    void* scales = nullptr;           // float16
+    void* exact = nullptr;            // the ring; null when every row is read from its codes
+    std::int64_t exact_capacity = 0;  // rows of the ring
 };
 
-// cache[b, h, position + t, :] = x[b, t, h, :], converted to the cache's dtype.
+// cache[b, h, position + t, :] = x[b, t, h, :], converted to the cache's dtype. Quantised: codes of the rows
+// (by token) or of the groups of positions that became complete (by channel, from the ring's rows), and the
+// ring. With [least, most] a group's range in float32: minimum = least rounded down to float16, scale = (most
+// - minimum) / (2^bits - 1) rounded up, code = (x - minimum) / scale rounded to the nearest, ties to even; so
+// no element is further off than half a scale (and float32's rounding). What lies beyond float16's range is
+// cut to it; a group with an element that is not finite has minimum NaN.
 struct KvAppendParams {
     const float* x = nullptr;  // [batch, length, heads, width]
     KvView cache;
@@ -130,6 +160,7 @@ struct KeyLift {
 // Causal attention: output[b, m, h] = sum over n <= query_position + m of
 // softmax_n(scale * query . key_n + slope_h * (n - query_position - m)) value_n.
 // Query head h uses key/value head h / (query_heads / kv_heads). Widths of keys and values may differ.
+// Keys and values of a quantised cache are read from their codes or exactly, by the rule of KvView.
 // Without a lift query_width equals keys.width; with one it is the head dimension and queries come already
 // rotated.
 struct AttentionParams {

@@ -13,22 +13,18 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/attention_rows-inl.h"
+#include "kernels/cpu/cache_tile-inl.h"
 #include "kernels/cpu/lift-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace eigenscope::cpu::HWY_NAMESPACE {
 
-template <class K>
-void scoresOf(const DecodeTask& t, const DecodeScratch& s, std::int64_t first, std::int64_t count) {
+// Scores of lifted keys.
+void liftedScores(const DecodeTask& t, const DecodeScratch& s, LatentRows latents, std::int64_t first,
+                  std::int64_t count) {
     const AttentionParams& p = *t.params;
     const std::int64_t rows = t.rows.count, pad = t.shape->query_pad;
-    const auto* keys = headRows<K>(p.keys, t.rows.batch, t.rows.kv_head) + first * p.keys.width;
-    if (!p.lift) {
-        scoreBlock<K>(s.query, rows, pad, keys, p.keys.width, count, p.keys.width, s.scores);
-        return;
-    }
     const LiftHead head{t.basis, t.mean, p.keys.width, pad, p.lift->table};
-    const LatentRows latents = widenLatents<K>(keys, p.keys.width, count, s.latents);
     if (canFuseLift(p.lift->table, p.query_width)) {
         liftScores(head, latents, first, count, {s.query, rows, pad}, s.scores);
         return;
@@ -37,11 +33,47 @@ void scoresOf(const DecodeTask& t, const DecodeScratch& s, std::int64_t first, s
     scoreBlock<F32>(s.query, rows, pad, s.keys, pad, count, pad, s.scores);
 }
 
+template <class K>
+void scoresOf(const DecodeTask& t, const DecodeScratch& s, std::int64_t first, std::int64_t count) {
+    const KvView& v = t.params->keys;
+    const auto* keys = headRows<K>(v, t.rows.batch, t.rows.kv_head) + first * v.width;
+    if (t.params->lift)
+        liftedScores(t, s, widenLatents<K>(keys, v.width, count, s.latents), first, count);
+    else
+        scoreBlock<K>(s.query, t.rows.count, t.shape->query_pad, keys, v.width, count, v.width, s.scores);
+}
+
+void scoresOfTiles(const DecodeTask& t, const DecodeScratch& s, bool exact, std::int64_t first,
+                   std::int64_t count) {
+    const KvView& v = t.params->keys;
+    const std::int64_t pad = s.key_tile.pad;
+    if (t.params->lift) {
+        loadTile(v, exact, t.rows.batch, t.rows.kv_head, first, count, s.key_tile);
+        liftedScores(t, s, {s.key_tile.rows, pad}, first, count);
+        return;
+    }
+    for (std::int64_t n = 0; n < count; n += kTileKeys) {
+        const std::int64_t keys = std::min(kTileKeys, count - n);
+        loadTile(v, exact, t.rows.batch, t.rows.kv_head, first + n, keys, s.key_tile);
+        scoreBlock<F32>(s.query, t.rows.count, pad, s.key_tile.rows, pad, keys, pad, s.scores + n);
+    }
+}
+
 template <class V>
 void addValues(const DecodeTask& t, const DecodeScratch& s, std::int64_t first, std::int64_t count) {
     const KvView& v = t.params->values;
     valueBlock<V>(s.scores, t.rows.count, headRows<V>(v, t.rows.batch, t.rows.kv_head) + first * v.width,
                   v.width, count, v.width, s.out, t.shape->value_pad);
+}
+
+void addValueTiles(const DecodeTask& t, const DecodeScratch& s, bool exact, std::int64_t first,
+                   std::int64_t count) {
+    const std::int64_t pad = s.value_tile.pad;
+    for (std::int64_t n = 0; n < count; n += kTileKeys) {
+        const std::int64_t values = std::min(kTileKeys, count - n);
+        loadTile(t.params->values, exact, t.rows.batch, t.rows.kv_head, first + n, values, s.value_tile);
+        valueBlock<F32>(s.scores + n, t.rows.count, s.value_tile.rows, pad, values, pad, s.out, pad);
+    }
 }
 
 void storePartial(const DecodeTask& t, const DecodeScratch& s, const SoftmaxState* states) {
@@ -54,37 +86,36 @@ void storePartial(const DecodeTask& t, const DecodeScratch& s, const SoftmaxStat
     }
 }
 
+// One block of keys into the running sums.
+void attendBlock(const DecodeTask& t, const DecodeScratch& s, const KeySource& source, std::int64_t first,
+                 std::int64_t count, SoftmaxState* states) {
+    const AttentionParams& p = *t.params;
+    if (p.keys.bits != 0)
+        scoresOfTiles(t, s, source.keys_exact, first, count);
+    else
+        withElement(p.keys.dtype, [&](auto e) { scoresOf<decltype(e)>(t, s, first, count); });
+    softmaxRows(p, source, *t.shape, t.rows, first, count, s.scores, s.out, states);
+    if (p.values.bits != 0)
+        addValueTiles(t, s, source.values_exact, first, count);
+    else
+        withElement(p.values.dtype, [&](auto e) { addValues<decltype(e)>(t, s, first, count); });
+}
+
 void DecodeTaskKernel(const DecodeTask& t, const DecodeScratch& s) {
     const AttentionParams& p = *t.params;
     auto* states = reinterpret_cast<SoftmaxState*>(s.state);
     std::fill(states, states + t.rows.count, SoftmaxState{});
     std::fill(s.out, s.out + t.rows.count * t.shape->value_pad, 0.0f);
     loadQueries(p, *t.shape, t.rows, s.query);
-    for (std::int64_t first = t.key_begin; first < t.key_end; first += kKeyBlock) {
-        const std::int64_t count = std::min(kKeyBlock, t.key_end - first);
-        switch (p.keys.dtype) {
-            case DType::F32:
-                scoresOf<Element<DType::F32>>(t, s, first, count);
-                break;
-            case DType::F16:
-                scoresOf<Element<DType::F16>>(t, s, first, count);
-                break;
-            case DType::BF16:
-                scoresOf<Element<DType::BF16>>(t, s, first, count);
-                break;
-        }
-        softmaxRows(p, *t.shape, t.rows, first, count, s.scores, s.out, states);
-        switch (p.values.dtype) {
-            case DType::F32:
-                addValues<Element<DType::F32>>(t, s, first, count);
-                break;
-            case DType::F16:
-                addValues<Element<DType::F16>>(t, s, first, count);
-                break;
-            case DType::BF16:
-                addValues<Element<DType::BF16>>(t, s, first, count);
-                break;
-        }
+    const std::int64_t first_position = p.query_position + t.rows.first / t.shape->group;
+    const std::int64_t last_position = p.query_position + (t.rows.first + t.rows.count - 1) / t.shape->group;
+    for (const KeySource& source : kKeySources) {
+        if (!hasSource(p, source))
+            continue;
+        const KeyRange seen = visibleKeys(p, source, first_position, last_position);
+        const std::int64_t end = std::min(seen.end, t.key_end);
+        for (std::int64_t first = std::max(seen.begin, t.key_begin); first < end; first += kKeyBlock)
+            attendBlock(t, s, source, first, std::min(kKeyBlock, end - first), states);
     }
     if (t.partial)
         storePartial(t, s, states);
@@ -147,25 +178,36 @@ void mergeRow(const float* parts, std::int64_t part_stride, std::int64_t count, 
 
 }  // namespace
 
-std::int64_t DecodeScratch::floats(const AttentionShape& s, std::int64_t rows, bool lift) {
-    return rows * (s.query_pad + kKeyBlock + s.value_pad) + padded(2 * rows) +
-           (lift ? kKeyBlock * (s.query_pad + s.latent_pad) : 0);
+std::int64_t DecodeScratch::floats(const AttentionParams& p, const AttentionShape& s, std::int64_t rows) {
+    const std::int64_t keys =
+        p.lift ? kKeyBlock * (s.query_pad + s.latent_pad) + kPadLanes : tileRows(p.keys, kTileKeys);
+    return rows * (s.query_pad + kKeyBlock + s.value_pad) + padded(2 * rows) + keys +
+           tileScales(p.keys, p.lift ? kKeyBlock : kTileKeys) + tileRows(p.values, kTileKeys) +
+           tileScales(p.values, kTileKeys);
 }
 
-DecodeScratch::DecodeScratch(float* memory, const AttentionShape& s, std::int64_t rows, bool lift) {
+DecodeScratch::DecodeScratch(float* memory, const AttentionParams& p, const AttentionShape& s,
+                             std::int64_t rows) {
     const auto take = [&](std::int64_t count) {
-        float* p = memory;
+        float* at = memory;
         memory += count;
-        return p;
+        return at;
     };
     query = take(rows * s.query_pad);
     scores = take(rows * kKeyBlock);
     out = take(rows * s.value_pad);
     state = take(padded(2 * rows));
-    if (lift) {
+    key_tile.pad = s.latent_pad;
+    if (p.lift) {
         keys = take(kKeyBlock * s.query_pad);
-        latents = take(kKeyBlock * s.latent_pad);
+        key_tile.rows = latents = take(kKeyBlock * s.latent_pad + kPadLanes);
+    } else {
+        key_tile.rows = take(tileRows(p.keys, kTileKeys));
     }
+    key_tile.scales = take(tileScales(p.keys, p.lift ? kKeyBlock : kTileKeys));
+    value_tile.pad = s.value_pad;
+    value_tile.rows = take(tileRows(p.values, kTileKeys));
+    value_tile.scales = take(tileScales(p.values, kTileKeys));
 }
 
 void runDecodeTask(const DecodeTask& task, const DecodeScratch& scratch) {
@@ -178,7 +220,7 @@ void attentionDecode(CpuStream& stream, const AttentionParams& p) {
     const std::int64_t rows = plan.queries_per_task * shape.group;
     const bool lift = p.lift != nullptr;
     const LiftedBases bases = liftedBases(stream, p, shape);
-    const std::int64_t floats = DecodeScratch::floats(shape, rows, lift);
+    const std::int64_t floats = DecodeScratch::floats(p, shape, rows);
     float* memory = stream.arena().take<float>(floats * stream.threads());
     const std::int64_t part_stride = rows * (shape.value_pad + kPadLanes);  // of one task
     float* partials = plan.parts > 1 ? stream.arena().take<float>(plan.tasks() * part_stride) : nullptr;
@@ -206,7 +248,7 @@ void attentionDecode(CpuStream& stream, const AttentionParams& p) {
         return t;
     };
     parallelTasks(stream.threads(), plan.tasks(), work >= kWorthThreads, [&](std::int64_t index, int thread) {
-        runDecodeTask(taskOf(index), DecodeScratch(memory + thread * floats, shape, rows, lift));
+        runDecodeTask(taskOf(index), DecodeScratch(memory + thread * floats, p, shape, rows));
     });
     if (!partials)
         return;

@@ -6,17 +6,22 @@
 
 namespace eigenscope::cpu {
 
+// Cached rows that are made float32 at a time: they stay in L1 until they are used.
+inline constexpr std::int64_t kTileKeys = 16;
+
 // A task's private memory, cut from one array of `floats(...)` elements.
 struct DecodeScratch {
     float* query = nullptr;    // [rows, query_pad], scaled
     float* scores = nullptr;   // [rows, kKeyBlock]
     float* out = nullptr;      // [rows, value_pad]
     float* keys = nullptr;     // [kKeyBlock, query_pad], lifted
-    float* latents = nullptr;  // [kKeyBlock, latent_pad], widened
+    float* latents = nullptr;  // [kKeyBlock, latent_pad] and a vector more, widened
     float* state = nullptr;    // [rows, 2]: running maximum and sum
+    CacheTile key_tile;        // kTileKeys rows of a quantised cache; with a lift `latents`
+    CacheTile value_tile;      // kTileKeys rows
 
-    static std::int64_t floats(const AttentionShape& s, std::int64_t rows, bool lift);
-    DecodeScratch(float* memory, const AttentionShape& s, std::int64_t rows, bool lift);
+    static std::int64_t floats(const AttentionParams& p, const AttentionShape& s, std::int64_t rows);
+    DecodeScratch(float* memory, const AttentionParams& p, const AttentionShape& s, std::int64_t rows);
 };
 
 struct DecodeTask {

@@ -5,6 +5,7 @@
 // memory.
 #pragma once
 
+#include "kernels/api/kv_layout.h"
 #include "kernels/api/ops.h"
 #include "kernels/cpu/cpu_stream.h"
 #include "kernels/cpu/parallel.h"
@@ -42,6 +43,17 @@ struct AttentionShape {
     std::int64_t query_pad, value_pad, latent_pad;
 };
 
+// Which copy of a quantised cache's rows is read. Where queries read older rows from codes and recent ones
+// exactly, the op is the sum over the combinations, each over the keys that its queries read that way: an
+// online softmax does not care about the order.
+struct KeySource {
+    bool keys_exact = false, values_exact = false;
+};
+inline constexpr KeySource kKeySources[] = {{false, false}, {true, false}, {false, true}, {true, true}};
+inline bool hasSource(const AttentionParams& p, const KeySource& source) {
+    return (!source.keys_exact || kvNeedsRing(p.keys)) && (!source.values_exact || kvNeedsRing(p.values));
+}
+
 // Keys that rows at positions [first, last] see: [begin, end).
 struct KeyRange {
     std::int64_t begin = 0, end = 0;
@@ -49,6 +61,36 @@ struct KeyRange {
 inline KeyRange visibleKeys(const AttentionParams& p, std::int64_t first, std::int64_t last) {
     const std::int64_t begin = p.window > 0 ? std::max<std::int64_t>(0, first - p.window + 1) : 0;
     return {begin, last + 1};
+}
+// The same for one combination; both ends grow with the position. May be empty, end < begin.
+inline KeyRange visibleKeys(const AttentionParams& p, const KeySource& source, std::int64_t first,
+                            std::int64_t last) {
+    KeyRange range = visibleKeys(p, first, last);
+    const auto cut = [&](const KvView& v, bool exact) {
+        if (exact)
+            range.begin = std::max(range.begin, kvStoredEnd(v, first));
+        else
+            range.end = std::min(range.end, kvStoredEnd(v, last));
+    };
+    cut(p.keys, source.keys_exact);
+    cut(p.values, source.values_exact);
+    return range;
+}
+
+// A place for rows of a quantised cache as float32.
+struct CacheTile {
+    float* rows = nullptr;    // [rows, pad] and a vector more
+    std::int64_t pad = 0;     // the padded width
+    float* scales = nullptr;  // scales and minima of the rows' groups
+};
+// Elements of CacheTile::scales for `rows` rows of a view; 0 for a dense one.
+inline std::int64_t tileScales(const KvView& v, std::int64_t rows) {
+    if (v.bits == 0)
+        return 0;
+    return v.grouping == KvGrouping::Token ? padded(rows * kvScaleStride(v)) : 2 * padded(v.width);
+}
+inline std::int64_t tileRows(const KvView& v, std::int64_t rows) {
+    return v.bits == 0 ? 0 : rows * padded(v.width) + kPadLanes;
 }
 
 // The lift's bases transposed and its means, zero padded, in the stream's scratch; null without a lift.

@@ -11,6 +11,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/attention_rows-inl.h"
+#include "kernels/cpu/cache_tile-inl.h"
 #include "kernels/cpu/lift-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -70,60 +71,74 @@ void widenRows(const typename E::T* from, std::int64_t stride, std::int64_t widt
 }
 
 template <class V>
-void packValues(const PackedHead& h, std::int64_t first, std::int64_t count, float* to) {
-    const KvView& v = h.params->values;
-    const auto* rows = headRows<V>(v, h.batch, h.kv_head) + first * v.width;
+void packValues(const PackedHead& h, const typename V::T* rows, std::int64_t stride, std::int64_t count,
+                float* to) {
+    const std::int64_t width = h.params->values.width;
     for (std::int64_t c = 0; c < h.shape->value_pad; c += kValuePanel) {
         const std::int64_t columns = std::min(kValuePanel, h.shape->value_pad - c);
-        widenRows<V>(rows + c, v.width, std::clamp<std::int64_t>(v.width - c, 0, columns), count,
+        widenRows<V>(rows + c, stride, std::clamp<std::int64_t>(width - c, 0, columns), count,
                      to + c * kKeyBlock, columns);
     }
 }
 
-template <class K>
-void packKeys(const PackedHead& h, std::int64_t first, std::int64_t count, const PrefillScratch& s,
-              float* to) {
+// Lifts latents into s.keys, zero past `count`.
+void liftRows(const PackedHead& h, LatentRows latents, std::int64_t first, std::int64_t count,
+              const PrefillScratch& s) {
     const AttentionParams& p = *h.params;
     const std::int64_t pad = h.shape->query_pad;
-    const auto* rows = headRows<K>(p.keys, h.batch, h.kv_head) + first * p.keys.width;
-    if (p.lift) {
-        const LiftHead head{h.basis, h.mean, p.keys.width, pad, p.lift->table};
-        liftBlock(head, widenLatents<K>(rows, p.keys.width, count, s.latents), first, count, s.keys);
-        std::fill(s.keys + count * pad, s.keys + kKeyBlock * pad, 0.0f);
-    } else {
-        widenRows<K>(rows, p.keys.width, p.keys.width, count, s.keys, pad);
-    }
-    for (std::int64_t n = 0; n < kKeyBlock; n += kKeyPanel)
-        transposePanel(s.keys + n * pad, pad, p.query_width, to + n * p.query_width);
+    liftBlock({h.basis, h.mean, p.keys.width, pad, p.lift->table}, latents, first, count, s.keys);
+    std::fill(s.keys + count * pad, s.keys + kKeyBlock * pad, 0.0f);
+}
+
+// Rows of a dense cache into s.keys as the queries see them.
+template <class K>
+void readKeys(const PackedHead& h, std::int64_t first, std::int64_t count, const PrefillScratch& s) {
+    const KvView& v = h.params->keys;
+    const auto* rows = headRows<K>(v, h.batch, h.kv_head) + first * v.width;
+    if (h.params->lift)
+        liftRows(h, widenLatents<K>(rows, v.width, count, s.latents), first, count, s);
+    else
+        widenRows<K>(rows, v.width, v.width, count, s.keys, h.shape->query_pad);
+}
+
+// The same of a quantised one.
+void readKeyTile(const PackedHead& h, bool exact, std::int64_t first, std::int64_t count,
+                 const PrefillScratch& s) {
+    const KvView& v = h.params->keys;
+    const CacheTile& tile = s.key_tile;
+    loadTile(v, exact, h.batch, h.kv_head, first, count, tile);
+    if (h.params->lift)
+        liftRows(h, {tile.rows, tile.pad}, first, count, s);
+    else
+        std::fill(tile.rows + count * tile.pad, tile.rows + kKeyBlock * tile.pad, 0.0f);
 }
 
 void PackHeadBlock(const PackedHead& h, std::int64_t block, const PrefillScratch& s) {
     const AttentionParams& p = *h.params;
-    const std::int64_t first = h.key_begin + block * kKeyBlock;
-    const std::int64_t count = std::min(kKeyBlock, h.shape->kv_length - first);
+    const PackedKeys* part = h.parts->parts;
+    while (block >= part->block + part->blocks())
+        ++part;
+    const std::int64_t first = part->begin + (block - part->block) * kKeyBlock;
+    const std::int64_t count = std::min(kKeyBlock, part->end - first);
+    if (p.keys.bits != 0)
+        readKeyTile(h, part->source.keys_exact, first, count, s);
+    else
+        withElement(p.keys.dtype, [&](auto e) { readKeys<decltype(e)>(h, first, count, s); });
     float* keys = h.keys + block * p.query_width * kKeyBlock;
-    switch (p.keys.dtype) {
-        case DType::F32:
-            packKeys<Element<DType::F32>>(h, first, count, s, keys);
-            break;
-        case DType::F16:
-            packKeys<Element<DType::F16>>(h, first, count, s, keys);
-            break;
-        case DType::BF16:
-            packKeys<Element<DType::BF16>>(h, first, count, s, keys);
-            break;
-    }
+    const std::int64_t pad = h.shape->query_pad;
+    for (std::int64_t n = 0; n < kKeyBlock; n += kKeyPanel)
+        transposePanel(s.keys + n * pad, pad, p.query_width, keys + n * p.query_width);
+
     float* values = h.values + block * kKeyBlock * h.shape->value_pad;
-    switch (p.values.dtype) {
-        case DType::F32:
-            packValues<Element<DType::F32>>(h, first, count, values);
-            break;
-        case DType::F16:
-            packValues<Element<DType::F16>>(h, first, count, values);
-            break;
-        case DType::BF16:
-            packValues<Element<DType::BF16>>(h, first, count, values);
-            break;
+    if (p.values.bits != 0) {
+        loadTile(p.values, part->source.values_exact, h.batch, h.kv_head, first, count, s.value_tile);
+        packValues<F32>(h, s.value_tile.rows, s.value_tile.pad, count, values);
+    } else {
+        withElement(p.values.dtype, [&](auto e) {
+            using V = decltype(e);
+            packValues<V>(h, headRows<V>(p.values, h.batch, h.kv_head) + first * p.values.width,
+                          p.values.width, count, values);
+        });
     }
 }
 
@@ -154,7 +169,7 @@ HWY_INLINE void scorePanelTile(const float* query, std::int64_t query_pad, const
 
 // A block of keys as one task's rows see it: causality cuts it short for all but the last rows.
 struct BlockView {
-    std::int64_t index = 0;     // of the block
+    std::int64_t index = 0;     // of the block in the packed head
     std::int64_t first = 0;     // position of its first key
     std::int64_t count = 0;     // keys that the task's last row sees
     std::int64_t position = 0;  // of the call's first query
@@ -220,21 +235,24 @@ void PrefillTaskKernel(const PackedHead& h, const QueryRows& rows, const Prefill
     std::fill(s.query + rows.count * shape.query_pad, s.query + padded_rows * shape.query_pad, 0.0f);
     const std::int64_t first_position = p.query_position + rows.first / shape.group;
     const std::int64_t last_position = p.query_position + (rows.first + rows.count - 1) / shape.group;
-    const KeyRange seen = visibleKeys(p, first_position, last_position);
-    for (std::int64_t block = (seen.begin - h.key_begin) / kKeyBlock;; ++block) {
-        const std::int64_t first = h.key_begin + block * kKeyBlock;
-        if (first >= seen.end)
-            break;
-        const BlockView view{.index = block,
-                             .first = first,
-                             .count = std::min(kKeyBlock, seen.end - first),
-                             .position = p.query_position,
-                             .row_offset = rows.first,
-                             .group = shape.group,
-                             .rows = rows.count};
-        scorePackedBlock(h, s, view);
-        softmaxRows(p, shape, rows, first, view.count, s.scores, s.out, states);
-        addPackedValues(h, s, view);
+    for (int i = 0; i < h.parts->count; ++i) {
+        const PackedKeys& part = h.parts->parts[i];
+        const KeyRange seen = visibleKeys(p, part.source, first_position, last_position);
+        for (std::int64_t block = (seen.begin - part.begin) / kKeyBlock;; ++block) {
+            const std::int64_t first = part.begin + block * kKeyBlock;
+            if (first >= seen.end)
+                break;
+            const BlockView view{.index = part.block + block,
+                                 .first = first,
+                                 .count = std::min(kKeyBlock, seen.end - first),
+                                 .position = p.query_position,
+                                 .row_offset = rows.first,
+                                 .group = shape.group,
+                                 .rows = rows.count};
+            scorePackedBlock(h, s, view);
+            softmaxRows(p, part.source, shape, rows, first, view.count, s.scores, s.out, states);
+            addPackedValues(h, s, view);
+        }
     }
     writeRows(p, shape, rows, s.out, states);
 }
@@ -253,22 +271,40 @@ constexpr std::int64_t kPackedBytes = 32 << 20;
 
 }  // namespace
 
-std::int64_t PrefillScratch::floats(const AttentionShape& s) {
-    return kRowBlock * (s.query_pad + kKeyBlock + s.value_pad + 2) + kKeyBlock * (s.query_pad + s.latent_pad);
+PackedParts::PackedParts(const AttentionParams& p) {
+    const std::int64_t last = p.query_position + p.query_length - 1;
+    for (const KeySource& source : kKeySources) {
+        const KeyRange seen = visibleKeys(p, source, p.query_position, last);
+        if (!hasSource(p, source) || seen.end <= seen.begin)
+            continue;
+        PackedKeys& part = parts[count++];
+        part = {source, seen.begin, seen.end, blocks};
+        blocks += part.blocks();
+    }
 }
 
-PrefillScratch::PrefillScratch(float* memory, const AttentionShape& s) {
+std::int64_t PrefillScratch::floats(const AttentionParams& p, const AttentionShape& s) {
+    return kRowBlock * (s.query_pad + kKeyBlock + s.value_pad + 2) +
+           kKeyBlock * (s.query_pad + s.latent_pad) + kPadLanes + tileScales(p.keys, kKeyBlock) +
+           tileRows(p.values, kKeyBlock) + tileScales(p.values, kKeyBlock);
+}
+
+PrefillScratch::PrefillScratch(float* memory, const AttentionParams& p, const AttentionShape& s) {
     const auto take = [&](std::int64_t count) {
-        float* p = memory;
+        float* at = memory;
         memory += count;
-        return p;
+        return at;
     };
     query = take(kRowBlock * s.query_pad);
     scores = take(kRowBlock * kKeyBlock);
     out = take(kRowBlock * s.value_pad);
     state = take(kRowBlock * 2);
     keys = take(kKeyBlock * s.query_pad);
-    latents = take(kKeyBlock * s.latent_pad);
+    latents = take(kKeyBlock * s.latent_pad + kPadLanes);
+    key_tile = {p.lift ? latents : keys, s.latent_pad, take(tileScales(p.keys, kKeyBlock))};
+    value_tile.pad = s.value_pad;
+    value_tile.rows = take(tileRows(p.values, kKeyBlock));
+    value_tile.scales = take(tileScales(p.values, kKeyBlock));
 }
 
 void packHeadBlock(const PackedHead& head, std::int64_t block, const PrefillScratch& scratch) {
@@ -282,14 +318,14 @@ void runPrefillTask(const PackedHead& head, const QueryRows& rows, const Prefill
 void attentionPrefill(CpuStream& stream, const AttentionParams& p) {
     const AttentionShape shape(p);
     const LiftedBases bases = liftedBases(stream, p, shape);
-    const std::int64_t key_begin = visibleKeys(p, p.query_position, p.query_position).begin;
-    const std::int64_t blocks = (shape.kv_length - key_begin + kKeyBlock - 1) / kKeyBlock;
+    const PackedParts parts(p);
+    const std::int64_t blocks = parts.blocks;
     const std::int64_t key_floats = blocks * kKeyBlock * p.query_width;
     const std::int64_t head_floats = key_floats + blocks * kKeyBlock * shape.value_pad;
     const std::int64_t heads = std::int64_t{p.batch} * p.kv_heads;
     const std::int64_t fit = kPackedBytes / (head_floats * static_cast<std::int64_t>(sizeof(float)));
     const std::int64_t wave = std::min(heads, std::max<std::int64_t>(1, fit));
-    const std::int64_t floats = PrefillScratch::floats(shape);
+    const std::int64_t floats = PrefillScratch::floats(p, shape);
     float* packed = stream.arena().take<float>(wave * head_floats);
     float* memory = stream.arena().take<float>(floats * stream.threads());
 
@@ -303,7 +339,7 @@ void attentionPrefill(CpuStream& stream, const AttentionParams& p) {
             .shape = &shape,
             .batch = static_cast<std::int32_t>((first + index) / p.kv_heads),
             .kv_head = static_cast<std::int32_t>(kv_head),
-            .key_begin = key_begin,
+            .parts = &parts,
             .basis = bases.basis ? bases.basis + kv_head * p.keys.width * shape.query_pad : nullptr,
             .mean = bases.mean ? bases.mean + kv_head * shape.query_pad : nullptr,
             .keys = keys,
@@ -313,14 +349,14 @@ void attentionPrefill(CpuStream& stream, const AttentionParams& p) {
         const std::int64_t count = std::min(wave, heads - first);
         parallelTasks(stream.threads(), count * blocks, true, [&](std::int64_t task, int thread) {
             packHeadBlock(headOf(first, task / blocks), task % blocks,
-                          PrefillScratch(memory + thread * floats, shape));
+                          PrefillScratch(memory + thread * floats, p, shape));
         });
         // The last rows see the most keys: they go first, so that the threads finish together.
         parallelTasks(stream.threads(), count * row_blocks, true, [&](std::int64_t task, int thread) {
             const PackedHead head = headOf(first, task % count);
             const std::int64_t begin = (row_blocks - 1 - task / count) * kRowBlock;
             runPrefillTask(head, {head.batch, head.kv_head, begin, std::min(kRowBlock, rows - begin)},
-                           PrefillScratch(memory + thread * floats, shape));
+                           PrefillScratch(memory + thread * floats, p, shape));
         });
     }
 }

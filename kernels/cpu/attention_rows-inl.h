@@ -38,14 +38,14 @@ HWY_INLINE void scaleRow(float* row, std::int64_t pad, float factor) {
         F32::store(hn::Mul(F32::load(row + i), f), row + i);
 }
 
-// scores, [rows, kKeyBlock], of the keys first + [0, count) become weights; out, [rows, value_pad], is
-// rescaled.
-inline void softmaxRows(const AttentionParams& p, const AttentionShape& shape, const QueryRows& rows,
-                        std::int64_t first, std::int64_t count, float* scores, float* out,
-                        SoftmaxState* states) {
+// scores, [rows, kKeyBlock], of the keys first + [0, count), read from `source`, become weights; out, [rows,
+// value_pad], is rescaled.
+inline void softmaxRows(const AttentionParams& p, const KeySource& source, const AttentionShape& shape,
+                        const QueryRows& rows, std::int64_t first, std::int64_t count, float* scores,
+                        float* out, SoftmaxState* states) {
     for (std::int64_t r = 0; r < rows.count; ++r) {
         const std::int64_t position = p.query_position + (rows.first + r) / shape.group;
-        const KeyRange seen = visibleKeys(p, position, position);
+        const KeyRange seen = visibleKeys(p, source, position, position);
         const std::int64_t begin = std::clamp<std::int64_t>(seen.begin - first, 0, count);
         const std::int64_t end = std::clamp<std::int64_t>(seen.end - first, begin, count);
         const std::int64_t head = rows.kv_head * shape.group + (rows.first + r) % shape.group;

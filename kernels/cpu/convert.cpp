@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ops that move and convert elements: convert, embed, add, kvAppend, and the row conversions other ops use.
+// Ops that move and convert elements: convert, embed, add, and the row conversions other ops use.
 #include "kernels/cpu/convert.h"
 
 #include "kernels/cpu/cpu_ops.h"
@@ -148,22 +148,6 @@ void embed(CpuStream& stream, const EmbedParams& p) {
                 convertRow(row, p.table_dtype, y, DType::F32, p.width);
         }
     });
-}
-
-void kvAppend(CpuStream& stream, const KvAppendParams& p) {
-    const KvView& c = p.cache;
-    const std::int64_t row_bytes = std::int64_t{c.width} * static_cast<std::int64_t>(sizeOf(c.dtype));
-    const std::int64_t rows = std::int64_t{c.batch} * p.length * c.heads;  // in the order of x
-    parallelRanges(stream.threads(), rows, kGrain / c.width + 1,
-                   [&](std::int64_t begin, std::int64_t end, int) {
-                       for (std::int64_t row = begin; row < end; ++row) {
-                           const std::int64_t h = row % c.heads, bt = row / c.heads, t = bt % p.length,
-                                              b = bt / p.length;
-                           const std::int64_t to = (b * c.heads + h) * c.capacity + p.position + t;
-                           convertRow(p.x + row * c.width, DType::F32,
-                                      static_cast<std::byte*>(c.data) + to * row_bytes, c.dtype, c.width);
-                       }
-                   });
 }
 
 }  // namespace eigenscope::cpu

@@ -16,6 +16,9 @@ namespace eigenscope::cuda {
 
 namespace {
 
+constexpr const char* kNoCodes =
+    "the CUDA backend has no quantised KV cache; f32, f16 and bf16 work, and quantised ones with --device "
+    "cpu";
 constexpr const char* kNoAttention =
     "the CUDA backend has no attention kernel yet; the CPU backend has (--device cpu)";
 
@@ -85,6 +88,8 @@ public:
             return supportsGemm(traits.weight, traits.compute);
         if (op == Op::Attention)
             return {false, kNoAttention};
+        if (op == Op::KvAppend && traits.quantised)
+            return {false, kNoCodes};
         return {};
     }
 
@@ -123,7 +128,11 @@ public:
     void activate(Stream& stream, const ActivateParams& p) override { run(stream, p, launchActivate); }
     void add(Stream& stream, const AddParams& p) override { run(stream, p, launchAdd); }
     void rope(Stream& stream, const RopeParams& p) override { run(stream, p, launchRope); }
-    void kvAppend(Stream& stream, const KvAppendParams& p) override { run(stream, p, launchKvAppend); }
+    void kvAppend(Stream& stream, const KvAppendParams& p) override {
+        if (p.cache.bits != 0)
+            throw Error(ErrorCode::Unsupported, std::string("kvAppend: ") + kNoCodes);
+        run(stream, p, launchKvAppend);
+    }
     void attention(Stream&, const AttentionParams&) override {
         throw Error(ErrorCode::Unsupported, kNoAttention);
     }

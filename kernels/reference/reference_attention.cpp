@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/reference/reference_ops.h"
 
+#include "kernels/api/kv_layout.h"
+
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -9,26 +11,46 @@ namespace eigenscope::reference {
 
 namespace {
 
-std::int64_t rowOffset(const KvView& view, std::int64_t b, std::int64_t h, std::int64_t t) {
-    return ((b * view.heads + h) * view.capacity + t) * view.width;
+// Element i of row t of head (b, h), as the query at `position` reads it.
+double cachedElement(const KvView& v, std::int64_t position, std::int64_t b, std::int64_t h, std::int64_t t,
+                     std::int64_t i) {
+    const std::int64_t head = b * v.heads + h;
+    if (v.bits == 0)
+        return loadAsF32(v.data, v.dtype, (head * v.capacity + t) * v.width + i);
+    if (t >= kvStoredEnd(v, position))
+        return loadAsF32(v.exact, v.dtype, (head * v.exact_capacity + t % v.exact_capacity) * v.width + i);
+    const auto* row = static_cast<const unsigned char*>(v.data) + (head * v.capacity + t) * kvRowBytes(v);
+    int code = 0;
+    for (std::int64_t bit = 0; bit < v.bits; ++bit) {
+        const std::int64_t at = i * v.bits + bit;
+        code |= ((row[at / 8] >> (at % 8)) & 1) << bit;
+    }
+    const std::int64_t stride = kvScaleStride(v);
+    const bool by_token = v.grouping == KvGrouping::Token;
+    const std::int64_t at =
+        (head * kvScaleRows(v) + (by_token ? t : t / v.group)) * stride + (by_token ? i / v.group : i);
+    return loadAsF32(v.scales, DType::F16, at + stride / 2) +
+           static_cast<double>(loadAsF32(v.scales, DType::F16, at)) * code;
 }
 
-// Row t of head h as the query sees it: the cached key itself, or lifted and rotated. key: [query_width].
-void loadKey(const AttentionParams& p, std::int64_t b, std::int64_t h, std::int64_t t,
+// Row t of head h as the query at `position` sees it: the cached key itself, or lifted and rotated. key:
+// [query_width].
+void loadKey(const AttentionParams& p, std::int64_t position, std::int64_t b, std::int64_t h, std::int64_t t,
              std::vector<double>& key) {
     const std::int64_t rank = p.keys.width, width = p.query_width;
-    const std::int64_t at = rowOffset(p.keys, b, h, t);
     if (!p.lift) {
         for (std::int64_t i = 0; i < width; ++i)
-            key[i] = loadAsF32(p.keys.data, p.keys.dtype, at + i);
+            key[i] = cachedElement(p.keys, position, b, h, t, i);
         return;
     }
     const KeyLift& lift = *p.lift;
+    std::vector<double> latent(static_cast<std::size_t>(rank));
+    for (std::int64_t r = 0; r < rank; ++r)
+        latent[r] = cachedElement(p.keys, position, b, h, t, r);
     for (std::int64_t i = 0; i < width; ++i) {
         double sum = lift.mean ? lift.mean[h * width + i] : 0.0;
         for (std::int64_t r = 0; r < rank; ++r)
-            sum += static_cast<double>(lift.basis[(h * width + i) * rank + r]) *
-                   loadAsF32(p.keys.data, p.keys.dtype, at + r);
+            sum += static_cast<double>(lift.basis[(h * width + i) * rank + r]) * latent[r];
         key[i] = sum;
     }
     const std::int64_t half = lift.table.rotary_dim / 2;
@@ -51,7 +73,7 @@ void attendRow(const AttentionParams& p, std::int64_t b, std::int64_t m, std::in
 
     double largest = -INFINITY;
     for (std::int64_t n = first; n <= last; ++n) {
-        loadKey(p, b, kv_head, n, key);
+        loadKey(p, last, b, kv_head, n, key);
         double score = 0.0;
         for (std::int64_t i = 0; i < p.query_width; ++i)
             score += query[i] * key[i];
@@ -68,8 +90,7 @@ void attendRow(const AttentionParams& p, std::int64_t b, std::int64_t m, std::in
     for (std::int64_t i = 0; i < p.values.width; ++i) {
         double sum = 0.0;
         for (std::int64_t n = first; n <= last; ++n)
-            sum += weights[n - first] *
-                   loadAsF32(p.values.data, p.values.dtype, rowOffset(p.values, b, kv_head, n) + i);
+            sum += weights[n - first] * cachedElement(p.values, last, b, kv_head, n, i);
         p.output[row * p.values.width + i] = static_cast<float>(sum / total);
     }
 }

@@ -121,19 +121,6 @@ void rope(const RopeParams& p) {
     }
 }
 
-void kvAppend(const KvAppendParams& p) {
-    const KvView& cache = p.cache;
-    for (std::int64_t b = 0; b < cache.batch; ++b)
-        for (std::int64_t t = 0; t < p.length; ++t)
-            for (std::int64_t h = 0; h < cache.heads; ++h)
-                for (std::int64_t i = 0; i < cache.width; ++i) {
-                    const std::int64_t from = ((b * p.length + t) * cache.heads + h) * cache.width + i;
-                    const std::int64_t to =
-                        ((b * cache.heads + h) * cache.capacity + p.position + t) * cache.width + i;
-                    storeFromF32(cache.data, cache.dtype, to, p.x[from]);
-                }
-}
-
 void gram(const GramParams& p) {
     for (std::int64_t row = 0; row < p.rows; ++row) {
         for (std::int64_t h = 0; h < p.heads; ++h) {

@@ -113,6 +113,7 @@ std::vector<OpCase> allCases() {
     addRowCases(cases);
     addCacheCases(cases);
     addAttentionCases(cases);
+    addCodeCases(cases);
     addStatisticsCases(cases);
     return cases;
 }

@@ -49,6 +49,7 @@ void addGemmCases(std::vector<OpCase>& cases);
 void addRowCases(std::vector<OpCase>& cases);
 void addCacheCases(std::vector<OpCase>& cases);
 void addAttentionCases(std::vector<OpCase>& cases);
+void addCodeCases(std::vector<OpCase>& cases);
 void addStatisticsCases(std::vector<OpCase>& cases);
 void addBenchCases(std::vector<OpCase>& cases);
 

@@ -72,7 +72,7 @@ OpRun::Kind OpRun::kindOf(DType dtype) {
 
 void* OpRun::place(const void* data, std::size_t bytes, Kind kind, const std::string& name,
                    const Bound* bound) {
-    constexpr std::size_t kElement[] = {4, 2, 2, 8, 4};
+    constexpr std::size_t kElement[] = {4, 2, 2, 8, 4, 1};
     Array array;
     array.kind = kind;
     array.bytes = bytes;
@@ -132,6 +132,21 @@ void* OpRun::update(const std::string& name, Bound bound, const std::vector<floa
 double* OpRun::updateF64(const std::string& name, Bound bound, const std::vector<double>& values) {
     return static_cast<double*>(
         place(values.data(), values.size() * sizeof(double), Kind::F64, name, &bound));
+}
+
+void* OpRun::updateBytes(const std::string& name, const std::vector<std::byte>& values) {
+    return place(values.data(), values.size(), Kind::Bytes, name, &kExact);
+}
+
+const void* OpRun::inputBytes(const std::vector<std::byte>& values) {
+    return place(values.data(), values.size(), Kind::Bytes, "input", nullptr);
+}
+
+std::vector<std::byte> OpRun::bytes(std::int64_t count) {
+    std::vector<std::byte> values(static_cast<std::size_t>(count));
+    for (std::byte& value : values)
+        value = static_cast<std::byte>(next() >> 56);
+    return values;
 }
 
 void OpRun::report(const std::string& name, Bound bound, std::vector<double> values) {
@@ -215,6 +230,9 @@ void OpRun::finish() {
                 break;
             case Kind::Ids:
                 read(TokenId{});
+                break;
+            case Kind::Bytes:
+                read(std::uint8_t{});
                 break;
             case Kind::F16:
             case Kind::BF16:

@@ -64,6 +64,10 @@ public:
     float* update(const std::string& name, Bound bound, const std::vector<float>& values);
     void* update(const std::string& name, Bound bound, const std::vector<float>& values, DType dtype);
     double* updateF64(const std::string& name, Bound bound, const std::vector<double>& values);
+    // Bytes are compared exactly; as an input they must not change.
+    void* updateBytes(const std::string& name, const std::vector<std::byte>& values);
+    const void* inputBytes(const std::vector<std::byte>& values);
+    std::vector<std::byte> bytes(std::int64_t count);  // random
 
     // Host values to be compared, of ops that work in host memory.
     void report(const std::string& name, Bound bound, std::vector<double> values);
@@ -82,7 +86,7 @@ public:
     const std::vector<std::string>& failures() const { return m_failures; }
 
 private:
-    enum class Kind : std::uint8_t { F32, F16, BF16, F64, Ids };
+    enum class Kind : std::uint8_t { F32, F16, BF16, F64, Ids, Bytes };
     struct Array {
         std::shared_ptr<Buffer> buffer;
         std::vector<std::byte> before;  // the whole buffer with its guards, as uploaded

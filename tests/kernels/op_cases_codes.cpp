@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+// The quantised cache: appending is compared bit for bit, codes, scales and ring; attention reads caches
+// filled with random codes, so that every code, scale and ring row counts. Rows nobody may read have NaN for
+// scales.
+#include "tests/kernels/op_codes.h"
+
+#include <cmath>
+
+namespace eigenscope::optest {
+
+namespace {
+
+constexpr CodeFormat kFormats[] = {
+    {8},
+    {4},
+    {3},
+    {2},
+    {4, 8},
+    {3, 24},
+    {8, 64},
+    {4, 32, KvGrouping::Token, 5},
+    {3, 32, KvGrouping::Token, 40},
+    {8, 8, KvGrouping::Channel},
+    {4, 32, KvGrouping::Channel},
+    {3, 8, KvGrouping::Channel, 3},
+    {2, 16, KvGrouping::Channel, 20},
+};
+
+struct Append {
+    std::int32_t batch, length, heads, width;
+    std::int64_t position, capacity;
+};
+
+constexpr Append kAppends[] = {{1, 1, 1, 1, 0, 1},      {1, 1, 3, 40, 6, 7},    {2, 5, 3, 5, 3, 9},
+                               {2, 1, 2, 24, 31, 40},   {1, 33, 2, 24, 0, 33},  {3, 17, 1, 65, 13, 40},
+                               {1, 64, 2, 40, 63, 131}, {2, 70, 2, 128, 9, 100}};
+
+// Numbers that make rounding hard: wide and narrow ranges, constants, halves of a step, a far minimum.
+std::vector<float> awkward(OpRun& run, std::int64_t count) {
+    std::vector<float> x = run.normal(count);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        if (i / 96 % 4 == 1)
+            x[i] = std::nearbyint(2 * x[i]) / 2;
+        else if (i / 96 % 4 == 2)
+            x[i] = 100.0f + 0.01f * x[i];
+        else if (i / 96 % 8 == 3)
+            x[i] = 0.25f;
+        else if (i / 96 % 8 == 7)
+            x[i] *= 1e-6f;
+    }
+    return x;
+}
+
+void runAppend(OpRun& run, const Append& c, const CodeFormat& format) {
+    KvAppendParams p;
+    p.length = c.length, p.position = c.position;
+    p.x = run.input(awkward(run, std::int64_t{1} * c.batch * c.length * c.heads * c.width));
+    KvView& v = p.cache;
+    v.dtype = DType::F16;
+    v.batch = c.batch, v.heads = c.heads, v.width = c.width, v.capacity = c.capacity;
+    setFormat(v, format, c.length);
+    v.data = run.updateBytes("codes", run.bytes(kvDataBytes(v)));
+    v.scales = run.updateBytes("scales", run.bytes(kvScaleBytes(v)));
+    // By channel, groups may begin in rows that were there before: numbers, not any bytes.
+    v.exact = run.update("ring", kExact, run.normal(kvExactBytes(v) / 2), DType::F16);
+    run.execute([&] { run.backend().kvAppend(run.stream(), p); });
+}
+
+struct Attention {
+    std::int32_t query_heads, kv_heads, key_width, value_width;
+    std::int32_t query_length;
+    std::int64_t position;
+    std::int32_t batch = 1, window = 0;
+    bool alibi = false;
+    std::int32_t head_dim = 0;  // of lifted keys; 0: no lift
+    bool mean = false;
+};
+
+constexpr Attention kAttentions[] = {
+    {1, 1, 1, 1, 1, 0},
+    {2, 2, 64, 64, 1, 63},
+    {8, 2, 128, 128, 1, 257},
+    {3, 3, 24, 40, 1, 100, 1, 0, true},
+    {4, 2, 5, 24, 7, 40},
+    {6, 2, 40, 5, 33, 30},
+    {4, 1, 64, 64, 65, 31},
+    {5, 5, 33, 9, 40, 61, 2, 0, true},
+    {4, 2, 24, 24, 20, 45, 1, 12},
+    {2, 1, 32, 32, 3, 99, 2, 16},
+    {4, 2, 24, 64, 1, 63, 1, 0, false, 64},
+    {4, 2, 40, 24, 5, 33, 1, 0, false, 64, true},
+    {6, 2, 31, 31, 37, 65, 1, 0, false, 64, true},
+    {4, 1, 5, 32, 33, 20, 2, 0, false, 32},
+    {2, 2, 12, 20, 20, 57, 1, 6, false, 40, true},
+    {2, 1, 32, 24, 1, 1500},
+};
+
+// Scales of about a step of unit normal numbers; NaN where no query may look.
+std::vector<float> randomScales(OpRun& run, const KvView& v, std::int64_t end) {
+    const std::int64_t stride = kvScaleStride(v), rows = kvScaleRows(v);
+    const std::int64_t heads = std::int64_t{v.batch} * v.heads;
+    const std::int64_t used = v.grouping == KvGrouping::Token ? end : end / v.group;
+    std::vector<float> scales = run.uniform(heads * rows * stride, 0.5f, 1.5f);
+    const float step = 4.0f / static_cast<float>((1 << v.bits) - 1);
+    for (std::size_t i = 0; i < scales.size(); ++i) {
+        const auto at = static_cast<std::int64_t>(i);
+        scales[i] = at / stride % rows >= used ? std::nanf("")
+                    : at % stride < stride / 2 ? step * scales[i]
+                                               : -2.0f * scales[i];
+    }
+    return scales;
+}
+
+KvView codedView(OpRun& run, const Attention& c, std::int32_t width, const CodeFormat& format) {
+    const std::int64_t rows = c.position + c.query_length;
+    KvView v;
+    v.dtype = DType::BF16;
+    v.batch = c.batch, v.heads = c.kv_heads, v.width = width, v.capacity = rows + 3;
+    setFormat(v, format, c.query_length);
+    v.data = const_cast<void*>(run.inputBytes(run.bytes(kvDataBytes(v))));
+    const std::int64_t end = kvStoredEnd(v, rows - 1);
+    v.scales = const_cast<void*>(run.input(randomScales(run, v, end), DType::F16));
+    std::vector<float> ring = run.normal(kvExactBytes(v) / 2);
+    std::vector<bool> seen(static_cast<std::size_t>(v.exact_capacity), false);
+    for (std::int64_t t = kvStoredEnd(v, c.position); t < rows && !seen.empty(); ++t)
+        seen[static_cast<std::size_t>(t % v.exact_capacity)] = true;
+    for (std::size_t i = 0; i < ring.size(); ++i)
+        if (!seen[i / static_cast<std::size_t>(width) % seen.size()])
+            ring[i] = std::nanf("");
+    v.exact = const_cast<void*>(run.input(ring, DType::BF16));
+    return v;
+}
+
+// As for dense caches (op_cases_attention.cpp). Elements are a product and a sum of rounded numbers: one more
+// rounding of the element, of at most 4 (the largest minimum, or scale times code) where the others are
+// about 1.
+Bound boundOf(const Attention& c) {
+    const double width = c.head_dim ? c.head_dim + c.key_width : c.key_width;
+    const double relative = kEpsilon * (20.0 + 2.0 * std::sqrt(width));
+    return {relative * relative, 8.0 * relative};
+}
+
+void runAttention(OpRun& run, const Attention& c, const CodeFormat& keys, const CodeFormat& values) {
+    AttentionParams p;
+    p.batch = c.batch, p.query_heads = c.query_heads, p.kv_heads = c.kv_heads;
+    p.query_length = c.query_length, p.query_position = c.position, p.window = c.window;
+    p.query_width = c.head_dim ? c.head_dim : c.key_width;
+    p.scale = 1.0f / std::sqrt(static_cast<float>(p.query_width));
+    const std::int64_t query_rows = std::int64_t{1} * c.batch * c.query_length * c.query_heads;
+    p.query = run.input(run.normal(query_rows * p.query_width));
+    const auto view = [&](std::int32_t width, const CodeFormat& format) {
+        if (format.bits != 0)
+            return codedView(run, c, width, format);
+        const std::int64_t rows = c.position + c.query_length;
+        const std::int64_t elements = std::int64_t{1} * c.batch * c.kv_heads * rows * width;
+        return KvView{const_cast<void*>(run.input(run.normal(elements), DType::F16)),
+                      DType::F16,
+                      c.batch,
+                      c.kv_heads,
+                      width,
+                      rows};
+    };
+    p.keys = view(c.key_width, keys);
+    p.values = view(c.value_width, values);
+    if (c.alibi) {
+        std::vector<float> slopes;
+        for (std::int32_t h = 0; h < c.query_heads; ++h)
+            slopes.push_back(
+                std::exp2(-8.0f * static_cast<float>(h + 1) / static_cast<float>(c.query_heads)));
+        p.alibi_slopes = run.input(slopes);
+    }
+    KeyLift lift;
+    if (c.head_dim) {
+        const float deviation = 1.0f / std::sqrt(static_cast<float>(c.key_width));
+        lift.basis =
+            run.input(run.normal(std::int64_t{1} * c.kv_heads * c.head_dim * c.key_width, deviation));
+        if (c.mean)
+            lift.mean = run.input(run.normal(std::int64_t{1} * c.kv_heads * c.head_dim));
+        lift.table = rotaryTable(run, c.position + c.query_length, c.head_dim);
+        p.lift = &lift;
+    }
+    p.output = run.output("output", boundOf(c), query_rows * c.value_width);
+    run.execute([&] { run.backend().attention(run.stream(), p); });
+}
+
+void addAppend(std::vector<OpCase>& cases, const Append& c, const CodeFormat& format) {
+    OpCase op_case;
+    op_case.name = "kvAppend/" + describe(format) + " batch " + std::to_string(c.batch) + " length " +
+                   std::to_string(c.length) + " heads " + std::to_string(c.heads) + " width " +
+                   std::to_string(c.width) + " at " + std::to_string(c.position) + " of " +
+                   std::to_string(c.capacity);
+    op_case.op = Op::KvAppend;
+    op_case.traits.quantised = true;
+    op_case.run = [=](OpRun& run) { runAppend(run, c, format); };
+    cases.push_back(std::move(op_case));
+}
+
+void addAttention(std::vector<OpCase>& cases, const Attention& c, const CodeFormat& keys,
+                  const CodeFormat& values) {
+    const auto n = [](std::int64_t value) { return std::to_string(value); };
+    OpCase op_case;
+    op_case.name = "attention/" + describe(keys) + ", " + describe(values) + " heads " + n(c.query_heads) +
+                   ":" + n(c.kv_heads) + " widths " + n(c.key_width) + "/" + n(c.value_width) + " queries " +
+                   n(c.query_length) + " at " + n(c.position) + (c.batch != 1 ? " batch " + n(c.batch) : "") +
+                   (c.window ? " window " + n(c.window) : "") + (c.alibi ? " alibi" : "") +
+                   (c.head_dim ? " lift to " + n(c.head_dim) : "") + (c.mean ? " mean" : "");
+    op_case.op = Op::Attention;
+    op_case.traits.quantised = true;
+    op_case.traits.lift = c.head_dim != 0;
+    op_case.traits.alibi = c.alibi;
+    op_case.run = [=](OpRun& run) { runAttention(run, c, keys, values); };
+    cases.push_back(std::move(op_case));
+}
+
+void addRefusals(std::vector<OpCase>& cases) {
+    OpCase refused;
+    refused.name = "kvAppend/refuses impossible codes";
+    refused.op = Op::KvAppend;
+    refused.traits.quantised = true;
+    refused.run = [](OpRun& run) {
+        KvAppendParams good;
+        good.length = 2, good.x = run.input(run.normal(64));
+        float* memory = run.update("memory", kExact, run.normal(4096));
+        good.cache = {memory, DType::F32, 1, 1, 8, 64, 4, 8, KvGrouping::Channel, 4, memory, memory, 13};
+        run.backend().kvAppend(run.stream(), good);
+        const auto refuses = [&](const char* what, auto change) {
+            KvAppendParams p = good;
+            change(p.cache);
+            run.demandRefusal(what, [&] { run.backend().kvAppend(run.stream(), p); });
+        };
+        refuses("5 bits", [](KvView& v) { v.bits = 5; });
+        refuses("groups of 12", [](KvView& v) { v.group = 12; });
+        refuses("no groups", [](KvView& v) { v.group = 0; });
+        refuses("a negative window", [](KvView& v) { v.recent = -1; });
+        refuses("no scales", [](KvView& v) { v.scales = nullptr; });
+        refuses("no ring", [](KvView& v) { v.exact = nullptr; });
+        refuses("a ring too short", [](KvView& v) { v.exact_capacity = 12; });
+    };
+    cases.push_back(std::move(refused));
+}
+
+}  // namespace
+
+void addCodeCases(std::vector<OpCase>& cases) {
+    for (const CodeFormat& format : kFormats)
+        for (const Append& c : kAppends)
+            addAppend(cases, c, format);
+    for (const CodeFormat& format : kFormats) {
+        CodeFormat values = format;  // by token always, the same window
+        values.grouping = KvGrouping::Token;
+        for (const Attention& c : kAttentions)
+            addAttention(cases, c, format, values);
+    }
+    // Keys and values apart, one side dense.
+    for (const Attention& c : {kAttentions[3], kAttentions[5], kAttentions[7], kAttentions[12]}) {
+        addAttention(cases, c, {2, 8, KvGrouping::Channel, 7}, {3, 32, KvGrouping::Token, 19});
+        addAttention(cases, c, {4, 16, KvGrouping::Token, 30}, {8, 32, KvGrouping::Token, 2});
+        addAttention(cases, c, {0}, {3, 32, KvGrouping::Token, 9});
+        addAttention(cases, c, {4, 8, KvGrouping::Channel}, {0});
+    }
+    addRefusals(cases);
+}
+
+}  // namespace eigenscope::optest
