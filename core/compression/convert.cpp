@@ -48,14 +48,14 @@ void foldKeys(Folder& folder, const ModelConfig& config, const AttentionWeights&
     const int rank = config.keyWidth(layer);
     weights.query_width = config.queryWidth(layer);
     weights.key_width = rank;
-    weights.key = folder.encodeRows(original.key, keys, rank, 1);
+    weights.key = folder.encodeRows(original.key, keys, rank);
     if (config.rebuildsKeys()) {
-        weights.lift_basis = folder.decoders(keys, rank);
-        weights.lift_mean = folder.means(keys);
+        weights.lift_basis = folder.decoders(keys, rank, config.kv_heads);
+        weights.lift_mean = folder.means(keys, config.kv_heads);
     } else {
         // A mean of the keys adds the same number to all scores of a query, which softmax ignores: it is
         // dropped.
-        weights.query = folder.transposedDecodeRows(original.query, keys, rank, config.group());
+        weights.query = folder.transposedDecodeRows(original.query, keys, rank, config.query_heads);
     }
 }
 
@@ -64,8 +64,8 @@ void foldValues(Folder& folder, const ModelConfig& config, const AttentionWeight
     const std::vector<HeadBasis> values = basesOf(spectrum, layer, Side::Values);
     const int rank = config.valueWidth(layer);
     weights.value_width = rank;
-    weights.value = folder.encodeRows(original.value, values, rank, 1);
-    weights.output = folder.decodeColumns(original.output, values, rank, config.group());
+    weights.value = folder.encodeRows(original.value, values, rank);
+    weights.output = folder.decodeColumns(original.output, values, rank, config.query_heads);
 }
 
 AttentionWeights foldAttention(Folder& folder, const ModelConfig& config, const AttentionWeights& original,

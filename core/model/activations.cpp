@@ -45,8 +45,8 @@ ActivationLayout layoutActivations(const ModelConfig& config, std::int64_t rows)
     }
     Placement attention(shared.end());
     layout.query = attention.place(rows * config.query_heads * query_width, sizeof(float));
-    layout.key = attention.place(rows * config.kv_heads * key_width, sizeof(float));
-    layout.value = attention.place(rows * config.kv_heads * value_width, sizeof(float));
+    layout.key = attention.place(rows * config.cachedHeads() * key_width, sizeof(float));
+    layout.value = attention.place(rows * config.cachedHeads() * value_width, sizeof(float));
     layout.output = attention.place(rows * config.query_heads * value_width, sizeof(float));
     Placement mlp(shared.end());
     layout.up = mlp.place(rows * config.intermediate_size, sizeof(float));

@@ -16,8 +16,8 @@ struct ActivationLayout {
     std::size_t normed = 0;  // f32 [rows, hidden]
     std::size_t ids = 0;     // TokenId [rows]
     std::size_t query = 0;   // f32 [rows, query_heads * widest query]
-    std::size_t key = 0;     // f32 [rows, kv_heads * widest key]
-    std::size_t value = 0;   // f32 [rows, kv_heads * widest value]
+    std::size_t key = 0;     // f32 [rows, cached heads * widest key]
+    std::size_t value = 0;   // f32 [rows, cached heads * widest value]
     std::size_t output = 0;  // f32 [rows, query_heads * widest value]
     std::size_t up = 0;      // f32 [rows, intermediate], from where query begins
     std::size_t gate = 0;    // f32 [rows, intermediate] when the MLP is gated

@@ -14,7 +14,7 @@ std::size_t KvLayerSpec::bytesPerToken() const {
 std::vector<KvLayerSpec> kvLayerSpecs(const ModelConfig& config, DType format) {
     std::vector<KvLayerSpec> specs;
     for (int layer = 0; layer < config.layers; ++layer) {
-        specs.push_back({config.kv_heads, config.keyWidth(layer), config.valueWidth(layer), format});
+        specs.push_back({config.cachedHeads(), config.keyWidth(layer), config.valueWidth(layer), format});
     }
     return specs;
 }

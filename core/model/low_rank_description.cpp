@@ -52,13 +52,14 @@ Json toJson(const LowRankDescription& description) {
                   {"samples", calibration.samples},
                   {"sequence_length", calibration.sequence_length},
                   {"seed", calibration.seed}}},
+                {"head_group", description.head_group},
                 {"key_ranks", description.key_ranks},
                 {"value_ranks", description.value_ranks},
                 {"kv_ratio", description.kv_ratio},
                 {"share_key_basis", description.share_key_basis}};
 }
 
-LowRankDescription readLowRankDescription(const JsonView& json, int layers, int head_dim) {
+LowRankDescription readLowRankDescription(const JsonView& json, int layers, int kv_heads, int head_dim) {
     if (!json.json().is_object()) {
         json.fail("expected an object");
     }
@@ -74,15 +75,22 @@ LowRankDescription readLowRankDescription(const JsonView& json, int layers, int 
     if (const auto calibration = json.find("calibration")) {
         description.calibration = readCalibration(*calibration);
     }
-    description.key_ranks = readRanks(json.at("key_ranks"), layers, head_dim);
-    description.value_ranks = readRanks(json.at("value_ranks"), layers, head_dim);
+    description.head_group = static_cast<int>(json.integerOr("head_group", 1, 1, kv_heads));
+    if (kv_heads % description.head_group != 0) {
+        json.at("head_group")
+            .fail(std::to_string(description.head_group) + " does not divide the " +
+                  std::to_string(kv_heads) + " key/value heads");
+    }
+    const int width = description.head_group * head_dim;
+    description.key_ranks = readRanks(json.at("key_ranks"), layers, width);
+    description.value_ranks = readRanks(json.at("value_ranks"), layers, width);
     description.share_key_basis = json.booleanOr("share_key_basis", false);
     // The ranks decide what is allocated, so the ratio follows from them whatever the file says.
     const auto sum = [](const std::vector<int>& ranks) {
         return std::accumulate(ranks.begin(), ranks.end(), std::int64_t{0});
     };
     description.kv_ratio = static_cast<double>(sum(description.key_ranks) + sum(description.value_ranks)) /
-                           (2.0 * layers * head_dim);
+                           (2.0 * layers * width);
     return description;
 }
 

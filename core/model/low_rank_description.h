@@ -23,14 +23,15 @@ struct LowRankDescription {
     std::string criterion = "energy";
     std::string source;  // name of the original checkpoint
     CalibrationSummary calibration;
-    std::vector<int> key_ranks;    // [layers], per key/value head
+    int head_group = 1;            // consecutive key/value heads that share one latent
+    std::vector<int> key_ranks;    // [layers], of each group of heads
     std::vector<int> value_ranks;  // [layers]
     double kv_ratio = 1.0;         // converted / original KV-cache bytes
     bool share_key_basis = false;
 };
 
 Json toJson(const LowRankDescription& description);
-// `layers` and `head_dim` bound what is accepted.
-LowRankDescription readLowRankDescription(const JsonView& json, int layers, int head_dim);
+// `layers`, `kv_heads` and `head_dim` bound what is accepted.
+LowRankDescription readLowRankDescription(const JsonView& json, int layers, int kv_heads, int head_dim);
 
 }  // namespace eigenscope

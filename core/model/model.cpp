@@ -33,8 +33,8 @@ void readProjections(WeightReader& reader, const ModelConfig& config, const Laye
                      AttentionWeights& attention) {
     const std::int64_t hidden = config.hidden_size;
     const std::int64_t query_rows = std::int64_t{config.query_heads} * attention.query_width;
-    const std::int64_t key_rows = std::int64_t{config.kv_heads} * attention.key_width;
-    const std::int64_t value_rows = std::int64_t{config.kv_heads} * attention.value_width;
+    const std::int64_t key_rows = std::int64_t{config.cachedHeads()} * attention.key_width;
+    const std::int64_t value_rows = std::int64_t{config.cachedHeads()} * attention.value_width;
     // A basis with a mean gives a converted projection a bias that the original has not.
     const bool optional_bias = config.low_rank.has_value();
     if (!names.fused_qkv) {

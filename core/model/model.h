@@ -30,13 +30,13 @@ struct Norm {
 
 struct AttentionWeights {
     Linear query;         // [query_heads * query_width, hidden]
-    Linear key;           // [kv_heads * key_width, hidden]
-    Linear value;         // [kv_heads * value_width, hidden]
+    Linear key;           // [cached heads * key_width, hidden]
+    Linear value;         // [cached heads * value_width, hidden]
     Linear output;        // [hidden, query_heads * value_width]
     Tensor lift_basis;    // [kv_heads, head_dim, key_width] f32: set when keys are rebuilt inside attention
     Tensor lift_mean;     // [kv_heads, head_dim] f32, or empty
     int query_width = 0;  // head_dim, or key_width for low-rank without rotary positions
-    int key_width = 0;    // as cached, per key/value head
+    int key_width = 0;    // as cached, per head of the cache
     int value_width = 0;
 };
 

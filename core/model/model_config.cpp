@@ -62,7 +62,7 @@ ModelConfig readModelConfig(const Json& config, const std::filesystem::path& fil
     result.tensor_prefix = family.prefixes.front();
     checkConsistency(result, json);
     if (const auto low_rank = json.find("eigen_attention")) {
-        result.low_rank = readLowRankDescription(*low_rank, result.layers, result.head_dim);
+        result.low_rank = readLowRankDescription(*low_rank, result.layers, result.kv_heads, result.head_dim);
     }
     return result;
 }

@@ -43,6 +43,8 @@ struct ModelConfig {
         return low_rank && position != PositionKind::Rotary ? keyWidth(layer) : head_dim;
     }
     int group() const { return query_heads / kv_heads; }  // query heads that share a key/value head
+    // Heads of the KV cache: key/value heads, or latents that several of them share.
+    int cachedHeads() const { return kv_heads / (low_rank ? low_rank->head_group : 1); }
     int keyWidth(int layer) const {
         return low_rank ? low_rank->key_ranks[static_cast<std::size_t>(layer)] : head_dim;
     }

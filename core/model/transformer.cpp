@@ -146,7 +146,7 @@ void LayerPass::attention(Session::State* observed) {
     m_backend.attention(m_stream,
                         {.batch = m_cache.batch(),
                          .query_heads = m_config.query_heads,
-                         .kv_heads = m_config.kv_heads,
+                         .kv_heads = lift ? m_config.kv_heads : m_config.cachedHeads(),
                          .query_width = weights.query_width,
                          .query_length = m_count,
                          .query_position = m_cache.length(),
@@ -167,8 +167,8 @@ AttentionTrace LayerPass::trace() const {
         return TensorView{const_cast<float*>(x), DType::F32, {m_rows, heads, width}};
     };
     return {view(m_traced_query, m_config.query_heads, weights.query_width),
-            view(m_traced_key, m_config.kv_heads, weights.key_width),
-            view(m_state.f32(m_layout.value), m_config.kv_heads, weights.value_width),
+            view(m_traced_key, m_config.cachedHeads(), weights.key_width),
+            view(m_state.f32(m_layout.value), m_config.cachedHeads(), weights.value_width),
             view(m_state.f32(m_layout.output), m_config.query_heads, weights.value_width)};
 }
 
@@ -201,7 +201,7 @@ void checkCall(const ModelConfig& config, const SessionOptions& options, std::in
     }
     for (int layer = 0; layer < config.layers; ++layer) {
         const KvLayerSpec& spec = cache.specs()[static_cast<std::size_t>(layer)];
-        if (spec.kv_heads != config.kv_heads || spec.key_width != config.keyWidth(layer) ||
+        if (spec.kv_heads != config.cachedHeads() || spec.key_width != config.keyWidth(layer) ||
             spec.value_width != config.valueWidth(layer)) {
             failArgument("the KV cache was made for another model: layer " + std::to_string(layer) +
                          " has other widths");

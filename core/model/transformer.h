@@ -48,8 +48,8 @@ private:
 // call, after the stream was synchronised. Rows are [batch * tokens].
 struct AttentionTrace {
     TensorView queries;  // [rows, query_heads, query_width] before RoPE
-    TensorView keys;     // [rows, kv_heads, key_width] before RoPE
-    TensorView values;   // [rows, kv_heads, value_width]
+    TensorView keys;     // [rows, cached heads, key_width] before RoPE
+    TensorView values;   // [rows, cached heads, value_width]
     TensorView outputs;  // [rows, query_heads, value_width] weighted sums of values
 };
 
