@@ -28,6 +28,10 @@ public:
     // Rank-r part of the decoders applied to each head's columns: weight [hidden, heads * width] becomes
     // [hidden, heads * r] = W_h decode_r, bias b + sum over heads of W_h mean.
     Linear decodeColumns(const Linear& projection, const std::vector<HeadBasis>& bases, int rank, int group);
+    // The projection with numbers added to its weight [outputs, inputs] and bias [outputs]; it has a bias
+    // then.
+    Linear added(const Linear& projection, const std::vector<double>& weight,
+                 const std::vector<double>& bias);
     // decode_r of every head [heads, width, r] and the means [heads, width] (empty when no basis has one),
     // f32.
     Tensor decoders(const std::vector<HeadBasis>& bases, int rank);
