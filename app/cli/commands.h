@@ -17,6 +17,7 @@ Command addSensitivity(CLI::App& app, CommonOptions& common);
 Command addSpectrum(CLI::App& app, CommonOptions& common);
 Command addPlan(CLI::App& app, CommonOptions& common);
 Command addConvert(CLI::App& app, CommonOptions& common);
+Command addTradeoff(CLI::App& app, CommonOptions& common);
 Command addCompare(CLI::App& app, CommonOptions& common);
 Command addReport(CLI::App& app, CommonOptions& common);
 

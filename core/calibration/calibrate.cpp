@@ -4,10 +4,12 @@
 #include "core/base/fail.h"
 #include "core/calibration/attention_moments.h"
 #include "core/calibration/corpus.h"
+#include "core/calibration/sample_average.h"
 #include "core/model/transformer.h"
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 namespace eigenscope {
 
@@ -65,20 +67,40 @@ enum Kind { kKeys, kQueries, kValues, kOutputs };
 
 class GramObserver : public LayerObserver {
 public:
-    // `attention` may be null.
+    // `attention` and `average` may be null.
     GramObserver(const JobContext& job, Backend& backend, Session& session, const ModelConfig& config,
-                 AttentionMoments* attention)
-        : m_job(job), m_backend(backend), m_session(session), m_config(config), m_attention(attention) {
+                 AttentionMoments* attention, SampleAverage* average)
+        : m_job(job),
+          m_backend(backend),
+          m_session(session),
+          m_config(config),
+          m_attention(attention),
+          m_average(average) {
         for (int layer = 0; layer < config.layers; ++layer)
             m_layers.emplace_back(backend, session.stream(), config.kv_heads, config.head_dim);
     }
 
+    // The tokens that follow begin at this position of their window.
+    void startChunk(std::int64_t position) { m_position = position; }
+    void endWindow() {
+        if (m_average)
+            m_average->endWindow(m_session.stream(), [this](int layer, int kind, const TensorView& rows) {
+                m_job.checkCancelled();
+                count(layer, kind, rows);
+            });
+    }
+
     void onAttention(int layer, const AttentionTrace& trace) override {
-        LayerAccumulator& sums = m_layers.at(static_cast<std::size_t>(layer));
-        sums.add(m_backend, m_session.stream(), kKeys, trace.keys);
-        sums.add(m_backend, m_session.stream(), kQueries, trace.queries);
-        sums.add(m_backend, m_session.stream(), kValues, trace.values);
-        sums.add(m_backend, m_session.stream(), kOutputs, trace.outputs);
+        const std::pair<int, const TensorView*> kinds[] = {{kKeys, &trace.keys},
+                                                           {kQueries, &trace.queries},
+                                                           {kValues, &trace.values},
+                                                           {kOutputs, &trace.outputs}};
+        for (const auto& [kind, rows] : kinds) {
+            if (m_average)
+                m_average->add(m_session.stream(), layer, kind, *rows, m_position);
+            else
+                count(layer, kind, *rows);
+        }
         if (m_attention)
             m_attention->add(layer, m_session.stream(), trace, m_job);
     }
@@ -97,11 +119,17 @@ public:
     }
 
 private:
+    void count(int layer, int kind, const TensorView& rows) {
+        m_layers.at(static_cast<std::size_t>(layer)).add(m_backend, m_session.stream(), kind, rows);
+    }
+
     const JobContext& m_job;
     Backend& m_backend;
     Session& m_session;
     const ModelConfig& m_config;
     AttentionMoments* m_attention;
+    SampleAverage* m_average;
+    std::int64_t m_position = 0;
     std::vector<LayerAccumulator> m_layers;
 };
 
@@ -121,7 +149,8 @@ Statistics describe(const OpenModel& model, const Corpus& corpus, const Calibrat
     statistics.calibration.samples = options.samples;
     statistics.calibration.sequence_length = length;
     statistics.calibration.seed = options.seed;
-    statistics.tokens = static_cast<std::int64_t>(options.samples) * length;
+    statistics.calibration.average_samples = options.average_samples;
+    statistics.tokens = static_cast<std::int64_t>(options.samples / options.average_samples) * length;
     return statistics;
 }
 
@@ -138,6 +167,13 @@ Statistics calibrate(JobContext& job, const OpenModel& model, const std::filesys
         throw Error(
             ErrorCode::InvalidInput,
             "attention queries " + std::to_string(options.attention_queries) + ": expected 0 (none) or more");
+    if (options.average_samples < 1 || options.samples % options.average_samples != 0)
+        throw Error(ErrorCode::InvalidInput, "average samples " + std::to_string(options.average_samples) +
+                                                 ": expected a divisor of " +
+                                                 std::to_string(options.samples) + " samples");
+    if (options.average_samples > 1 && options.attention_queries > 0)
+        throw Error(ErrorCode::InvalidInput,
+                    "average samples: averaged rows attend to nothing; attention queries must be 0");
     const int length = std::min(options.sequence_length, config.max_positions);
     const Corpus corpus = readCorpus(job, *model.tokenizer, text);
     const auto windows = sampleWindows(corpus, options.samples, length, options.seed);
@@ -156,7 +192,11 @@ Statistics calibrate(JobContext& job, const OpenModel& model, const std::filesys
     if (options.attention_queries > 0)
         attention.emplace(*model.backend, *model.model, options.attention_queries, options.seed,
                           options.run.threads);
-    GramObserver observer(job, *model.backend, session, config, attention ? &*attention : nullptr);
+    std::optional<SampleAverage> average;
+    if (options.average_samples > 1)
+        average.emplace(*model.backend, config, options.average_samples, length);
+    GramObserver observer(job, *model.backend, session, config, attention ? &*attention : nullptr,
+                          average ? &*average : nullptr);
     const auto total = static_cast<std::int64_t>(windows.size());
     for (std::int64_t i = 0; i < total; ++i) {
         job.progress("calibrating", i, total);
@@ -167,8 +207,10 @@ Statistics calibrate(JobContext& job, const OpenModel& model, const std::filesys
         for (std::size_t at = 0; at < window.size(); at += static_cast<std::size_t>(chunk)) {
             job.checkCancelled();
             const std::size_t count = std::min(static_cast<std::size_t>(chunk), window.size() - at);
+            observer.startChunk(static_cast<std::int64_t>(at));
             transformer.forward(session, window.subspan(at, count), cache, LogitsOf::None, &observer);
         }
+        observer.endWindow();
     }
     session.stream().synchronize();
     job.progress("calibrating", total, total);

@@ -18,6 +18,9 @@ struct CalibrationOptions {
     // them a window is one forward call, so activations and scratch hold sequence_length rows instead of 256,
     // and the host one layer's queries, keys, values and outputs of a window.
     int attention_queries = 32;
+    // Windows whose rows are averaged position by position before they are counted (the published code); a
+    // divisor of `samples`. Above 1 attention_queries must be 0: averaged rows attend to nothing.
+    int average_samples = 1;
     RunOptions run;
 };
 

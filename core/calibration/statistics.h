@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/base/job_context.h"
+#include "core/calibration/measured_tables.h"
 #include "core/model/low_rank_description.h"
 #include "kernels/api/ops.h"
 
@@ -43,20 +44,6 @@ struct LayerStatistics {
     bool hasAttentionMoments() const { return !logit_weights.empty(); }
 };
 
-// What compressing one layer's keys or values alone costs, measured (core/evaluation/sensitivity.h).
-struct SensitivityTable {
-    std::string method;  // of the bases
-    bool share_key_basis = false;
-    std::string text, fingerprint;  // what it was measured on
-    std::int64_t windows = 0, sequence_length = 0;
-    std::vector<int> ranks;  // [ranks], ascending, the last is head_dim
-    std::vector<double> kl;  // [layers, keys then values, ranks], KL(original || that model), nats a token
-    double at(std::size_t layer, std::size_t side, std::size_t rank) const {
-        return kl[(layer * 2 + side) * ranks.size() + rank];
-    }
-    bool operator==(const SensitivityTable&) const = default;
-};
-
 struct Statistics {
     static constexpr int kVersion = 1;
     std::string model_name, model_fingerprint, family;
@@ -65,18 +52,14 @@ struct Statistics {
     CalibrationSummary calibration;
     std::int64_t tokens = 0;
     std::vector<LayerStatistics> layers;
-    std::vector<std::vector<TokenId>>
-        probe_windows;                          // a few of the sampled windows, for measuring layer errors
-    std::vector<SensitivityTable> sensitivity;  // at most one for each method and way of sharing
-
-    const SensitivityTable* findSensitivity(std::string_view method, bool share_key_basis) const;  // or null
-    void setSensitivity(SensitivityTable table);  // in place of the one with the same method and sharing
+    std::vector<std::vector<TokenId>> probe_windows;  // a few of the sampled windows, for layer errors
+    MeasuredTables tables;
 };
 
 // `*.stats.safetensors`, written whole or not at all. Tensors
 // layers.<i>.<keys|queries|values|outputs>.<gram|sum> (F64), probe_windows (I32 [windows, length]);
 // layers.<i>.<logit_queries.gram|logit_keys.gram|logit_keys.sum|logit_weights| projection> (F64), all or
-// none; sensitivity.<i>.<ranks (I32)|kl (F64)>; the rest in the metadata.
+// none; measured tables (core/calibration/tables_file.h); the rest in the metadata.
 void saveStatistics(const Statistics& statistics, const std::filesystem::path& file);
 Statistics loadStatistics(const std::filesystem::path& file);
 

@@ -24,14 +24,18 @@ void checkStatistics(const OpenModel& original, const Statistics& statistics) {
         fail("the statistics have other layers or heads than " + original.name);
 }
 
+std::string basisText(const std::string& method, const BasisOptions& options) {
+    return "method " + method + (options.share_key_basis ? " with a shared key basis" : "") +
+           (options.center ? ", centred" : "");
+}
+
 void checkSpectrum(const ModelConfig& config, const Spectrum& spectrum, const RankPlan& plan) {
     if (spectrum.layers() != config.layers || spectrum.heads() != config.kv_heads ||
         spectrum.headDim() != config.head_dim)
         fail("the spectrum has other layers or heads than the model");
-    if (spectrum.method() != plan.method || spectrum.options().share_key_basis != plan.share_key_basis)
-        fail("the plan was made for method " + plan.method +
-             (plan.share_key_basis ? " with a shared key basis" : "") + ", the spectrum for " +
-             spectrum.method() + (spectrum.options().share_key_basis ? " with a shared key basis" : ""));
+    if (spectrum.method() != plan.method || spectrum.options() != plan.basisOptions())
+        fail("the plan was made for " + basisText(plan.method, plan.basisOptions()) + ", the spectrum for " +
+             basisText(spectrum.method(), spectrum.options()));
     checkPlan(plan, config.layers, config.head_dim, "plan");
 }
 
@@ -86,6 +90,7 @@ LowRankDescription describe(const OpenModel& original, const Statistics& statist
     description.value_ranks = plan.value_ranks;
     description.kv_ratio = kvRatioOf(plan, statistics.head_dim);
     description.share_key_basis = plan.share_key_basis;
+    description.center = plan.center;
     return description;
 }
 
@@ -112,18 +117,24 @@ OpenModel convertInMemory(JobContext& job, const OpenModel& original, const Stat
     return converted;
 }
 
-OpenModel convertOneSide(const JobContext& job, const OpenModel& original, const Statistics& statistics,
-                         const Spectrum& spectrum, int layer, Side side, int rank) {
+OpenModel convertOneLayer(const JobContext& job, const OpenModel& original, const Statistics& statistics,
+                          const Spectrum& spectrum, int layer, std::optional<int> key_rank,
+                          std::optional<int> value_rank) {
     checkStatistics(original, statistics);
     RankPlan plan = fullPlan(spectrum, 1);
-    (side == Side::Keys ? plan.key_ranks : plan.value_ranks).at(static_cast<std::size_t>(layer)) = rank;
+    const auto i = static_cast<std::size_t>(layer);
+    plan.key_ranks.at(i) = key_rank.value_or(spectrum.headDim());
+    plan.value_ranks.at(i) = value_rank.value_or(spectrum.headDim());
     checkSpectrum(original.model->config, spectrum, plan);
     auto model = std::make_shared<Model>(*original.model);
     model->config.low_rank = describe(original, statistics, plan);
     Folder folder(*original.backend, job);
-    const auto i = static_cast<std::size_t>(layer);
-    (side == Side::Keys ? foldKeys : foldValues)(folder, model->config, original.model->layers[i].attention,
-                                                 spectrum, layer, model->layers[i].attention);
+    const AttentionWeights& before = original.model->layers[i].attention;
+    AttentionWeights& after = model->layers[i].attention;
+    if (key_rank)
+        foldKeys(folder, model->config, before, spectrum, layer, after);
+    if (value_rank)
+        foldValues(folder, model->config, before, spectrum, layer, after);
     OpenModel converted = original;
     converted.model = std::move(model);
     return converted;

@@ -177,6 +177,20 @@ Linear Folder::decodeColumns(const Linear& projection, const std::vector<HeadBas
     return result;
 }
 
+Linear Folder::added(const Linear& projection, const std::vector<double>& weight,
+                     const std::vector<double>& bias) {
+    std::vector<double> new_weight = download(projection.weight), new_bias = bias;
+    for (std::size_t i = 0; i < new_weight.size(); ++i)
+        new_weight[i] += weight[i];
+    if (!projection.bias.empty()) {
+        const std::vector<double> before = download(projection.bias);
+        for (std::size_t i = 0; i < before.size(); ++i)
+            new_bias[i] += before[i];
+    }
+    const DType dtype = projection.weight.dtype();
+    return {upload(new_weight, dtype, projection.weight.shape()), uploadBias(new_bias, dtype)};
+}
+
 Tensor Folder::decoders(const std::vector<HeadBasis>& bases, int rank, int kv_heads) {
     const int width = bases.front().width;
     std::vector<double> values;

@@ -32,6 +32,10 @@ public:
     // Outputs of attention to encoded values: columns [hidden, heads * head_dim] become [hidden, heads * r] =
     // W_h (the rows of decode_r that rebuild its value head), bias b + sum over heads of W_h mean.
     Linear decodeColumns(const Linear& projection, const std::vector<HeadBasis>& bases, int rank, int heads);
+    // The projection with numbers added to its weight [outputs, inputs] and bias [outputs]; it has a bias
+    // then.
+    Linear added(const Linear& projection, const std::vector<double>& weight,
+                 const std::vector<double>& bias);
     // decode_r of every key/value head [kv_heads, head_dim, r] and the means [kv_heads, head_dim] (empty when
     // no basis has one), f32.
     Tensor decoders(const std::vector<HeadBasis>& bases, int rank, int kv_heads);

@@ -36,6 +36,10 @@ struct PerplexityResult {
 std::vector<std::vector<TokenId>> evaluationWindows(JobContext& job, const Tokenizer& tokenizer,
                                                     int max_positions, const std::filesystem::path& text,
                                                     const PerplexityOptions& options);
+// Of windows of one length.
+PerplexityResult perplexityOf(JobContext& job, const OpenModel& model,
+                              const std::vector<std::vector<TokenId>>& windows,
+                              const PerplexityOptions& options);
 PerplexityResult perplexity(JobContext& job, const OpenModel& model, const std::filesystem::path& text,
                             const PerplexityOptions& options);
 

@@ -28,6 +28,7 @@ CalibrationSummary readCalibration(const JsonView& json) {
     summary.fingerprint = json.stringOr("fingerprint", "");
     summary.samples = json.integerOr("samples", 0, 0, kMaxCount);
     summary.sequence_length = json.integerOr("sequence_length", 0, 0, kMaxCount);
+    summary.average_samples = json.integerOr("average_samples", 1, 1, kMaxCount);
     if (const auto seed = json.find("seed")) {
         // Seeds use all 64 bits, more than integer() takes.
         if (!seed->json().is_number_unsigned()) {
@@ -51,12 +52,14 @@ Json toJson(const LowRankDescription& description) {
                   {"fingerprint", calibration.fingerprint},
                   {"samples", calibration.samples},
                   {"sequence_length", calibration.sequence_length},
-                  {"seed", calibration.seed}}},
+                  {"seed", calibration.seed},
+                  {"average_samples", calibration.average_samples}}},
                 {"head_group", description.head_group},
                 {"key_ranks", description.key_ranks},
                 {"value_ranks", description.value_ranks},
                 {"kv_ratio", description.kv_ratio},
-                {"share_key_basis", description.share_key_basis}};
+                {"share_key_basis", description.share_key_basis},
+                {"center", description.center}};
 }
 
 LowRankDescription readLowRankDescription(const JsonView& json, int layers, int kv_heads, int head_dim) {
@@ -85,6 +88,7 @@ LowRankDescription readLowRankDescription(const JsonView& json, int layers, int 
     description.key_ranks = readRanks(json.at("key_ranks"), layers, width);
     description.value_ranks = readRanks(json.at("value_ranks"), layers, width);
     description.share_key_basis = json.booleanOr("share_key_basis", false);
+    description.center = json.booleanOr("center", false);
     // The ranks decide what is allocated, so the ratio follows from them whatever the file says.
     const auto sum = [](const std::vector<int>& ranks) {
         return std::accumulate(ranks.begin(), ranks.end(), std::int64_t{0});

@@ -15,6 +15,7 @@ struct CalibrationSummary {
     std::string fingerprint;  // of its contents
     std::int64_t samples = 0, sequence_length = 0;
     std::uint64_t seed = 0;
+    std::int64_t average_samples = 1;  // windows averaged position by position before they counted
 };
 
 struct LowRankDescription {
@@ -28,6 +29,7 @@ struct LowRankDescription {
     std::vector<int> value_ranks;  // [layers]
     double kv_ratio = 1.0;         // converted / original KV-cache bytes
     bool share_key_basis = false;
+    bool center = false;  // bases of keys and values without their means (method eigen)
 };
 
 Json toJson(const LowRankDescription& description);

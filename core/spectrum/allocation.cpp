@@ -2,10 +2,12 @@
 #include "core/spectrum/allocation.h"
 
 #include "core/base/fail.h"
+#include "core/spectrum/error_budget.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 
 namespace eigenscope {
 
@@ -134,25 +136,33 @@ RankCurve curveOf(const SensitivityTable& table, std::size_t layer, Side side, i
     return curve;
 }
 
+namespace {
+
+// [layers, keys then values]: a fixed rank is a curve of one point.
+std::vector<RankCurve> curvesOf(const RankPlan& plan, const Spectrum& spectrum,
+                                const SensitivityTable& table) {
+    std::vector<RankCurve> curves;
+    for (int layer = 0; layer < spectrum.layers(); ++layer) {
+        for (Side side : {Side::Keys, Side::Values}) {
+            if (const std::optional<int> fixed = fixedRank(plan, spectrum, side, layer))
+                curves.push_back({{*fixed}, {0.0}});
+            else
+                curves.push_back(curveOf(table, static_cast<std::size_t>(layer), side, plan.rank_multiple));
+        }
+    }
+    return curves;
+}
+
+}  // namespace
+
 void applySensitivity(RankPlan& plan, const Spectrum& spectrum, const SensitivityTable& table,
                       double target) {
     if (!(target > 0.0 && target <= 1.0))
         fail("KV ratio " + std::to_string(target) + ": expected a number above 0, at most 1");
-    const auto layers = static_cast<std::size_t>(spectrum.layers());
-    if (plan.key_ranks.size() != layers || plan.value_ranks.size() != layers ||
-        plan.key_pinned.size() != layers || plan.value_pinned.size() != layers)
-        fail("the plan has other layers than the statistics");
+    checkShape(plan, spectrum);
     checkTable(table, spectrum.layers(), spectrum.headDim());
-    std::vector<RankCurve> curves;
-    for (std::size_t layer = 0; layer < layers; ++layer) {
-        for (Side side : {Side::Keys, Side::Values}) {
-            const bool keys = side == Side::Keys;
-            if (keys ? plan.key_pinned[layer] : plan.value_pinned[layer])
-                curves.push_back({{keys ? plan.key_ranks[layer] : plan.value_ranks[layer]}, {0.0}});
-            else
-                curves.push_back(curveOf(table, layer, side, plan.rank_multiple));
-        }
-    }
+    const auto layers = static_cast<std::size_t>(spectrum.layers());
+    const std::vector<RankCurve> curves = curvesOf(plan, spectrum, table);
     const double full = 2.0 * static_cast<double>(layers) * spectrum.headDim();
     // Ranks are integers; the slack is for targets such as 0.6 that binary cannot hold.
     const auto budget = static_cast<std::int64_t>(std::floor(target * full + 1e-6));
@@ -169,6 +179,7 @@ void applySensitivity(RankPlan& plan, const Spectrum& spectrum, const Sensitivit
         plan.value_ranks[layer] = curves[2 * layer + 1].ranks[choice[2 * layer + 1]];
     }
     plan.allocation = Allocation::Sensitivity;
+    plan.kv_target = target;
 }
 
 double expectedDivergence(const RankPlan& plan, const SensitivityTable& table) {
@@ -178,6 +189,93 @@ double expectedDivergence(const RankPlan& plan, const SensitivityTable& table) {
         sum += interpolate(table.ranks, monotone(table, layer, Side::Values), plan.value_ranks[layer]);
     }
     return sum;
+}
+
+bool canAllocate(Allocation allocation, const RankPlan& plan, const MeasuredTables& tables) {
+    switch (allocation) {
+        case Allocation::ErrorBudget:
+            return tables.findLayerErrors(plan.method, plan.basisOptions(), nameOf(plan.criterion));
+        case Allocation::Sensitivity:
+            return tables.findSensitivity(plan.method, plan.basisOptions());
+        case Allocation::Threshold:
+            break;
+    }
+    return true;
+}
+
+void applyTarget(RankPlan& plan, const Spectrum& spectrum, const MeasuredTables& tables, double target) {
+    if (!canAllocate(plan.allocation, plan, tables))
+        fail("allocation " + std::string(nameOf(plan.allocation)) +
+             ": its tables were not measured for method " + plan.method);
+    switch (plan.allocation) {
+        case Allocation::ErrorBudget:
+            applyErrorBudgetRatio(
+                plan, spectrum,
+                *tables.findLayerErrors(plan.method, plan.basisOptions(), nameOf(plan.criterion)), target);
+            return;
+        case Allocation::Sensitivity:
+            applySensitivity(plan, spectrum, *tables.findSensitivity(plan.method, plan.basisOptions()),
+                             target);
+            return;
+        case Allocation::Threshold:
+            applyKvRatio(plan, spectrum, target);
+            return;
+    }
+}
+
+double smallestRatio(const RankPlan& plan, const Spectrum& spectrum, const MeasuredTables& tables) {
+    checkShape(plan, spectrum);
+    RankPlan smallest = plan;
+    if (plan.allocation == Allocation::ErrorBudget && canAllocate(plan.allocation, plan, tables)) {
+        applyErrorBudget(smallest, spectrum,
+                         *tables.findLayerErrors(plan.method, plan.basisOptions(), nameOf(plan.criterion)),
+                         std::numeric_limits<double>::infinity());
+    } else if (plan.allocation == Allocation::Sensitivity && canAllocate(plan.allocation, plan, tables)) {
+        const SensitivityTable& table = *tables.findSensitivity(plan.method, plan.basisOptions());
+        checkTable(table, spectrum.layers(), spectrum.headDim());
+        std::int64_t sum = 0;
+        for (const RankCurve& curve : curvesOf(plan, spectrum, table))
+            sum += curve.ranks.front();
+        return static_cast<double>(sum) / (2.0 * spectrum.layers() * spectrum.headDim());
+    } else {
+        applyThresholds(smallest, spectrum, 0.0, 0.0);
+    }
+    return kvRatioOf(smallest, spectrum.headDim());
+}
+
+void reallocate(RankPlan& plan, const Spectrum& spectrum, const MeasuredTables& tables) {
+    checkShape(plan, spectrum);
+    const std::optional<double> target = plan.kv_target;
+    if (plan.allocation == Allocation::Threshold) {
+        applyThresholds(plan, spectrum, plan.key_threshold, plan.value_threshold);
+        plan.kv_target = target;
+        return;
+    }
+    if (!canAllocate(plan.allocation, plan, tables)) {
+        for (Side side : {Side::Keys, Side::Values}) {
+            for (int layer = 0; layer < spectrum.layers(); ++layer) {
+                if (const std::optional<int> fixed = fixedRank(plan, spectrum, side, layer))
+                    ranksOf(plan, side)[static_cast<std::size_t>(layer)] = *fixed;
+            }
+        }
+        return;
+    }
+    if (target || plan.allocation == Allocation::Sensitivity) {
+        // A plan of an older file does not say what was asked for: what it has.
+        const double asked = target.value_or(kvRatioOf(plan, spectrum.headDim()));
+        applyTarget(plan, spectrum, tables, std::max(asked, smallestRatio(plan, spectrum, tables)));
+        plan.kv_target = asked;
+    } else {
+        applyErrorBudget(plan, spectrum,
+                         *tables.findLayerErrors(plan.method, plan.basisOptions(), nameOf(plan.criterion)),
+                         plan.error_budget);
+    }
+}
+
+void unpin(RankPlan& plan, const Spectrum& spectrum, const MeasuredTables& tables, Side side, int layer) {
+    checkShape(plan, spectrum);
+    (side == Side::Keys ? plan.key_pinned : plan.value_pinned).at(static_cast<std::size_t>(layer)) = false;
+    reallocate(plan, spectrum, tables);
 }
 
 }  // namespace eigenscope

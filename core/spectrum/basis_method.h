@@ -27,15 +27,13 @@ struct LayerBases {
     std::vector<HeadBasis> keys, values;  // [kv_heads]; equal entries when a basis is shared by the layer
 };
 
-struct BasisOptions {
-    bool share_key_basis = false;  // one key basis for all heads of a layer (the published code for Llama)
-};
-
 struct BasisMethod {
     std::string_view name;       // "eigen"
     std::string_view title;      // for the window
     std::string_view objective;  // one sentence
     std::string_view source;     // paper and section
+    bool can_center = false;     // BasisOptions::center means something
+    bool needs_attention_moments = false;
     LayerBases (*compute)(Backend& backend, const Statistics& statistics, int layer,
                           const BasisOptions& options);
 };

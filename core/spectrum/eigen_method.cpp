@@ -67,13 +67,38 @@ std::vector<HeadBasis> decompose(Backend& backend, Stream& stream, const std::ve
     return bases;
 }
 
+// C - n mu mu^T of each head: the Gram matrices of rows without their mean. Symmetric; cancellation can leave
+// eigenvalues a little below zero, which makeBasis() takes for zero.
+std::vector<double> centredGram(const Moments& moments) {
+    std::vector<double> gram = moments.gram;
+    const auto n = static_cast<std::size_t>(moments.width);
+    const auto rows = static_cast<double>(moments.rows);
+    for (std::size_t head = 0; head < static_cast<std::size_t>(moments.heads); ++head) {
+        const double* sum = moments.sum.data() + head * n;
+        for (std::size_t i = 0; i < n; ++i) {
+            for (std::size_t j = 0; j < n; ++j)
+                gram[(head * n + i) * n + j] -= sum[i] * sum[j] / rows;
+        }
+    }
+    return gram;
+}
+
+void setMeans(std::vector<HeadBasis>& bases, const Moments& moments) {
+    for (std::size_t head = 0; head < bases.size(); ++head) {
+        const auto sum = moments.sumOf(static_cast<int>(head));
+        bases[head].mean.assign(sum.begin(), sum.end());
+        for (double& element : bases[head].mean)
+            element /= static_cast<double>(moments.rows);
+    }
+}
+
 }  // namespace
 
 LayerBases computeEigenBases(Backend& backend, const Statistics& statistics, int layer,
                              const BasisOptions& options) {
     const LayerStatistics& moments = statistics.layers.at(static_cast<std::size_t>(layer));
     const auto stream = backend.createStream(0);
-    std::vector<double> keys = moments.keys.gram;
+    std::vector<double> keys = options.center ? centredGram(moments.keys) : moments.keys.gram;
     if (!statistics.rotary) {
         for (std::size_t i = 0; i < keys.size(); ++i)
             keys[i] += moments.queries.gram[i];
@@ -91,7 +116,13 @@ LayerBases computeEigenBases(Backend& backend, const Statistics& statistics, int
         bases.keys = decompose(backend, *stream, keys, heads, width);
     }
     bases.values =
-        decompose(backend, *stream, moments.values.gram, moments.values.heads, moments.values.width);
+        decompose(backend, *stream, options.center ? centredGram(moments.values) : moments.values.gram,
+                  moments.values.heads, moments.values.width);
+    if (options.center) {
+        setMeans(bases.values, moments.values);
+        if (statistics.rotary)
+            setMeans(bases.keys, moments.keys);
+    }
     return bases;
 }
 

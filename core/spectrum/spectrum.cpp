@@ -134,6 +134,8 @@ std::shared_ptr<const Spectrum> computeSpectrum(JobContext& job, Backend& backen
                                                 const Statistics& statistics, std::string_view method,
                                                 const BasisOptions& options) {
     const BasisMethod& row = basisMethod(method);
+    if (options.center && !row.can_center)
+        throw Error(ErrorCode::InvalidInput, "method " + std::string(row.name) + " has no option to centre");
     const int count = static_cast<int>(statistics.layers.size());
     std::vector<LayerBases> layers;
     for (int layer = 0; layer < count; ++layer) {

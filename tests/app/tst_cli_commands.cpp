@@ -273,6 +273,149 @@ private slots:
         QCOMPARE(done["kv_ratio"].toDouble(), 0.5);
     }
 
+    void errorBudgets() {
+        const QString stats = at("errors.stats.safetensors"), plan = at("errors.json");
+        RUN_JSON(calibrated, "calibrate", smallModel("opt"), "--text", smallText(), "--samples", "4",
+                 "--sequence-length", "32", "--error-points", "6", "--output", stats);
+        QCOMPARE(calibrated["error_points"].toInt(), 6);
+        double last = 2;
+        for (const char* budget : {"0.001", "0.02", "0.2"}) {
+            RUN_JSON(planned, "plan", stats, "--error-budget", budget, "--rank-multiple", "1", "--output",
+                     plan);
+            CHECK_KEYS(planned,
+                       "key_ranks:ints layer_errors:numbers error_budget:number expected_error:number");
+            QCOMPARE(planned["allocation"].toString(), QString("error-budget"));
+            for (const QJsonValue& error : planned["layer_errors"].toArray())
+                QVERIFY(error.toDouble() <= QString(budget).toDouble());
+            QVERIFY(planned["kv_ratio"].toDouble() < last);
+            last = planned["kv_ratio"].toDouble();
+        }
+        // What was promised is what a conversion has: the same windows, ranks as measured.
+        RUN_JSON(planned, "plan", stats, "--error-budget", "0.2", "--rank-multiple", "1", "--output", plan);
+        RUN_JSON(done, "convert", smallModel("opt"), "--stats", stats, "--plan", plan, "--output",
+                 at("within-budget"));
+        for (int layer = 0; layer < 2; ++layer) {
+            const double promised = planned["layer_errors"][layer].toDouble();
+            const double found = done["layer_errors"][layer].toDouble();
+            QVERIFY2(qAbs(found - promised) < 1e-4 * promised + 1e-6,
+                     qPrintable(QString("%1 %2").arg(found).arg(promised)));
+        }
+        RUN_JSON(target, "plan", stats, "--kv-ratio", "0.6", "--allocation", "error-budget", "--method",
+                 "attention-aware", "--rank-multiple", "1", "--output", plan);
+        QVERIFY(target["kv_ratio"].toDouble() <= 0.6);
+        QVERIFY(target["error_budget"].toDouble() > 0);
+        RUN_JSON(fits, "plan", stats, "--fit-context", "100", "--memory", "30K", "--allocation",
+                 "error-budget", "--rank-multiple", "1", "--output", plan);
+        QVERIFY(fits["memory_bytes"].toInteger() <= 30 * 1024);
+        // Tables of other bases are not taken in their place; the command that measures them is named and
+        // works.
+        const auto missing = runCli({"plan", stats, "--error-budget", "0.1", "--center", "--criterion",
+                                     "singular-values", "--output", plan});
+        QCOMPARE(missing.status, 1);
+        QVERIFY2(missing.error.contains("eigenscope-cli sensitivity MODEL --stats " + stats.toUtf8() +
+                                        " --errors-only --method eigen --center --criterion singular-values"),
+                 missing.error.constData());
+        RUN_JSON(measured, "sensitivity", smallModel("opt"), "--stats", stats, "--errors-only", "--center",
+                 "--criterion", "singular-values", "--error-points", "4");
+        QCOMPARE(measured["layer_errors"].toArray().size(), 2);
+        QCOMPARE(measured["layer_errors"][0]["errors"].toArray().size(), 4);
+        RUN_JSON(now, "plan", stats, "--error-budget", "0.1", "--center", "--criterion", "singular-values",
+                 "--output", plan);
+        RUN_JSON(centred, "convert", smallModel("opt"), "--stats", stats, "--plan", plan, "--output",
+                 at("centred"));
+        RUN_JSON(inspected, "inspect", at("centred"));
+        QVERIFY(inspected["eigen_attention"]["center"].toBool());
+    }
+
+    void layersOfTheirOwn() {
+        const QString stats = at("own.stats.safetensors"), plan = at("own.json");
+        RUN_JSON(calibrated, "calibrate", smallModel("llama"), "--text", smallText(), "--samples", "4",
+                 "--sequence-length", "32", "--output", stats);
+        RUN_JSON(planned, "plan", stats, "--kv-ratio", "0.5", "--pin", "1:keys=13", "--pin", "0:values=2",
+                 "--layer-threshold", "0:keys=0.5", "--rank-multiple", "1", "--output", plan);
+        QCOMPARE(planned["key_ranks"][1].toInt(), 13);
+        QCOMPARE(planned["value_ranks"][0].toInt(), 2);
+        RUN_JSON(half, "plan", stats, "--threshold", "0.5", "--rank-multiple", "1", "--output",
+                 at("half.json"));
+        QCOMPARE(planned["key_ranks"][0], half["key_ranks"][0]);
+        QVERIFY(planned["kv_ratio"].toDouble() <= 0.5);
+        RUN_JSON(done, "convert", smallModel("llama"), "--stats", stats, "--plan", plan, "--output",
+                 at("own"));
+        QCOMPARE(done["key_ranks"], planned["key_ranks"]);
+    }
+
+    void averagedSamples() {
+        const QString stats = at("averaged.stats.safetensors");
+        RUN_JSON(json, "calibrate", smallModel("mpt"), "--text", smallText(), "--samples", "6",
+                 "--sequence-length", "32", "--average-samples", "3", "--output", stats);
+        QCOMPARE(json["average_samples"].toInt(), 3);
+        QCOMPARE(json["attention_queries"].toInt(), 0);
+        QCOMPARE(json["tokens"].toInt(), 2 * 32);
+        RUN_JSON(planned, "plan", stats, "--threshold", "0.9", "--output", at("averaged.json"));
+    }
+
+    void refitsOutputProjections() {
+        const QString stats = at("refit.stats.safetensors"), plan = at("refit.json");
+        RUN_JSON(calibrated, "calibrate", smallModel("llama"), "--text", smallText(), "--samples", "4",
+                 "--sequence-length", "64", "--output", stats);
+        RUN_JSON(planned, "plan", stats, "--kv-ratio", "0.4", "--rank-multiple", "1", "--output", plan);
+        RUN_JSON(plain, "convert", smallModel("llama"), "--stats", stats, "--plan", plan, "--output",
+                 at("plain"));
+        QVERIFY(!plain["refit"].toBool());
+        RUN_JSON(refit, "convert", smallModel("llama"), "--stats", stats, "--plan", plan, "--output",
+                 at("refitted"), "--refit", "--text", smallText(), "--refit-windows", "6",
+                 "--sequence-length", "64");
+        QVERIFY(refit["refit"].toBool());
+        const QStringList rest{"--text", smallText(), "--sequence-length", "64", "--windows", "6"};
+        RUN_JSON(before, QStringList{"compare", smallModel("llama"), at("plain")} + rest);
+        RUN_JSON(after, QStringList{"compare", smallModel("llama"), at("refitted")} + rest);
+        QVERIFY(after["kl_divergence"].toDouble() < before["kl_divergence"].toDouble());
+    }
+
+    void tradeoff() {
+        const QString stats = at("tradeoff.stats.safetensors");
+        RUN_JSON(calibrated, "calibrate", smallModel("llama"), "--text", smallText(), "--samples", "4",
+                 "--sequence-length", "32", "--output", stats);
+        const QStringList common{"tradeoff",
+                                 smallModel("llama"),
+                                 "--stats",
+                                 stats,
+                                 "--text",
+                                 smallText(),
+                                 "--windows",
+                                 "3",
+                                 "--sequence-length",
+                                 "32",
+                                 "--rank-multiple",
+                                 "1"};
+        RUN_JSON(json,
+                 common + QStringList{"--ratios", "0.7,0.4", "--csv", at("t.csv"), "--svg", at("t.svg")});
+        CHECK_KEYS(json, "original:object windows:int tokens:int rows:array csv:string svg:string");
+        // The published method; threshold and error budget of both methods.
+        QCOMPARE(json["rows"].toArray().size(), 5 * 2);
+        for (const QJsonValue& row : json["rows"].toArray()) {
+            CHECK_KEYS(row.toObject(),
+                       "name:string method:string allocation:string refit:bool target:number kv_ratio:number "
+                       "bytes_per_token:int perplexity:number nats_lost:number standard_error:number");
+            QVERIFY(row["kv_ratio"].toDouble() <= row["target"].toDouble() + 1e-9);
+            QVERIFY(qAbs(row["bytes_per_token"].toDouble() / json["original"]["bytes_per_token"].toDouble() -
+                         row["kv_ratio"].toDouble()) < 1e-9);
+        }
+        QCOMPARE(json["rows"][0]["name"].toString(), QString("published"));
+        QFile csv(at("t.csv")), svg(at("t.svg"));
+        QVERIFY(csv.open(QIODevice::ReadOnly) && svg.open(QIODevice::ReadOnly));
+        QCOMPARE(csv.readAll().count('\n'), 1 + 1 + 10);
+        QVERIFY(svg.readAll().startsWith("<svg xmlns"));
+        RUN_JSON(one, common + QStringList{"--ratios", "0.5", "--methods", "eigen", "--allocations",
+                                           "threshold", "--refit-text", smallText(), "--refit-windows", "2"});
+        QCOMPARE(one["rows"].toArray().size(), 3);
+        QVERIFY(one["rows"][2]["refit"].toBool());
+        const auto missing = runCli(common + QStringList{"--allocations", "sensitivity"});
+        QCOMPARE(missing.status, 1);
+        QVERIFY2(missing.error.contains("eigenscope-cli sensitivity MODEL --stats"),
+                 missing.error.constData());
+    }
+
     void spectrumPicture() {
         if (!runCli({"spectrum", "--help"}).out.contains("--png"))
             QSKIP("built without the window, so without pictures");
@@ -308,8 +451,9 @@ private slots:
     void helpNamesEverySubcommand() {
         const CliResult help = runCli({"--help"});
         QCOMPARE(help.status, 0);
-        for (const char* name : {"inspect", "tokenize", "logits", "generate", "perplexity", "estimate",
-                                 "calibrate", "spectrum", "plan", "convert", "compare", "report"}) {
+        for (const char* name :
+             {"inspect", "tokenize", "logits", "generate", "perplexity", "estimate", "calibrate",
+              "sensitivity", "spectrum", "plan", "convert", "tradeoff", "compare", "report"}) {
             QVERIFY2(help.out.contains(name), name);
             const CliResult sub = runCli({name, "--help"});
             QCOMPARE(sub.status, 0);

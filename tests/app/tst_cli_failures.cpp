@@ -174,6 +174,51 @@ private slots:
             << QStringList{"plan", stats,     "--fit-context", "100",      "--memory",
                            "1M",   "--model", at("good.json"), "--output", out}
             << "config.json";
+        QTest::newRow("no such layer to pin")
+            << QStringList{"plan", stats, "--threshold", "0.9", "--pin", "7:keys=3", "--output", out}
+            << "layer 7";
+        QTest::newRow("pin wider than the head")
+            << QStringList{"plan", stats, "--threshold", "0.9", "--pin", "0:keys=99", "--output", out}
+            << "rank 99";
+        QTest::newRow("no error tables")
+            << QStringList{"plan", stats, "--error-budget", "0.1", "--share-key-basis", "--output", out}
+            << "--errors-only";
+        QTest::newRow("centring belongs to eigen")
+            << QStringList{"plan",     stats, "--threshold", "0.9", "--method", "attention-aware", "--center",
+                           "--output", out}
+            << "attention-aware";
+        QTest::newRow("sensitivity: missing text")
+            << QStringList{"sensitivity", good, "--stats", stats, "--text", at("none.txt")} << "none.txt";
+        QTest::newRow("sensitivity: another model's statistics")
+            << QStringList{"sensitivity", good, "--stats", at("opt.stats.safetensors"), "--errors-only"}
+            << "opt";
+        QTest::newRow("averages of an odd number") << QStringList{"calibrate",
+                                                                  good,
+                                                                  "--text",
+                                                                  text,
+                                                                  "--samples",
+                                                                  "5",
+                                                                  "--sequence-length",
+                                                                  "32",
+                                                                  "--average-samples",
+                                                                  "2",
+                                                                  "--output",
+                                                                  out}
+                                                   << "average samples 2";
+        QTest::newRow("refit: empty text")
+            << QStringList{"convert",  good, "--stats", stats,    "--plan",       plan,
+                           "--output", out,  "--refit", "--text", at("empty.txt")}
+            << "empty.txt";
+        QTest::newRow("tradeoff: empty text")
+            << QStringList{"tradeoff", good, "--stats", stats, "--text", at("empty.txt")} << "empty.txt";
+        QTest::newRow("tradeoff: no such folder")
+            << QStringList{"tradeoff", good, "--stats", stats, "--text", text, "--csv", at("no/folder/x")}
+            << "no/folder/x";
+        QTest::newRow("tradeoff: another model's statistics")
+            << QStringList{"tradeoff",  good, "--stats",           at("opt.stats.safetensors"),
+                           "--text",    text, "--sequence-length", "32",
+                           "--windows", "1"}
+            << "opt";
         QTest::newRow("garbage plan")
             << QStringList{"convert", good, "--stats", stats, "--plan", at("garbage.json"), "--output", out}
             << "garbage.json";
@@ -252,6 +297,40 @@ private slots:
         QTest::newRow("method") << QStringList{"plan",     stats,   "--threshold", "0.9",
                                                "--method", "magic", "--output",    at("p")}
                                 << "eigen";
+        QTest::newRow("error budget and another allocation")
+            << QStringList{"plan",         stats,         "--error-budget", "0.1",
+                           "--allocation", "sensitivity", "--output",       at("p")}
+            << "--error-budget";
+        QTest::newRow("threshold and an allocation")
+            << QStringList{"plan",         stats,          "--threshold", "0.9",
+                           "--allocation", "error-budget", "--output",    at("p")}
+            << "--kv-ratio";
+        QTest::newRow("ill-formed pin")
+            << QStringList{"plan", stats, "--threshold", "0.9", "--pin", "3=4", "--output", at("p")} << "3=4";
+        QTest::newRow("pin of half a rank")
+            << QStringList{"plan", stats, "--threshold", "0.9", "--pin", "0:keys=2.5", "--output", at("p")}
+            << "2.5";
+        QTest::newRow("layer threshold above 1")
+            << QStringList{"plan",       stats,      "--threshold", "0.9", "--layer-threshold",
+                           "0:keys=1.5", "--output", at("p")}
+            << "--layer-threshold";
+        QTest::newRow("text without refit")
+            << QStringList{"convert",       good,       "--stats", stats,    "--plan",
+                           at("good.json"), "--output", at("p"),   "--text", text}
+            << "--refit";
+        QTest::newRow("refit without text")
+            << QStringList{"convert",       good,       "--stats", stats,    "--plan",
+                           at("good.json"), "--output", at("p"),   "--refit"}
+            << "--text";
+        QTest::newRow("sensitivity without text")
+            << QStringList{"sensitivity", good, "--stats", stats} << "--errors-only";
+        QTest::newRow("averaged attention")
+            << QStringList{"calibrate",           good, "--text",   text,   "--average-samples", "2",
+                           "--attention-queries", "4",  "--output", at("p")}
+            << "--attention-queries";
+        QTest::newRow("ratio above 1")
+            << QStringList{"tradeoff", good, "--stats", stats, "--text", text, "--ratios", "0.5,2"}
+            << "--ratios";
         QTest::newRow("bos") << QStringList{"perplexity", good, "--text", text, "--bos", "last"} << "first";
     }
     void wrongUsage() {

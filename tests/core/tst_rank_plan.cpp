@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/base/atomic_output.h"
+#include "core/spectrum/allocation.h"
 #include "core/spectrum/rank_plan.h"
 #include "tests/core/method_support.h"
 #include "tests/support/backends.h"
@@ -30,6 +31,7 @@ private slots:
     void thresholdsSetEveryRank();
     void ranksNeverFallWhenTheThresholdRises();
     void pinnedRanksStay();
+    void layersHaveThresholdsOfTheirOwn();
     void kvRatioIsTheLargestPlanWithin();
     void kvRatioRespectsPinsAndSaysWhatCanBeHad();
     void expectedErrorIsTheRootMeanSquare();
@@ -98,9 +100,39 @@ void TestRankPlan::pinnedRanksStay() {
     QCOMPARE(p.key_ranks[2], 5);
     QVERIFY(p.key_pinned[2] && !p.value_pinned[2]);
     QCOMPARE(p.value_ranks[2], s->rankOf(2, Side::Values, 0.99, Criterion::Energy, 8));
-    unpin(p, *s, Side::Keys, 2);
+    unpin(p, *s, {}, Side::Keys, 2);
     QCOMPARE(p.key_ranks[2], s->rankOf(2, Side::Keys, 0.99, Criterion::Energy, 8));
     QVERIFY(!p.key_pinned[2]);
+}
+
+void TestRankPlan::layersHaveThresholdsOfTheirOwn() {
+    const auto s = spectrum();
+    RankPlan p = plan(*s, 2);
+    setLayerThreshold(p, *s, Side::Keys, 1, 0.5);
+    QCOMPARE(p.key_ranks[1], s->rankOf(1, Side::Keys, 0.5, Criterion::Energy, 2));
+    applyThresholds(p, *s, 0.99, 0.99);
+    QCOMPARE(p.key_ranks[1], s->rankOf(1, Side::Keys, 0.5, Criterion::Energy, 2));
+    QCOMPARE(p.key_ranks[0], s->rankOf(0, Side::Keys, 0.99, Criterion::Energy, 2));
+    QCOMPARE(p.value_ranks[1], s->rankOf(1, Side::Values, 0.99, Criterion::Energy, 2));
+    applyKvRatio(p, *s, 0.6);
+    QCOMPARE(p.key_ranks[1], s->rankOf(1, Side::Keys, 0.5, Criterion::Energy, 2));
+    QVERIFY(kvRatioOf(p, 16) <= 0.6);
+    // It follows criterion and multiple, as the plan's own does.
+    p.criterion = Criterion::SingularValues;
+    p.rank_multiple = 3;
+    reallocate(p, *s, {});
+    QCOMPARE(p.key_ranks[1], s->rankOf(1, Side::Keys, 0.5, Criterion::SingularValues, 3));
+    // A pin is stronger; without it the threshold counts again; without that, the plan's.
+    pinRank(p, *s, Side::Keys, 1, 13);
+    applyThresholds(p, *s, 0.9, 0.9);
+    QCOMPARE(p.key_ranks[1], 13);
+    unpin(p, *s, {}, Side::Keys, 1);
+    QCOMPARE(p.key_ranks[1], s->rankOf(1, Side::Keys, 0.5, Criterion::SingularValues, 3));
+    setLayerThreshold(p, *s, Side::Keys, 1, std::nullopt);
+    reallocate(p, *s, {});
+    QCOMPARE(p.key_ranks[1], s->rankOf(1, Side::Keys, 0.9, Criterion::SingularValues, 3));
+    QVERIFY(!errorOf([&] { setLayerThreshold(p, *s, Side::Keys, 4, 0.5); }).empty());
+    QVERIFY(!errorOf([&] { setLayerThreshold(p, *s, Side::Keys, 0, 1.5); }).empty());
 }
 
 void TestRankPlan::kvRatioIsTheLargestPlanWithin() {
@@ -176,16 +208,24 @@ void TestRankPlan::fileRoundTripIsExact() {
     const auto s = spectrum();
     RankPlan p = plan(*s, 8);
     p.criterion = Criterion::SingularValues;
-    p.share_key_basis = true;
+    p.share_key_basis = p.center = true;
     applyThresholds(p, *s, 0.1 + 0.2, 2.0 / 3.0);
     pinRank(p, *s, Side::Values, 3, 7);
     savePlan(p, directory / "plan.json");
     QVERIFY(loadPlan(directory / "plan.json") == p);
     const Json json = readJsonFile(directory / "plan.json");
     for (const char* key : {"version", "method", "criterion", "share_key_basis", "rank_multiple", "key_ranks",
-                            "value_ranks", "pinned", "thresholds", "allocation"})
+                            "value_ranks", "pinned", "thresholds", "allocation", "center"})
         QVERIFY2(json.contains(key), key);
-    QCOMPARE(json.size(), std::size_t{10});
+    QCOMPARE(json.size(), std::size_t{11});
+    setLayerThreshold(p, *s, Side::Keys, 1, 1.0 / 3.0);
+    setLayerThreshold(p, *s, Side::Values, 0, 0.0);
+    p.allocation = Allocation::ErrorBudget;
+    p.error_budget = 0.1 + 0.2;
+    p.kv_target = 2.0 / 3.0;
+    savePlan(p, directory / "plan.json");
+    QVERIFY(loadPlan(directory / "plan.json") == p);
+    QCOMPARE(readJsonFile(directory / "plan.json").size(), std::size_t{14});
 }
 
 void TestRankPlan::shortFilesHaveDefaults() {
@@ -225,6 +265,15 @@ void TestRankPlan::brokenFilesAreNamed_data() {
     row("/thresholds/values", "", "thresholds.values");
     row("/rank_multiple", "0", "rank_multiple");
     row("/share_key_basis", "\"yes\"", "share_key_basis");
+    row("/center", "1", "center");
+    row("/kv_target", "0", "kv_target");
+    row("/kv_target", "1.5", "kv_target");
+    row("/kv_target", "\"half\"", "kv_target");
+    row("/error_budget", "-0.1", "error_budget");
+    row("/allocation", "\"magic\"", "allocation");
+    row("/layer_thresholds", "{\"keys\": [0.5], \"values\": [null, null]}", "layer_thresholds.keys");
+    row("/layer_thresholds", "{\"keys\": [null, 2], \"values\": [null, null]}", "layer_thresholds.keys[1]");
+    row("/layer_thresholds", "{\"keys\": [null, null]}", "layer_thresholds.values");
 }
 
 void TestRankPlan::brokenFilesAreNamed() {

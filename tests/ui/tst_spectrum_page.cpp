@@ -169,7 +169,7 @@ private slots:
 
     void slidersAndSpinBoxesEditThePlan() {
         auto rows = m_ui->window->findChildren<SliderRow*>();
-        QCOMPARE(rows.size(), 3);
+        QCOMPARE(rows.size(), 4);  // thresholds of keys and values, error budget, target
         PlanDocument& document = m_ui->workspace->plan();
         document.undoStack().clear();
         QSlider* keys = rows[0]->slider();
@@ -195,12 +195,84 @@ private slots:
         QCOMPARE(document.plan().key_threshold, document.plan().value_threshold);
         link->setChecked(false);
 
-        rows[2]->spinBox()->setFocus();
-        rows[2]->spinBox()->selectAll();
-        QTest::keyClicks(rows[2]->spinBox(), QLocale().toString(0.5, 'f', 1));
-        QTest::keyClick(rows[2]->spinBox(), Qt::Key_Return);
+        rows[3]->spinBox()->setFocus();
+        rows[3]->spinBox()->selectAll();
+        QTest::keyClicks(rows[3]->spinBox(), QLocale().toString(0.5, 'f', 1));
+        QTest::keyClick(rows[3]->spinBox(), Qt::Key_Return);
         QVERIFY(document.kvRatio() <= 0.5 && document.kvRatio() > 0.35);
-        QCOMPARE(rows[2]->spinBox()->value(), 0.5);  // what was asked for, not what came of it
+        QCOMPARE(rows[3]->spinBox()->value(), 0.5);  // what was asked for, not what came of it
+    }
+
+    void allocationsHaveControlsOfTheirOwn() {
+        auto* panel = m_ui->window->findChild<PlanPanel*>();
+        auto* allocation = panel->findChild<QComboBox*>("allocation");
+        auto* budget = panel->findChild<SliderRow*>("errorBudget");
+        auto* measure = panel->findChild<QPushButton*>("measureTables");
+        auto rows = panel->findChildren<SliderRow*>();
+        PlanDocument& document = m_ui->workspace->plan();
+        document.setKvRatio(0.5);
+        QVERIFY(rows[0]->isVisible() && !budget->isVisible() && !measure->isVisible());
+
+        // Calibration has measured layer errors: choosing the budget shares the ratio out at once.
+        choose(allocation, 1);
+        QVERIFY(document.plan().allocation == Allocation::ErrorBudget);
+        QVERIFY(document.kvRatio() <= 0.5);
+        QVERIFY(document.largestLayerError().has_value());
+        QVERIFY(!rows[0]->isVisible() && budget->isVisible() && !measure->isVisible());
+        const double before = document.kvRatio();
+        document.undoStack().clear();
+        QSlider* slider = budget->slider();
+        const double share = static_cast<double>(slider->value()) / slider->maximum();
+        const QPoint knob(static_cast<int>(7 + share * (slider->width() - 14)), slider->height() / 2);
+        dragMouse(slider, knob, knob - QPoint(slider->width() / 4, 0));
+        QVERIFY(document.kvRatio() > before);  // a smaller budget needs more
+        QCOMPARE(document.undoStack().count(), 1);
+        QVERIFY(*document.largestLayerError() <= document.plan().error_budget);
+
+        // Another criterion takes another path, which is not measured: the button measures it.
+        document.setCriterion(Criterion::SingularValues);
+        QVERIFY(measure->isVisible() && !budget->isEnabled());
+        QTest::mouseClick(measure, Qt::LeftButton);
+        QVERIFY(m_ui->workspace->tablesJob()->active());
+        QVERIFY(!measure->isVisible());
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy(), 120000);
+        QTRY_VERIFY(budget->isEnabled() && !measure->isVisible());
+        document.setErrorBudget(0.05);
+        QVERIFY(*document.largestLayerError() <= 0.05);
+        document.setCriterion(Criterion::Energy);
+    }
+
+    void sensitivityIsMeasuredAsAJobThatCanBeCancelled() {
+        auto* panel = m_ui->window->findChild<PlanPanel*>();
+        auto* allocation = panel->findChild<QComboBox*>("allocation");
+        auto* measure = panel->findChild<QPushButton*>("measureTables");
+        PlanDocument& document = m_ui->workspace->plan();
+        const RankPlan before = document.plan();
+        choose(allocation, 2);
+        QVERIFY(document.plan() == before);  // nothing to share out by
+        QCOMPARE(allocation->currentIndex(), 2);
+        QVERIFY(measure->isVisible());
+        QTest::mouseClick(measure, Qt::LeftButton);
+        auto* progress = panel->findChild<JobProgress*>();
+        QVERIFY(progress->isVisible());
+        QTest::mouseClick(progress->findChild<QPushButton*>("cancelJob"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy(), 20000);
+        QVERIFY(!m_ui->workspace->statistics()->tables.findSensitivity("eigen", {}));
+        QTRY_VERIFY(measure->isVisible());
+
+        // With a table at hand the wish is granted.
+        SensitivityTable table;
+        table.method = "eigen";
+        table.ranks = {m_ui->workspace->spectrum()->headDim()};
+        table.kl.assign(before.key_ranks.size() * 2, 0.0);
+        MeasuredTables tables = m_ui->workspace->statistics()->tables;
+        tables.set(table);
+        document.setTables(tables);
+        QVERIFY(document.plan().allocation == Allocation::Sensitivity);
+        QVERIFY(!measure->isVisible());
+        choose(allocation, 0);
+        QVERIFY(document.plan().allocation == Allocation::Threshold);
+        document.setTables(m_ui->workspace->statistics()->tables);
     }
 
     void selectionIsSharedByAllViews() {
@@ -257,6 +329,14 @@ private slots:
     }
 
 private:
+    // As a user does: the list opened by keyboard.
+    static void choose(QComboBox* combo, int index) {
+        combo->setFocus();
+        while (combo->currentIndex() != index) {
+            QTest::keyClick(combo, combo->currentIndex() < index ? Qt::Key_Down : Qt::Key_Up);
+        }
+    }
+
     static QPushButton* visibleButton(QWidget* parent, const QString& text) {
         for (QPushButton* button : parent->findChildren<QPushButton*>()) {
             if (button->isVisible() && button->text().contains(text)) {

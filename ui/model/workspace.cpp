@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/model/workspace.h"
 
+#include "core/calibration/corpus.h"
 #include "core/compression/convert.h"
+#include "core/compression/refit.h"
+#include "core/evaluation/error_table.h"
+#include "core/evaluation/sensitivity.h"
 #include "core/spectrum/spectrum.h"
 #include "ui/model/units.h"
 
@@ -22,6 +26,30 @@ QString besideModel(const QString& model_path, const QString& relative) {
     }
     const QString file = QDir::cleanPath(model_path + QStringLiteral("/../") + relative);
     return QFileInfo::exists(file) ? file : QString();
+}
+
+// Measured at the user's wish: twice as fine as what calibration measures along the way.
+constexpr int kErrorPoints = 16;
+constexpr int kRanks = 16;
+// Windows from the start of a text, for sensitivity and refit.
+constexpr int kTextWindows = 16;
+
+std::vector<std::vector<TokenId>> textWindows(JobContext& job, const OpenModel& model,
+                                              const std::filesystem::path& text) {
+    PerplexityOptions options;
+    options.windows = kTextWindows;
+    return evaluationWindows(job, *model.tokenizer, model.model->config.max_positions, text, options);
+}
+
+SensitivityTable sensitivityOf(JobContext& job, const OpenModel& model, const Statistics& statistics,
+                               const Spectrum& spectrum, const std::filesystem::path& text,
+                               const RunOptions& run) {
+    SensitivityTable table =
+        measureSensitivity(job, model, statistics, spectrum, textWindows(job, model, text),
+                           rankGrid(statistics.head_dim, kRanks), run);
+    table.text = text.filename().string();
+    table.fingerprint = readCorpus(job, *model.tokenizer, text).fingerprint;
+    return table;
 }
 
 }  // namespace
@@ -48,7 +76,7 @@ bool Workspace::planChangedSinceConversion() const {
                             m_conversion->plan.key_ranks != m_plan.plan().key_ranks ||
                             m_conversion->plan.value_ranks != m_plan.plan().value_ranks ||
                             m_conversion->plan.method != m_plan.plan().method ||
-                            m_conversion->plan.share_key_basis != m_plan.plan().share_key_basis);
+                            m_conversion->plan.basisOptions() != m_plan.plan().basisOptions());
 }
 
 void Workspace::select(int layer, int head, Side side) {
@@ -85,6 +113,7 @@ Job* Workspace::openModel(const QString& path) {
             m_head = -1;
             m_side = Side::Keys;
             m_plan.setSpectrum(nullptr);
+            m_plan.setTables({});
             m_settings.addRecentModel(m_model_path);
             emit modelChanged();
             emit otherModelChanged();
@@ -122,8 +151,11 @@ Job* Workspace::calibrate(const QString& text, const CalibrationOptions& options
     }
     return takeStatistics(tr("Calibrate on %1").arg(QFileInfo(text).fileName()), tr("Calibration failed"),
                           [model = *m_model, text, options](JobContext& job) {
-                              return std::make_shared<const Statistics>(
-                                  eigenscope::calibrate(job, model, toPath(text), options));
+                              Statistics statistics =
+                                  eigenscope::calibrate(job, model, toPath(text), options);
+                              measureErrorTables(job, model, statistics, kCalibrationErrorPoints,
+                                                 options.run);
+                              return std::make_shared<const Statistics>(std::move(statistics));
                           });
 }
 
@@ -162,6 +194,7 @@ Job* Workspace::takeStatistics(const QString& title, const QString& failure, Sta
         [this, opened = m_model->model](const Outcome& outcome) {
             if (m_model && m_model->model == opened) {  // else another model was opened meanwhile
                 m_statistics = outcome.statistics;
+                m_plan.setTables(m_statistics->tables);
                 m_plan.setSpectrum(outcome.spectrum);
                 emit statisticsChanged();
             }
@@ -207,7 +240,35 @@ Job* Workspace::changeBasis(const QString& method, const BasisOptions& options, 
         report(tr("The bases could not be computed")));
 }
 
-Job* Workspace::convert() {
+Job* Workspace::measureTables(Allocation allocation, const QString& text) {
+    if (!m_model || !m_statistics || m_plan.empty() || allocation == Allocation::Threshold) {
+        return nullptr;
+    }
+    const bool errors = allocation == Allocation::ErrorBudget;
+    m_tables_job = m_jobs.submit(
+        Lane::Engine, errors ? tr("Measure layer errors") : tr("Measure sensitivity"), this,
+        [model = *m_model, statistics = m_statistics, spectrum = m_plan.spectrum(), errors, text,
+         criterion = m_plan.plan().criterion, run = runOptions()](JobContext& job) {
+            auto measured = std::make_shared<Statistics>(*statistics);
+            if (errors) {
+                measured->tables.set(measureErrorTable(job, model, *statistics, *spectrum, criterion,
+                                                       statistics->probe_windows, kErrorPoints, run));
+            } else {
+                measured->tables.set(sensitivityOf(job, model, *statistics, *spectrum, toPath(text), run));
+            }
+            return std::shared_ptr<const Statistics>(std::move(measured));
+        },
+        [this, before = m_statistics](std::shared_ptr<const Statistics> measured) {
+            if (m_statistics == before) {  // else calibrated anew meanwhile
+                m_statistics = std::move(measured);
+                m_plan.setTables(m_statistics->tables);
+            }
+        },
+        report(tr("The measurement failed")));
+    return m_tables_job;
+}
+
+Job* Workspace::convert(const QString& refit_text) {
     if (!m_model || !m_statistics || m_plan.empty()) {
         return nullptr;
     }
@@ -215,10 +276,17 @@ Job* Workspace::convert() {
     const RankPlan plan = m_plan.plan();
     m_conversion_job = m_jobs.submit(
         Lane::Engine, tr("Convert to %1× KV cache").arg(ratioText(m_plan.kvRatio())), this,
-        [model, plan, statistics = m_statistics, spectrum = m_plan.spectrum(),
+        [model, plan, statistics = m_statistics, spectrum = m_plan.spectrum(), refit_text,
          run = runOptions()](JobContext& job) {
             Conversion conversion;
             conversion.model = convertInMemory(job, model, *statistics, *spectrum, plan);
+            conversion.refitted = !refit_text.isEmpty();
+            if (conversion.refitted) {
+                RefitOptions refit;
+                refit.run = run;
+                conversion.model = refitOutputs(job, model, conversion.model,
+                                                textWindows(job, model, toPath(refit_text)), refit);
+            }
             conversion.plan = plan;
             conversion.statistics = statistics;
             conversion.kv_ratio = kvRatio(conversion.model.model->config);
@@ -287,14 +355,12 @@ Job* Workspace::loadPlan(const QString& file) {
             }
             const auto take = [this, plan] { m_plan.setPlan(plan, tr("Load plan")); };
             const RankPlan& current = m_plan.plan();
-            if (plan.method == current.method && plan.share_key_basis == current.share_key_basis) {
+            if (plan.method == current.method && plan.basisOptions() == current.basisOptions()) {
                 take();
                 return;
             }
-            BasisOptions options;
-            options.share_key_basis = plan.share_key_basis;
-            changeBasis(QString::fromStdString(plan.method), options,
-                        take);  // its ranks belong to that basis
+            // Its ranks belong to that basis.
+            changeBasis(QString::fromStdString(plan.method), plan.basisOptions(), take);
         },
         report(tr("The plan could not be loaded")));
 }

@@ -30,7 +30,8 @@ struct Conversion {
     std::shared_ptr<const Statistics> statistics;  // whose bases were folded in
     double kv_ratio = 1.0;
     std::vector<double> layer_errors;  // [layers], measured on the calibration's probe windows
-    QString saved_to;                  // directory, empty while only in memory
+    bool refitted = false;
+    QString saved_to;  // directory, empty while only in memory
 };
 
 class Workspace : public QObject {
@@ -71,7 +72,12 @@ public:
     Job* loadStatistics(const QString& file);
     Job* saveStatistics(const QString& file);
     Job* setBasis(const QString& method, const BasisOptions& options);  // recomputes the spectrum
-    Job* convert();
+    // Measures what an allocation needs for the plan's bases and keeps it with the statistics: layer errors
+    // on the windows kept there, or divergences on a text.
+    Job* measureTables(Allocation allocation, const QString& text);
+    Job* tablesJob() const { return m_tables_job; }  // the latest measureTables(), running or ended; or null
+    // With a text: output projections refitted on it.
+    Job* convert(const QString& refit_text = {});
     Job* conversionJob() const {
         return m_conversion_job;
     }  // the latest convert(), running or ended; or null
@@ -107,7 +113,7 @@ private:
     QString m_model_path;
     std::shared_ptr<const Statistics> m_statistics;
     std::optional<Conversion> m_conversion;
-    QPointer<Job> m_conversion_job;
+    QPointer<Job> m_conversion_job, m_tables_job;
     int m_layer = 0, m_head = -1;
     Side m_side = Side::Keys;
 };

@@ -31,6 +31,7 @@ constexpr double kDefaultMemoryGiB = 24.0;
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 const QString kMemoryKey = QStringLiteral("spectrum/memoryGiB");
 const QString kPlanFolder = QStringLiteral("plan");
+const QString kTextFolder = QStringLiteral("calibrationText");
 const QString kStatisticsFolder = QStringLiteral("statistics");
 
 QString text(std::string_view view) { return QString::fromUtf8(view.data(), static_cast<int>(view.size())); }
@@ -68,6 +69,7 @@ PlanPanel::PlanPanel(Workspace& workspace, const Theme& theme, QWidget* parent)
     column->setContentsMargins(0, 0, 0, 0);
     column->setSpacing(10);
     column->addWidget(buildChoices());
+    column->addWidget(buildMeasure());
     column->addWidget(buildThresholds(theme));
     column->addWidget(separator(content));
     column->addWidget(buildFigures(theme));
@@ -110,18 +112,49 @@ QWidget* PlanPanel::buildChoices() {
     for (const int multiple : kMultiples) {
         m_multiple->addItem(QString::number(multiple), multiple);
     }
+    m_allocation = comboRow(grid, tr("Allocation"), tr("How a target KV ratio is shared out among layers."));
+    m_allocation->setObjectName(QStringLiteral("allocation"));
+    const auto allocation = [this](const QString& name, Allocation value, const QString& tooltip) {
+        m_allocation->addItem(name, static_cast<int>(value));
+        m_allocation->setItemData(m_allocation->count() - 1, tooltip, Qt::ToolTipRole);
+    };
+    allocation(tr("one threshold"), Allocation::Threshold,
+               tr("Every layer keeps the same share of its keys and values."));
+    allocation(tr("error budget"), Allocation::ErrorBudget,
+               tr("Every layer gets the smallest ranks whose measured output error stays within one budget "
+                  "(the paper's Algorithm 1)."));
+    allocation(tr("sensitivity"), Allocation::Sensitivity,
+               tr("Ranks go where they change the model's predictions most, by the measured KL divergence of "
+                  "compressing each layer's keys or values alone."));
     m_share = new QCheckBox(tr("Share key basis"), box);
     m_share->setToolTip(tr("One key basis for all heads of a layer, as the published code does for Llama."));
     grid->addWidget(m_share, grid->rowCount(), 0, 1, 2);
 
     connect(m_method, &QComboBox::activated, this, &PlanPanel::changeBasis);
     connect(m_share, &QCheckBox::clicked, this, &PlanPanel::changeBasis);
+    connect(m_allocation, &QComboBox::activated, this, &PlanPanel::changeAllocation);
     connect(m_criterion, &QComboBox::activated, this, [this] {
         m_workspace.plan().setCriterion(static_cast<Criterion>(m_criterion->currentData().toInt()));
     });
     connect(m_multiple, &QComboBox::activated, this,
             [this] { m_workspace.plan().setRankMultiple(m_multiple->currentData().toInt()); });
     return box;
+}
+
+QWidget* PlanPanel::buildMeasure() {
+    m_measure_box = new QWidget(this);
+    auto* column = new QVBoxLayout(m_measure_box);
+    column->setContentsMargins(0, 0, 0, 0);
+    column->setSpacing(6);
+    m_measure_text = mutedLabel({}, m_measure_box);
+    m_measure_text->setWordWrap(true);
+    m_measure = new QPushButton(m_measure_box);
+    m_measure->setObjectName(QStringLiteral("measureTables"));
+    m_measure->setToolTip(tr("Kept with the statistics, so that afterwards moving the target is instant"));
+    column->addWidget(m_measure_text);
+    column->addWidget(m_measure);
+    connect(m_measure, &QPushButton::clicked, this, &PlanPanel::measure);
+    return m_measure_box;
 }
 
 QWidget* PlanPanel::buildThresholds(const Theme& theme) {
@@ -133,6 +166,9 @@ QWidget* PlanPanel::buildThresholds(const Theme& theme) {
         new SliderRow(theme, tr("Key threshold"), QStringLiteral("keys"), SliderRow::Scale::FineNearOne, box);
     m_values = new SliderRow(theme, tr("Value threshold"), QStringLiteral("values"),
                              SliderRow::Scale::FineNearOne, box);
+    m_budget =
+        new SliderRow(theme, tr("Error budget"), QStringLiteral("none"), SliderRow::Scale::FineNearZero, box);
+    m_budget->setObjectName(QStringLiteral("errorBudget"));
     m_target =
         new SliderRow(theme, tr("Target KV ratio"), QStringLiteral("none"), SliderRow::Scale::Linear, box);
     const QString teach =
@@ -141,15 +177,19 @@ QWidget* PlanPanel::buildThresholds(const Theme& theme) {
     m_keys->setToolTip(teach);
     m_values->setToolTip(teach);
     m_target->setToolTip(
-        tr("Converted KV-cache bytes over original ones. Sets one threshold for keys and values "
-           "that meets it; pinned ranks stay."));
+        tr("Converted KV-cache bytes over original ones, shared out as the allocation says; pinned ranks "
+           "stay."));
+    m_budget->setToolTip(
+        tr("Relative error of each layer's output, as measured, at most: every layer gets "
+           "the smallest ranks within it."));
     m_link = new QCheckBox(tr("Link thresholds"), box);
     m_link->setToolTip(tr("Moving one threshold moves the other to the same value."));
     column->addWidget(m_keys);
     column->addWidget(m_values);
     column->addWidget(m_link);
+    column->addWidget(m_budget);
     column->addWidget(m_target);
-    for (SliderRow* row : {m_keys, m_values, m_target}) {
+    for (SliderRow* row : {m_keys, m_values, m_budget, m_target}) {
         connectRow(row);
     }
     connect(m_link, &QCheckBox::toggled, this, &PlanPanel::linkedChanged);
@@ -170,6 +210,9 @@ void PlanPanel::connectRow(SliderRow* row) {
             m_targeting = false;
             m_target->setValue(target);
         });
+    } else if (row == m_budget) {
+        connect(row, &SliderRow::edited, this,
+                [this](double budget) { m_workspace.plan().setErrorBudget(budget); });
     } else {
         connect(row, &SliderRow::edited, this, [this, row](double value) { editThresholds(row, value); });
     }
@@ -207,6 +250,11 @@ QWidget* PlanPanel::buildFigures(const Theme& theme) {
         QStringLiteral("error"), tr("Expected error"),
         tr("Root mean square over layers, keys and values, of the share of energy dropped: what the "
            "calibration text says about keys and values, before attention."));
+    m_facts->addFact(QStringLiteral("layerError"), tr("Largest layer error"),
+                     tr("Relative error of a layer's output, measured at these ranks or fewer."));
+    m_facts->addFact(QStringLiteral("divergence"), tr("Expected KL"),
+                     tr("Sum of what compressing each layer's keys or values alone was measured to cost, in "
+                        "nats a token."));
     column->addWidget(m_facts);
 
     auto* context = new QGridLayout;
@@ -279,8 +327,70 @@ void PlanPanel::buildActions() {
 void PlanPanel::changeBasis() {
     BasisOptions options;
     options.share_key_basis = m_share->isChecked();
+    options.center = m_workspace.plan().plan().center &&
+                     basisMethod(m_method->currentData().toString().toStdString()).can_center;
     follow(m_workspace.setBasis(m_method->currentData().toString(), options));
     sync();
+}
+
+void PlanPanel::changeAllocation() {
+    const auto allocation = static_cast<Allocation>(m_allocation->currentData().toInt());
+    PlanDocument& document = m_workspace.plan();
+    m_wanted.reset();
+    if (document.canAllocate(allocation)) {
+        document.setAllocation(allocation);
+    } else {
+        m_wanted = allocation;
+    }
+    sync();
+}
+
+void PlanPanel::measure() {
+    const Allocation allocation = m_wanted.value_or(m_workspace.plan().plan().allocation);
+    QString text;
+    if (allocation == Allocation::Sensitivity) {
+        text = m_workspace.suggestedCalibrationText();
+        if (text.isEmpty()) {
+            Settings& settings = m_workspace.settings();
+            text = QFileDialog::getOpenFileName(this, tr("Text to measure on"), settings.folder(kTextFolder));
+            if (text.isEmpty()) {
+                return;
+            }
+            settings.setFolder(kTextFolder, QFileInfo(text).absolutePath());
+        }
+    }
+    follow(m_workspace.measureTables(allocation, text));
+    sync();
+}
+
+// Which controls the allocation has, and whether it must be measured first.
+void PlanPanel::syncAllocation() {
+    PlanDocument& document = m_workspace.plan();
+    if (m_wanted && document.canAllocate(*m_wanted)) {
+        const Allocation measured = *m_wanted;
+        m_wanted.reset();
+        document.setAllocation(measured);
+    }
+    const Allocation shown = m_wanted.value_or(document.plan().allocation);
+    const bool missing = !document.empty() && !document.canAllocate(shown), running = m_progress->running();
+    m_allocation->setCurrentIndex(m_allocation->findData(static_cast<int>(shown)));
+    m_allocation->setToolTip(m_allocation->currentData(Qt::ToolTipRole).toString());
+    m_allocation->setEnabled(!running);
+    m_measure_box->setVisible(missing && !running);
+    const bool errors = shown == Allocation::ErrorBudget;
+    m_measure_text->setText(errors
+                                ? tr("The layers' output errors have not been measured for these bases.")
+                                : tr("What each layer's ranks cost has not been measured for these bases."));
+    m_measure->setText(errors ? tr("Measure layer errors") : tr("Measure sensitivity"));
+    m_measure->setEnabled(m_workspace.statistics() != nullptr);
+    for (QWidget* row :
+         {static_cast<QWidget*>(m_keys), static_cast<QWidget*>(m_values), static_cast<QWidget*>(m_link)}) {
+        row->setVisible(shown == Allocation::Threshold);
+    }
+    m_budget->setVisible(errors);
+    m_budget->setEnabled(!missing);
+    m_target->setEnabled(!missing);
+    m_budget->setValue(document.plan().error_budget);
 }
 
 void PlanPanel::follow(Job* job) {
@@ -307,6 +417,7 @@ void PlanPanel::sync() {
         m_multiple->addItem(QString::number(plan.rank_multiple), plan.rank_multiple);
     }
     m_multiple->setCurrentIndex(m_multiple->findData(plan.rank_multiple));
+    syncAllocation();
     m_keys->setValue(plan.key_threshold);
     m_values->setValue(plan.value_threshold);
     if (!m_targeting && !m_target->held()) {
@@ -325,6 +436,11 @@ void PlanPanel::syncFigures() {
     m_ratio->setText(ratioText(document.kvRatio()) + QStringLiteral("×"));
     m_bar->setRatios(document.sideRatio(Side::Keys), document.sideRatio(Side::Values));
     m_facts->setFact(QStringLiteral("error"), percentText(document.expectedError()));
+    const std::optional<double> layer_error = document.largestLayerError();
+    m_facts->setFact(QStringLiteral("layerError"), layer_error ? percentText(*layer_error) : QString());
+    const std::optional<double> divergence = document.expectedDivergence();
+    m_facts->setFact(QStringLiteral("divergence"),
+                     divergence ? tr("%1 nats").arg(QLocale().toString(*divergence, 'g', 3)) : QString());
     const auto& model = m_workspace.model();
     if (!model || document.plan().key_ranks.size() != static_cast<std::size_t>(model->model->config.layers)) {
         m_facts->setFact(QStringLiteral("bytes"), {});
