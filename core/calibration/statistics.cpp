@@ -83,6 +83,10 @@ Metadata describe(const Statistics& s) {
                       {"calibration.samples", std::to_string(s.calibration.samples)},
                       {"calibration.sequence_length", std::to_string(s.calibration.sequence_length)},
                       {"calibration.seed", std::to_string(s.calibration.seed)}};
+    if (!s.corpus.files.empty())
+        metadata["corpus"] = toJson(s.corpus).dump();
+    if (!s.identity.empty())
+        metadata["calibration.identity"] = toJson(s.identity).dump();
     if (!s.sensitivity.empty())
         metadata["sensitivity.count"] = std::to_string(s.sensitivity.size());
     for (std::size_t i = 0; i < s.sensitivity.size(); ++i) {
@@ -153,6 +157,14 @@ public:
         if (value != "true" && value != "false")
             failField(m_file.path(), "__metadata__." + key, "expected true or false");
         return value == "true";
+    }
+    template <typename T>
+    T json(const std::string& key, T (*read)(const JsonView&)) const {
+        const std::string field = "__metadata__." + key;
+        Json parsed = Json::parse(text(key), nullptr, false);
+        if (parsed.is_discarded())
+            failField(m_file.path(), field, "is not valid JSON");
+        return read(JsonView(parsed, m_file.path(), field));
     }
 
 private:
@@ -325,6 +337,10 @@ Statistics readDescription(const SafetensorsFile& file) {
     s.calibration.samples = metadata.integer<std::int64_t>("calibration.samples", 1, kMany);
     s.calibration.sequence_length = metadata.integer<std::int64_t>("calibration.sequence_length", 1, kMany);
     s.calibration.seed = metadata.integer<std::uint64_t>("calibration.seed", 0, ~std::uint64_t{0});
+    if (file.metadata().contains("corpus"))
+        s.corpus = metadata.json("corpus", readCorpusSummary);
+    if (file.metadata().contains("calibration.identity"))
+        s.identity = metadata.json("calibration.identity", readRunIdentity);
     return s;
 }
 

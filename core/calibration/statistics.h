@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/base/job_context.h"
+#include "core/calibration/corpus_summary.h"
 #include "core/model/low_rank_description.h"
 #include "kernels/api/ops.h"
 
@@ -63,6 +64,8 @@ struct Statistics {
     bool rotary = false;  // keys are rotated after the projection
     int query_heads = 0, kv_heads = 0, head_dim = 0;
     CalibrationSummary calibration;
+    CorpusSummary corpus;  // its files; none in statistics of earlier versions
+    RunIdentity identity;  // of the run that made them; likewise
     std::int64_t tokens = 0;
     std::vector<LayerStatistics> layers;
     std::vector<std::vector<TokenId>>

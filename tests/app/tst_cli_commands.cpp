@@ -308,8 +308,9 @@ private slots:
     void helpNamesEverySubcommand() {
         const CliResult help = runCli({"--help"});
         QCOMPARE(help.status, 0);
-        for (const char* name : {"inspect", "tokenize", "logits", "generate", "perplexity", "estimate",
-                                 "calibrate", "spectrum", "plan", "convert", "compare", "report"}) {
+        for (const char* name :
+             {"inspect", "tokenize", "logits", "generate", "perplexity", "estimate", "calibrate", "spectrum",
+              "subspaces", "plan", "convert", "compare", "report"}) {
             QVERIFY2(help.out.contains(name), name);
             const CliResult sub = runCli({name, "--help"});
             QCOMPARE(sub.status, 0);
