@@ -187,7 +187,8 @@ public:
 
     void windowDone(std::int64_t windows) {
         // Keeping may take long for a large model; a twentieth of the time is enough.
-        if (secondsSince(m_last) >= std::max(m_keeper.interval_seconds, 20 * m_cost))
+        const double interval = m_keeper.interval_seconds;
+        if (interval <= 0 || secondsSince(m_last) >= std::max(interval, 20 * m_cost))
             keep(windows);
     }
 

@@ -44,7 +44,7 @@ CalibrationPlan planCalibration(JobContext& job, const OpenModel& model, const C
 struct CalibrationKeeper {
     std::optional<PartialCalibration> start{};
     std::function<void(const PartialCalibration&)> keep{};
-    double interval_seconds = 30;
+    double interval_seconds = 30;  // 0: after every window
 };
 
 Statistics runCalibration(JobContext& job, const OpenModel& model, const CalibrationPlan& plan,

@@ -256,7 +256,7 @@ void TestDocumentReader::damagedAnywhere() {
     int errors = 0;
     for (const char* name : {"alpaca.json", "short.jsonl", "long.jsonl.gz", "few.json"}) {
         const std::string whole = readTextFile(golden(name));
-        for (int i = 0; i < 250; ++i) {
+        for (int i = 0; i < 120; ++i) {
             std::string bytes = whole;
             for (int change = 0; change < 3; ++change) {
                 const std::size_t at = random() % bytes.size();
@@ -282,7 +282,7 @@ void TestDocumentReader::damagedAnywhere() {
             QVERIFY2(error.empty() || error.starts_with(file.string() + ": "), error.c_str());
         }
     }
-    QVERIFY(errors > 500);
+    QVERIFY(errors > 240);
 }
 
 void TestDocumentReader::bombsAreRefused() {
@@ -292,8 +292,12 @@ void TestDocumentReader::bombsAreRefused() {
     for (int i = 0; i < 40; ++i)  // 2.5 GiB
         bomb += spaces;
     writeTextFile(directory / "a.jsonl.gz", bomb);
-    QVERIFY(errorOf([&] { textsOf(directory / "a.jsonl.gz"); }).find("unpacks to more than 250 times") !=
-            std::string::npos);
+    QVERIFY(errorOf([&] {
+                ByteSource source(directory / "a.jsonl.gz");
+                std::vector<char> block(std::size_t{1} << 20);
+                while (source.read(block.data(), block.size()) == block.size()) {
+                }
+            }).find("unpacks to more than 250 times") != std::string::npos);
 }
 
 void TestDocumentReader::cancels() {
