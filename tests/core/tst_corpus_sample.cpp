@@ -194,7 +194,7 @@ void TestCorpusSample::fingerprintsTellCorporaApart() {
     const auto add = [&](CorpusSpec spec) { seen.insert(e.sample(spec).summary.fingerprint()); };
     add(specOf("long.jsonl.gz", DocumentRule::Separate));
     add(specOf("long.jsonl.gz", DocumentRule::Packed));
-    add(specOf("long.jsonl.gz", DocumentRule::Separate, "url"));
+    add(specOf("short.jsonl", DocumentRule::Packed));
     add(specOf("plain.txt", DocumentRule::Auto));
     CorpusSpec mixed;
     mixed.files = {{golden("long.jsonl.gz"), 1}, {golden("plain.txt"), 1}};
@@ -209,6 +209,9 @@ void TestCorpusSample::fingerprintsTellCorporaApart() {
     add(specOf("plain.txt.gz", DocumentRule::Auto));
     QCOMPARE(seen.size(), std::size_t{6});
     const CorpusSummary summary = e.sample(mixed).summary;
+    CorpusSummary other = summary;
+    other.text_field = "body";
+    QVERIFY(other.fingerprint() != summary.fingerprint());
     const Json json = toJson(summary);
     QCOMPARE(readCorpusSummary(JsonView(json, "x")), summary);
 }

@@ -273,7 +273,7 @@ private slots:
         auto* plot = dialog.findChild<OverlapPlot*>();
         const PlotTable table = plot->table();
         QCOMPARE(table.rows.size(), workspace.spectrum()->layers());
-        QVERIFY(table.rows[0][1].toDouble() > 0.3 && table.rows[0][1].toDouble() < 1);
+        QVERIFY(table.rows[0][1] > 0.3 && table.rows[0][1] < 1);
         QVERIFY(dialog.findChild<QLabel*>("overlapSummary")->text().contains("Mean overlap"));
         QCoreApplication::processEvents();
         save(dialog, "subspaces");
@@ -284,7 +284,7 @@ private slots:
         QVERIFY(rank->isVisible());
         rank->setValue(rank->maximum());
         QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy() && compared.count() == 3, 60000);
-        QVERIFY(std::abs(plot->table().rows[1][4].toDouble() - 1) < 1e-9);
+        QVERIFY(std::abs(plot->table().rows[1][4] - 1) < 1e-9);
         // A file that is no statistics is named, and what is shown stays.
         QSignalSpy notices(&workspace, &Workspace::notice);
         dialog.compareWith(workspace.suggestedCalibrationText());
@@ -361,6 +361,32 @@ private slots:
         QTest::mouseClick(sides->findChildren<QToolButton*>().constFirst(), Qt::LeftButton);
         QVERIFY(m_ui->workspace->selectedSide() == Side::Keys);
         QCOMPARE(m_ui->workspace->selectedLayer(), 3);
+    }
+
+    // A plan made for other bases brings them along, and its ranks are not overwritten by thresholds.
+    void aPlanOfAnotherMethodKeepsItsRanks() {
+        Workspace& workspace = *m_ui->workspace;
+        RankPlan plan = workspace.plan().plan();
+        plan.method = "attention-aware";
+        plan.allocation = Allocation::Sensitivity;
+        plan.key_ranks = {24, 40, 16, 32};
+        plan.value_ranks = {48, 8, 56, 64};
+        const QString file = m_ui->folder.filePath("other.json");
+        savePlan(plan, file.toStdString());
+        QVERIFY(workspace.loadPlan(file));
+        QTRY_VERIFY_WITH_TIMEOUT(workspace.plan().plan().key_ranks == plan.key_ranks, 30000);
+        QVERIFY(workspace.plan().plan() == plan);
+        QCOMPARE(workspace.plan().spectrum()->method(), plan.method);
+
+        const QString saved = m_ui->folder.filePath("saved.json");
+        QVERIFY(workspace.savePlan(saved));
+        QTRY_VERIFY_WITH_TIMEOUT(QFile::exists(saved), 10000);
+        QVERIFY(loadPlan(saved.toStdString()) == plan);
+
+        // Calibrating again is no reason to forget the method.
+        QVERIFY(m_ui->calibrateShortly());
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy(), 60000);
+        QCOMPARE(workspace.plan().spectrum()->method(), plan.method);
     }
 
     void recalibrateOffersTheFormAndAWayBack() {
