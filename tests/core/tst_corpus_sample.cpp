@@ -54,6 +54,8 @@ private slots:
     void documentsCountTheSame();
     void stretchesOfALongTextAreDocuments();
     void fingerprintsTellCorporaApart();
+    void brokenSummaries_data();
+    void brokenSummaries();
     void errors();
     void cancels();
 };
@@ -214,6 +216,36 @@ void TestCorpusSample::fingerprintsTellCorporaApart() {
     QVERIFY(other.fingerprint() != summary.fingerprint());
     const Json json = toJson(summary);
     QCOMPARE(readCorpusSummary(JsonView(json, "x")), summary);
+}
+
+void TestCorpusSample::brokenSummaries_data() {
+    QTest::addColumn<QString>("json");
+    QTest::addColumn<QString>("message");
+    const QString file = R"({"name":"a","fingerprint":"0","format":"text","sampling":"whole",)";
+    QTest::newRow("no object") << "3"
+                               << "corpus: expected an object";
+    QTest::newRow("no files") << "{}"
+                              << "corpus.files: is missing";
+    QTest::newRow("files are no list") << R"({"files":{}})"
+                                       << "corpus.files: expected an array";
+    QTest::newRow("file is no object") << R"({"files":[1]})"
+                                       << "corpus.files[0]: expected an object";
+    QTest::newRow("no weight") << "{\"files\":[" + file + "\"documents\":1,\"windows\":1}]}"
+                               << "corpus.files[0].weight: is missing";
+    QTest::newRow("weight of nothing")
+        << "{\"files\":[" + file + "\"weight\":0,\"documents\":1,\"windows\":1}]}"
+        << "corpus.files[0].weight: expected a number above 0";
+    QTest::newRow("negative count") << "{\"files\":[" + file +
+                                           "\"weight\":1,\"documents\":-1,\"windows\":1}]}"
+                                    << "corpus.files[0].documents: expected an integer";
+}
+
+void TestCorpusSample::brokenSummaries() {
+    QFETCH(QString, json);
+    QFETCH(QString, message);
+    const Json parsed = Json::parse(json.toStdString());
+    const std::string found = errorOf([&] { readCorpusSummary(JsonView(parsed, "x.stats", "corpus")); });
+    QVERIFY2(found.starts_with("x.stats: " + message.toStdString()), found.c_str());
 }
 
 void TestCorpusSample::errors() {

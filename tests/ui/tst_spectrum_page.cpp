@@ -164,7 +164,7 @@ private slots:
         auto boxes = form->findChildren<QSpinBox*>();
         auto* more = form->findChild<QPushButton*>("continueCalibration");
         QVERIFY(!more->isVisible());
-        boxes[0]->setValue(40);
+        boxes[0]->setValue(150);
         boxes[1]->setValue(64);
         QTest::mouseClick(form->findChild<QPushButton*>("calibrate"), Qt::LeftButton);
         Job* job = form->progress()->job();
@@ -173,7 +173,7 @@ private slots:
         QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy(), 20000);
         QVERIFY(workspace.pausedCalibration().has_value());
         const std::int64_t done = workspace.pausedCalibration()->partial.windows;
-        QVERIFY(done > 0 && done < 40);
+        QVERIFY(done > 0 && done < 150);
         QVERIFY(more->isVisible());
         QVERIFY2(more->text().contains(QString::number(done)), qPrintable(more->text()));
         picture("continue");
@@ -181,12 +181,12 @@ private slots:
         QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy() && !form->isVisible(), 60000);
         QVERIFY(!workspace.pausedCalibration());
         const auto continued = workspace.statistics();
-        QCOMPARE(continued->calibration.samples, 40);
+        QCOMPARE(continued->calibration.samples, 150);
 
         // As without the break; and asking for the same once more measures nothing.
         JobContext context;
         CalibrationOptions options;
-        options.samples = 40;
+        options.samples = 150;
         options.sequence_length = 64;
         options.run = workspace.runOptions();
         const CorpusSpec text(workspace.suggestedCalibrationText().toStdString());
