@@ -15,6 +15,7 @@ Command addEstimate(CLI::App& app, CommonOptions& common);
 Command addCalibrate(CLI::App& app, CommonOptions& common);
 Command addSensitivity(CLI::App& app, CommonOptions& common);
 Command addSpectrum(CLI::App& app, CommonOptions& common);
+Command addSubspaces(CLI::App& app, CommonOptions& common);
 Command addPlan(CLI::App& app, CommonOptions& common);
 Command addConvert(CLI::App& app, CommonOptions& common);
 Command addTradeoff(CLI::App& app, CommonOptions& common);

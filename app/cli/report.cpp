@@ -111,7 +111,8 @@ private:
                      m_original.model->config.max_positions);
         calibration.seed = m_options.calibration_seed;
         calibration.run = m_run_options;
-        m_statistics = calibrate(m_run.job(), m_original, m_options.calibration_text, calibration);
+        m_statistics = calibrate(m_run.job(), m_original, std::filesystem::path(m_options.calibration_text),
+                                 calibration);
         saveStatistics(m_statistics, m_folder / kStatisticsFile);
         m_data.calibration = fmt::format("calibrated on {}, {} × {} tokens", m_statistics.calibration.text,
                                          calibration.samples, calibration.sequence_length);

@@ -80,6 +80,7 @@ PerplexityOptions PerplexityArguments::options(const RunOptions& run) const {
     result.sequence_length = sequence_length;
     result.windows = windows;
     result.bos = bos == "first" ? BosRule::First : bos == "every" ? BosRule::Every : BosRule::None;
+    result.text_field = text_field;
     result.run = run;
     return result;
 }
@@ -95,6 +96,8 @@ void addPerplexityOptions(CLI::App& app, PerplexityArguments& arguments) {
                    "Beginning-of-text token: first (as the tokenizer adds it), every window, none")
         ->check(CLI::IsMember({"first", "every", "none"}))
         ->capture_default_str();
+    app.add_option("--text-field", arguments.text_field,
+                   "Field that holds the text where the file is of JSON records (default: text)");
 }
 
 void addGenerationOptions(CLI::App& app, GenerationArguments& arguments) {

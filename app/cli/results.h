@@ -20,10 +20,10 @@ std::string timingText(const GenerationResult& result);  // "TTFT 11.2 ms, TPOT 
 std::string rankTable(const std::vector<int>& key_ranks, const std::vector<int>& value_ranks, int head_dim,
                       const std::vector<double>& layer_errors = {});
 
-// --sequence-length, --windows, --bos.
+// --sequence-length, --windows, --bos, --text-field.
 struct PerplexityArguments {
     int sequence_length = 0, windows = 0;
-    std::string bos = "first";
+    std::string bos = "first", text_field;
     PerplexityOptions options(const RunOptions& run) const;
 };
 void addPerplexityOptions(CLI::App& app, PerplexityArguments& arguments);

@@ -318,4 +318,39 @@ void AttentionMoments::finish(int layer_index, LayerStatistics& statistics) cons
     statistics.projection = layer.projection;
 }
 
+std::size_t AttentionMoments::sumCount() const {
+    const auto heads = static_cast<std::size_t>(m_model.config.kv_heads);
+    const auto width = static_cast<std::size_t>(m_model.config.head_dim);
+    return heads * (2 * width * width + width + 1);  // queries, keys, sum of keys, weight
+}
+
+std::vector<double> AttentionMoments::sums(int layer_index) const {
+    const Layer& layer = m_layers.at(static_cast<std::size_t>(layer_index));
+    const auto width = static_cast<std::size_t>(m_model.config.head_dim);
+    std::vector<double> result(layer.keys.size() * width * width);
+    m_backend.download(*m_scratch->stream, result.data(), layer.queries->data(),
+                       result.size() * sizeof(double));
+    for (std::size_t g = 0; g < layer.keys.size(); ++g) {
+        result.insert(result.end(), layer.keys[g].data(), layer.keys[g].data() + layer.keys[g].size());
+        result.insert(result.end(), layer.key_sum[g].begin(), layer.key_sum[g].end());
+        result.push_back(layer.weight[g]);
+    }
+    return result;
+}
+
+void AttentionMoments::restoreSums(int layer_index, std::span<const double> sums) {
+    Layer& layer = m_layers.at(static_cast<std::size_t>(layer_index));
+    const auto width = static_cast<std::size_t>(m_model.config.head_dim);
+    const std::size_t queries = layer.keys.size() * width * width;
+    m_backend.upload(*m_scratch->stream, layer.queries->data(), sums.data(), queries * sizeof(double));
+    m_scratch->stream->synchronize();
+    const double* next = sums.data() + queries;
+    for (std::size_t g = 0; g < layer.keys.size(); ++g) {
+        std::copy_n(next, width * width, layer.keys[g].data());
+        std::copy_n(next + width * width, width, layer.key_sum[g].data());
+        layer.weight[g] = next[width * width + width];
+        next += width * width + width + 1;
+    }
+}
+
 }  // namespace eigenscope

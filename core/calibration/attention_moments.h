@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <random>
+#include <span>
 #include <vector>
 
 namespace eigenscope {
@@ -36,6 +37,11 @@ public:
     void add(int layer, Stream& stream, const AttentionTrace& trace, const JobContext& job);
     // Sets `logit_queries`, `logit_keys`, `logit_weights` and `projection` of the layer's statistics.
     void finish(int layer, LayerStatistics& statistics) const;
+
+    // A layer's sums as they are, to go on from later: what restoreSums() puts back continues bit for bit.
+    std::vector<double> sums(int layer) const;
+    std::size_t sumCount() const;  // of one layer
+    void restoreSums(int layer, std::span<const double> sums);
 
 private:
     struct Layer;

@@ -3,11 +3,12 @@
 
 #include "core/base/fail.h"
 #include "core/calibration/attention_moments.h"
-#include "core/calibration/corpus.h"
 #include "core/calibration/sample_average.h"
 #include "core/model/transformer.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <optional>
 #include <utility>
 
@@ -52,6 +53,18 @@ public:
                          moments.sum.size() * sizeof(double));
         return moments;
     }
+
+    // All four kinds, as they lie in memory.
+    std::vector<double> sums(Backend& backend, Stream& stream) const {
+        std::vector<double> values(sumCount());
+        backend.download(stream, values.data(), m_buffer->data(), values.size() * sizeof(double));
+        return values;
+    }
+    void restore(Backend& backend, Stream& stream, std::span<const double> values) {
+        backend.upload(stream, m_buffer->data(), values.data(), values.size() * sizeof(double));
+        stream.synchronize();
+    }
+    std::size_t sumCount() const { return 4 * kindCount(); }
 
 private:
     std::size_t kindCount() const { return m_moments.gram.size() + m_moments.sum.size(); }
@@ -118,6 +131,35 @@ public:
         return statistics;
     }
 
+    std::vector<std::vector<double>> sums() const {
+        std::vector<std::vector<double>> result;
+        for (int layer = 0; layer < m_config.layers; ++layer) {
+            result.push_back(m_layers[static_cast<std::size_t>(layer)].sums(m_backend, m_session.stream()));
+            if (m_attention) {
+                const std::vector<double> more = m_attention->sums(layer);
+                result.back().insert(result.back().end(), more.begin(), more.end());
+            }
+        }
+        return result;
+    }
+
+    void restore(const std::vector<std::vector<double>>& sums) {
+        const std::size_t own = m_layers.front().sumCount();
+        const std::size_t count = own + (m_attention ? m_attention->sumCount() : 0);
+        bool fits = sums.size() == m_layers.size();
+        for (const auto& layer : sums)
+            fits = fits && layer.size() == count;
+        if (!fits)
+            throw Error(ErrorCode::InvalidInput,
+                        "the unfinished calibration does not hold this model's layers and heads");
+        for (std::size_t layer = 0; layer < sums.size(); ++layer) {
+            const std::span<const double> values(sums[layer]);
+            m_layers[layer].restore(m_backend, m_session.stream(), values.first(own));
+            if (m_attention)
+                m_attention->restoreSums(static_cast<int>(layer), values.subspan(own));
+        }
+    }
+
 private:
     void count(int layer, int kind, const TensorView& rows) {
         m_layers.at(static_cast<std::size_t>(layer)).add(m_backend, m_session.stream(), kind, rows);
@@ -133,7 +175,73 @@ private:
     std::vector<LayerAccumulator> m_layers;
 };
 
-Statistics describe(const OpenModel& model, const Corpus& corpus, const CalibrationOptions& options,
+// Cancellation as the run follows it: at once within a long window, else when the window is done, so that the
+// sums are those of whole windows.
+class WindowStop {
+public:
+    explicit WindowStop(const JobContext& job, bool finish_short_windows)
+        : m_finish(finish_short_windows),
+          m_inner(m_source.get_token()),
+          m_callback(job.stopToken(), Forward{this}) {}
+    const JobContext& inner() const { return m_inner; }
+    void windowTook(double seconds) { m_short = m_finish && seconds < 0.5; }
+
+private:
+    struct Forward {
+        WindowStop* stop;
+        void operator()() const {
+            if (!stop->m_short)
+                stop->m_source.request_stop();
+        }
+    };
+    bool m_finish;
+    std::atomic<bool> m_short = false;
+    std::stop_source m_source;
+    JobContext m_inner;
+    std::stop_callback<Forward> m_callback;  // last: may run at once
+};
+
+using Clock = std::chrono::steady_clock;
+double secondsSince(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Hands the sums to the keeper when it is time.
+class Keeping {
+public:
+    Keeping(const CalibrationKeeper& keeper, const RunIdentity& identity, GramObserver& observer,
+            Session& session)
+        : m_keeper(keeper), m_identity(identity), m_observer(observer), m_session(session) {}
+
+    void windowDone(std::int64_t windows) {
+        // Keeping may take long for a large model; a twentieth of the time is enough.
+        const double interval = m_keeper.interval_seconds;
+        if (interval <= 0 || secondsSince(m_last) >= std::max(interval, 20 * m_cost))
+            keep(windows);
+    }
+
+    void keep(std::int64_t windows) {
+        if (!m_keeper.keep || windows == m_kept)
+            return;
+        m_kept = windows;
+        const auto start = Clock::now();
+        m_session.stream().synchronize();
+        m_keeper.keep({m_identity, windows, m_observer.sums()});
+        m_cost = secondsSince(start);
+        m_last = Clock::now();
+    }
+
+private:
+    const CalibrationKeeper& m_keeper;
+    const RunIdentity& m_identity;
+    GramObserver& m_observer;
+    Session& m_session;
+    double m_cost = 0;
+    std::int64_t m_kept = 0;  // windows in what was kept last
+    Clock::time_point m_last = Clock::now();
+};
+
+Statistics describe(const OpenModel& model, const CorpusSummary& corpus, const CalibrationOptions& options,
                     int length) {
     const ModelConfig& config = model.model->config;
     Statistics statistics;
@@ -144,20 +252,34 @@ Statistics describe(const OpenModel& model, const Corpus& corpus, const Calibrat
     statistics.query_heads = config.query_heads;
     statistics.kv_heads = config.kv_heads;
     statistics.head_dim = config.head_dim;
-    statistics.calibration.text = corpus.file.filename().string();
-    statistics.calibration.fingerprint = corpus.fingerprint;
+    statistics.corpus = corpus;
+    statistics.calibration.text = corpus.title();
+    statistics.calibration.fingerprint = corpus.fingerprint();
     statistics.calibration.samples = options.samples;
     statistics.calibration.sequence_length = length;
     statistics.calibration.seed = options.seed;
     statistics.calibration.average_samples = options.average_samples;
     statistics.tokens = static_cast<std::int64_t>(options.samples / options.average_samples) * length;
+    const Compute compute = resolveCompute(options.run, model);
+    statistics.identity = {{"model", statistics.model_fingerprint},
+                           {"text", statistics.calibration.fingerprint},
+                           {"samples", std::to_string(options.samples)},
+                           {"sequence length", std::to_string(length)},
+                           {"seed", std::to_string(options.seed)},
+                           {"average samples", std::to_string(options.average_samples)},
+                           {"attention queries", std::to_string(options.attention_queries)},
+                           {"arithmetic", compute == Compute::F32   ? "f32"
+                                          : compute == Compute::F16 ? "f16"
+                                                                    : "bf16"},
+                           {"cache format", std::string(nameOf(resolveKvFormat(options.run, model)))},
+                           {"device", model.backend->info().backend}};
     return statistics;
 }
 
 }  // namespace
 
-Statistics calibrate(JobContext& job, const OpenModel& model, const std::filesystem::path& text,
-                     const CalibrationOptions& options) {
+CalibrationPlan planCalibration(JobContext& job, const OpenModel& model, const CorpusSpec& corpus,
+                                const CalibrationOptions& options) {
     const ModelConfig& config = model.model->config;
     if (config.low_rank)
         throw Error(
@@ -175,18 +297,24 @@ Statistics calibrate(JobContext& job, const OpenModel& model, const std::filesys
         throw Error(ErrorCode::InvalidInput,
                     "average samples: averaged rows attend to nothing; attention queries must be 0");
     const int length = std::min(options.sequence_length, config.max_positions);
-    const Corpus corpus = readCorpus(job, *model.tokenizer, text);
-    const auto windows = sampleWindows(corpus, options.samples, length, options.seed);
-    Statistics statistics = describe(model, corpus, options, length);
+    CorpusSample sample = sampleCorpus(job, *model.tokenizer, corpus, options.samples, length, options.seed);
+    return {describe(model, sample.summary, options, length), std::move(sample.windows), options};
+}
 
+Statistics runCalibration(JobContext& job, const OpenModel& model, const CalibrationPlan& plan,
+                          const CalibrationKeeper& keeper) {
+    const CalibrationOptions& options = plan.options;
+    const ModelConfig& config = model.model->config;
+    const auto length = static_cast<std::int64_t>(plan.windows.front().size());
     const Transformer transformer(model.backend, model.model);
+    WindowStop stop(job, static_cast<bool>(keeper.keep));
     // Attention is weighed over whole windows, so a trace must hold one.
     const std::int64_t chunk =
         options.attention_queries > 0 ? length : std::min<std::int64_t>(kChunk, length);
     Session session = transformer.createSession({.threads = options.run.threads,
                                                  .compute = resolveCompute(options.run, model),
                                                  .max_rows = chunk,
-                                                 .stop = job.stopToken()});
+                                                 .stop = stop.inner().stopToken()});
     KvCache cache = transformer.createCache(resolveKvFormat(options.run, model), length);
     std::optional<AttentionMoments> attention;
     if (options.attention_queries > 0)
@@ -195,30 +323,59 @@ Statistics calibrate(JobContext& job, const OpenModel& model, const std::filesys
     std::optional<SampleAverage> average;
     if (options.average_samples > 1)
         average.emplace(*model.backend, config, options.average_samples, length);
-    GramObserver observer(job, *model.backend, session, config, attention ? &*attention : nullptr,
+    GramObserver observer(stop.inner(), *model.backend, session, config, attention ? &*attention : nullptr,
                           average ? &*average : nullptr);
-    const auto total = static_cast<std::int64_t>(windows.size());
-    for (std::int64_t i = 0; i < total; ++i) {
-        job.progress("calibrating", i, total);
+    const auto total = static_cast<std::int64_t>(plan.windows.size());
+    std::int64_t done = 0;
+    if (keeper.start) {
+        observer.restore(keeper.start->layers);
+        done = std::min(keeper.start->windows, total);
+        for (std::int64_t i = 0; attention && i < done; ++i)
+            attention->startWindow(length);  // draws what the windows done drew
+    }
+    Keeping keeping(keeper, plan.description.identity, observer, session);
+    for (; done < total; ++done) {
+        job.progress("calibrating", done, total);
+        if (job.cancelled())
+            keeping.keep(done - done % options.average_samples);
+        job.checkCancelled();
+        const auto start = Clock::now();
         cache.truncate(0);
         if (attention)
             attention->startWindow(length);
-        const std::span<const TokenId> window(windows[static_cast<std::size_t>(i)]);
+        const std::span<const TokenId> window(plan.windows[static_cast<std::size_t>(done)]);
         for (std::size_t at = 0; at < window.size(); at += static_cast<std::size_t>(chunk)) {
-            job.checkCancelled();
+            stop.inner().checkCancelled();
             const std::size_t count = std::min(static_cast<std::size_t>(chunk), window.size() - at);
             observer.startChunk(static_cast<std::int64_t>(at));
             transformer.forward(session, window.subspan(at, count), cache, LogitsOf::None, &observer);
         }
         observer.endWindow();
+        stop.windowTook(secondsSince(start));
+        if ((done + 1) % options.average_samples == 0)  // an average that is begun is in no sum
+            keeping.windowDone(done + 1);
     }
     session.stream().synchronize();
     job.progress("calibrating", total, total);
+    Statistics statistics = plan.description;
     for (int layer = 0; layer < config.layers; ++layer)
         statistics.layers.push_back(observer.download(layer, statistics.tokens));
-    const std::size_t probes = std::min(kProbeWindows, windows.size());
-    statistics.probe_windows.assign(windows.begin(), windows.begin() + static_cast<std::ptrdiff_t>(probes));
+    const std::size_t probes = std::min(kProbeWindows, plan.windows.size());
+    statistics.probe_windows.assign(plan.windows.begin(),
+                                    plan.windows.begin() + static_cast<std::ptrdiff_t>(probes));
     return statistics;
+}
+
+Statistics calibrate(JobContext& job, const OpenModel& model, const CorpusSpec& corpus,
+                     const CalibrationOptions& options) {
+    return runCalibration(job, model, planCalibration(job, model, corpus, options));
+}
+
+bool sameCalibration(const Statistics& statistics, const CalibrationPlan& plan) {
+    RunIdentity a = statistics.identity, b = plan.description.identity;
+    for (RunIdentity* identity : {&a, &b})
+        std::erase_if(*identity, [](const auto& entry) { return entry.first == "device"; });
+    return !a.empty() && firstDifference(a, b).empty();
 }
 
 }  // namespace eigenscope

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// The calibration run: sampled windows through the original model, an observer adding Gram matrices.
+// The calibration run: sampled windows through the original model, an observer adding Gram matrices. Drawing
+// the windows and running them are two steps, so that who has statistics of the same windows already can see
+// that before the long part.
 #pragma once
 
+#include "core/calibration/corpus_sample.h"
+#include "core/calibration/partial_calibration.h"
 #include "core/calibration/statistics.h"
 #include "core/generation/generate.h"
 #include "core/model/model.h"
 
-#include <filesystem>
+#include <functional>
+#include <optional>
+#include <vector>
 
 namespace eigenscope {
 
@@ -24,8 +30,33 @@ struct CalibrationOptions {
     RunOptions run;
 };
 
-// Throws InvalidInput for a converted model (its keys are no longer the original's).
-Statistics calibrate(JobContext& job, const OpenModel& model, const std::filesystem::path& text,
+struct CalibrationPlan {
+    Statistics description;                     // all but the sums
+    std::vector<std::vector<TokenId>> windows;  // [samples] of [length]
+    CalibrationOptions options;
+};
+
+// Reads the texts and draws the windows. Throws InvalidInput for a converted model (its keys are no longer
+// the original's).
+CalibrationPlan planCalibration(JobContext& job, const OpenModel& model, const CorpusSpec& corpus,
+                                const CalibrationOptions& options);
+
+// Where an unfinished run is kept and goes on from. `keep` gets the sums between windows, at intervals and
+// when the run is cancelled. A window that takes less than half a second is finished before a cancellation is
+// followed; a longer one is given up, and what was kept last stays.
+struct CalibrationKeeper {
+    std::optional<PartialCalibration> start{};
+    std::function<void(const PartialCalibration&)> keep{};
+    double interval_seconds = 30;  // 0: after every window
+};
+
+Statistics runCalibration(JobContext& job, const OpenModel& model, const CalibrationPlan& plan,
+                          const CalibrationKeeper& keeper = {});
+
+Statistics calibrate(JobContext& job, const OpenModel& model, const CorpusSpec& corpus,
                      const CalibrationOptions& options);
+
+// Whether `statistics` are what the plan would give (on whatever device).
+bool sameCalibration(const Statistics& statistics, const CalibrationPlan& plan);
 
 }  // namespace eigenscope

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/base/fail.h"
+#include "core/base/json.h"
 #include "core/checkpoint/safetensors.h"
 
 #include <charconv>
@@ -30,6 +31,15 @@ public:
     }
     bool boolean(const std::string& key) const;
     bool booleanOr(const std::string& key, bool fallback) const { return has(key) ? boolean(key) : fallback; }
+    // The JSON text of an entry, through its reader.
+    template <typename T>
+    T json(const std::string& key, T (*read)(const JsonView&)) const {
+        const std::string field = "__metadata__." + key;
+        const Json parsed = Json::parse(text(key), nullptr, false);
+        if (parsed.is_discarded())
+            failField(m_file.path(), field, "is not valid JSON");
+        return read(JsonView(parsed, m_file.path(), field));
+    }
 
 private:
     const SafetensorsFile& m_file;

@@ -81,6 +81,10 @@ Metadata describe(const Statistics& s) {
                       {"calibration.sequence_length", std::to_string(s.calibration.sequence_length)},
                       {"calibration.seed", std::to_string(s.calibration.seed)},
                       {"calibration.average_samples", std::to_string(s.calibration.average_samples)}};
+    if (!s.corpus.files.empty())
+        metadata["corpus"] = toJson(s.corpus).dump();
+    if (!s.identity.empty())
+        metadata["calibration.identity"] = toJson(s.identity).dump();
     describeTables(s.tables, metadata);
     return metadata;
 }
@@ -217,6 +221,10 @@ Statistics readDescription(const SafetensorsFile& file) {
     if (metadata.has("calibration.average_samples"))
         s.calibration.average_samples =
             metadata.integer<std::int64_t>("calibration.average_samples", 1, kMany);
+    if (metadata.has("corpus"))
+        s.corpus = metadata.json("corpus", readCorpusSummary);
+    if (metadata.has("calibration.identity"))
+        s.identity = metadata.json("calibration.identity", readRunIdentity);
     return s;
 }
 

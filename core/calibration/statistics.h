@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/base/job_context.h"
+#include "core/calibration/corpus_summary.h"
 #include "core/calibration/measured_tables.h"
 #include "core/model/low_rank_description.h"
 #include "kernels/api/ops.h"
@@ -50,6 +51,8 @@ struct Statistics {
     bool rotary = false;  // keys are rotated after the projection
     int query_heads = 0, kv_heads = 0, head_dim = 0;
     CalibrationSummary calibration;
+    CorpusSummary corpus;  // its files; none in statistics of earlier versions
+    RunIdentity identity;  // of the run that made them; likewise
     std::int64_t tokens = 0;
     std::vector<LayerStatistics> layers;
     std::vector<std::vector<TokenId>> probe_windows;  // a few of the sampled windows, for layer errors

@@ -69,7 +69,7 @@ std::vector<std::vector<TokenId>> evaluationWindows(JobContext& job, const Token
     const int length = windowLength(max_positions, options);
     if (options.bos == BosRule::Every && !tokenizer.bos())
         throw Error(ErrorCode::InvalidInput, "bos every: the tokenizer has no bos token");
-    const Corpus corpus = readCorpus(job, tokenizer, text, options.bos != BosRule::None);
+    const Corpus corpus = readCorpus(job, tokenizer, text, options.bos != BosRule::None, options.text_field);
     std::size_t count = corpus.ids.size() / static_cast<std::size_t>(length);
     if (count == 0)
         failInput(text, "the text has " + std::to_string(corpus.ids.size()) +

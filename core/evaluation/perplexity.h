@@ -8,6 +8,7 @@
 #include "core/model/model.h"
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 namespace eigenscope {
@@ -18,6 +19,7 @@ struct PerplexityOptions {
     int sequence_length = 0;  // 0: the model's max positions, at most 2048
     int windows = 0;          // 0: all that fit
     BosRule bos = BosRule::First;
+    std::string text_field;    // of JSON records, see core/calibration/document_reader.h
     std::int64_t chunk = 256;  // tokens per forward call; the result does not depend on it
     RunOptions run;
 };

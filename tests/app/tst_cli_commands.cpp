@@ -453,7 +453,7 @@ private slots:
         QCOMPARE(help.status, 0);
         for (const char* name :
              {"inspect", "tokenize", "logits", "generate", "perplexity", "estimate", "calibrate",
-              "sensitivity", "spectrum", "plan", "convert", "tradeoff", "compare", "report"}) {
+              "sensitivity", "spectrum", "subspaces", "plan", "convert", "tradeoff", "compare", "report"}) {
             QVERIFY2(help.out.contains(name), name);
             const CliResult sub = runCli({name, "--help"});
             QCOMPARE(sub.status, 0);

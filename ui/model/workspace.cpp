@@ -109,6 +109,7 @@ Job* Workspace::openModel(const QString& path) {
             m_other.reset();
             m_conversion.reset();
             m_statistics.reset();
+            m_paused.reset();
             m_layer = 0;
             m_head = -1;
             m_side = Side::Keys;
@@ -146,17 +147,97 @@ Job* Workspace::openOtherModel(const QString& path) {
 }
 
 Job* Workspace::calibrate(const QString& text, const CalibrationOptions& options) {
-    if (!m_model) {
+    return calibrate(CorpusSpec(toPath(text)), options);
+}
+
+Job* Workspace::calibrate(const CorpusSpec& corpus, const CalibrationOptions& options) {
+    return runCalibration(corpus, options, std::nullopt);
+}
+
+Job* Workspace::continueCalibration() {
+    if (!m_paused) {
         return nullptr;
     }
-    return takeStatistics(tr("Calibrate on %1").arg(QFileInfo(text).fileName()), tr("Calibration failed"),
-                          [model = *m_model, text, options](JobContext& job) {
-                              Statistics statistics =
-                                  eigenscope::calibrate(job, model, toPath(text), options);
-                              measureErrorTables(job, model, statistics, kCalibrationErrorPoints,
-                                                 options.run);
-                              return std::make_shared<const Statistics>(std::move(statistics));
-                          });
+    return runCalibration(m_paused->corpus, m_paused->options, m_paused->partial);
+}
+
+void Workspace::setPaused(std::optional<PausedCalibration> paused) {
+    m_paused = std::move(paused);
+    emit pausedCalibrationChanged();
+}
+
+Job* Workspace::runCalibration(const CorpusSpec& corpus, const CalibrationOptions& options,
+                               std::optional<PartialCalibration> start) {
+    if (!m_model || corpus.files.empty()) {
+        return nullptr;
+    }
+    constexpr double kKeepSeconds =
+        5;  // what a cancelled run of a large model loses at most, besides a window
+    const auto kept = std::make_shared<PartialCalibration>();
+    const QString name = QString::fromStdString(corpus.files.front().file.filename().string());
+    const QString title = corpus.files.size() > 1
+                              ? tr("Calibrate on %1 and %2 more").arg(name).arg(corpus.files.size() - 1)
+                              : tr("Calibrate on %1").arg(name);
+    Job* job =
+        takeStatistics(title, tr("Calibration failed"),
+                       [model = *m_model, corpus, options, start = std::move(start), kept,
+                        current = m_statistics](JobContext& context) {
+                           const CalibrationPlan plan = planCalibration(context, model, corpus, options);
+                           if (current && sameCalibration(*current, plan)) {
+                               return current;
+                           }
+                           CalibrationKeeper keeper;
+                           // A text that has changed meanwhile starts anew.
+                           if (start && firstDifference(start->identity, plan.description.identity).empty()) {
+                               keeper.start = start;
+                               *kept = *start;
+                           }
+                           keeper.keep = [kept](const PartialCalibration& partial) { *kept = partial; };
+                           keeper.interval_seconds = kKeepSeconds;
+                           return std::make_shared<const Statistics>(
+                               eigenscope::runCalibration(context, model, plan, keeper));
+                       });
+    // The worker is done with `kept` by then.
+    connect(job, &Job::ended, this,
+            [this, job, kept, corpus, options, before = m_statistics, opened = m_model->model] {
+                if (!m_model || m_model->model != opened) {
+                    return;
+                }
+                if (job->state() == Job::State::Cancelled && kept->windows > 0) {
+                    setPaused(PausedCalibration{corpus, options, std::move(*kept)});
+                } else if (job->state() == Job::State::Finished) {
+                    setPaused(std::nullopt);
+                    if (before && m_statistics == before) {
+                        emit notice(tr("Nothing new to measure"),
+                                    tr("The statistics that are open are of the same text and settings."),
+                                    false);
+                    }
+                }
+            });
+    return job;
+}
+
+Job* Workspace::compareBases(const QString& file, const SubspaceRank& rank) {
+    if (!m_model || !m_statistics || !spectrum()) {
+        return nullptr;
+    }
+    return m_jobs.submit(
+        Lane::Engine, tr("Compare bases with %1").arg(QFileInfo(file).fileName()), this,
+        [backend = m_device.backend, statistics = m_statistics, own = spectrum(), file,
+         rank](JobContext& job) {
+            const Statistics other = eigenscope::loadStatistics(toPath(file));
+            if (other.model_fingerprint != statistics->model_fingerprint) {
+                throw Error(ErrorCode::InvalidInput, file.toStdString() + ": these statistics are of " +
+                                                         other.model_name + ", not of " +
+                                                         statistics->model_name);
+            }
+            const auto spectrum = computeSpectrum(job, *backend, other, own->method(), own->options());
+            return BasesComparison{QString::fromStdString(statistics->calibration.text),
+                                   QString::fromStdString(other.calibration.text),
+                                   compareSubspaces(job, *own, *spectrum, rank)};
+        },
+        [this](const BasesComparison& comparison) { emit basesCompared(comparison); },
+        report(tr("The bases could not be compared")));
 }
 
 Job* Workspace::loadStatistics(const QString& file) {
