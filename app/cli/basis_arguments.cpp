@@ -11,7 +11,8 @@ std::shared_ptr<const Spectrum> BasisArguments::compute(Run& run, const Statisti
 
 std::string BasisArguments::text() const {
     return "--method " + method + (options.share_key_basis ? " --share-key-basis" : "") +
-           (options.center ? " --center" : "");
+           (options.center ? " --center" : "") +
+           (options.head_group > 1 ? " --head-group " + std::to_string(options.head_group) : "");
 }
 
 void addBasisOptions(CLI::App& app, BasisArguments& arguments) {
@@ -25,6 +26,11 @@ void addBasisOptions(CLI::App& app, BasisArguments& arguments) {
                  "One key basis for all heads of a layer (the published code for Llama)");
     app.add_flag("--center", arguments.options.center,
                  "Method eigen: bases of keys and values without their means");
+    app.add_option(
+           "--head-group", arguments.options.head_group,
+           "Consecutive key/value heads that share one latent: 1, or as many as `calibrate` took together")
+        ->check(CLI::Range(1, 1 << 16))
+        ->capture_default_str();
 }
 
 }  // namespace eigenscope

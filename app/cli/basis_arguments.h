@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// --method, --share-key-basis and --center, for subcommands that compute bases from statistics.
+// --method, --share-key-basis, --center and --head-group, for subcommands that compute bases from statistics.
 #pragma once
 
 #include "app/cli/command.h"

@@ -24,6 +24,7 @@ struct Options {
     int sequence_length = 0;  // 0: 2048, or the model's positions when it has fewer
     std::uint64_t seed = 0;
     int attention_queries = CalibrationOptions().attention_queries;
+    int head_group = 0;
     int average_samples = 1;
     int error_points = kCalibrationErrorPoints;
     CLI::Option* attention_option = nullptr;
@@ -109,6 +110,7 @@ void runCalibration(Run& run, const Options& options) {
                                       : std::min(2048, model.model->config.max_positions);
     calibration.seed = options.seed;
     calibration.attention_queries = options.average_samples > 1 ? 0 : options.attention_queries;
+    calibration.head_group = options.head_group;
     calibration.average_samples = options.average_samples;
     calibration.run = run.runOptions(model);
     const CalibrationPlan plan = planCalibration(run.job(), model, corpus, calibration);
@@ -170,6 +172,12 @@ Command addCalibrate(CLI::App& app, CommonOptions& common) {
                         "Query positions sampled in each window for method attention-aware (0: leave it out)")
             ->check(CLI::Range(0, kMost))
             ->capture_default_str();
+    sub->add_option(
+           "--head-group", options->head_group,
+           "Key/value heads whose moments are also taken together, for latents that they share (0: the "
+           "most that fit a width of 256; 1: none)")
+        ->check(CLI::Range(0, 1 << 16))
+        ->capture_default_str();
     sub->add_option("--average-samples", options->average_samples,
                     "Windows whose queries, keys and values are averaged, position by position, before they "
                     "count (the published code; leaves method attention-aware out)")

@@ -89,6 +89,7 @@ public:
     std::int64_t of(const RankPlan& plan) const {
         ModelConfig config = m_config;
         config.low_rank.emplace();
+        config.low_rank->head_group = plan.head_group;
         config.low_rank->key_ranks = plan.key_ranks;
         config.low_rank->value_ranks = plan.value_ranks;
         if (m_options.model.empty()) {
@@ -235,7 +236,7 @@ void makePlan(Run& run, const Options& options) {
         facts.emplace_back("Thresholds", fmt::format("keys {:.5f}, values {:.5f} ({})", plan.key_threshold,
                                                      plan.value_threshold, nameOf(plan.criterion)));
 
-    const double ratio = kvRatioOf(plan, spectrum->headDim());
+    const double ratio = kvRatioOf(plan, spectrum->basisWidth());
     const double error = expectedErrorOf(plan, *spectrum);
     ResultJson result = {{"key_ranks", plan.key_ranks},
                          {"value_ranks", plan.value_ranks},
@@ -252,7 +253,7 @@ void makePlan(Run& run, const Options& options) {
     facts.insert(facts.begin(),
                  {{"KV ratio", fmt::format("{:.4f}", ratio)}, {"Expected error", text::percent(error)}});
     facts.emplace_back("Plan", options.output);
-    run.console().print(rankTable(plan.key_ranks, plan.value_ranks, spectrum->headDim(), errors) + "\n" +
+    run.console().print(rankTable(plan.key_ranks, plan.value_ranks, spectrum->basisWidth(), errors) + "\n" +
                         factLines(facts));
 }
 

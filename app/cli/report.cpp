@@ -122,7 +122,7 @@ private:
         m_data.spectrum = computeSpectrum(m_run.job(), *m_run.backend(), m_statistics, "eigen");
         m_data.plan = fullPlan(*m_data.spectrum, m_options.rank_multiple);
         applyKvRatio(m_data.plan, *m_data.spectrum, m_options.kv_ratio);
-        m_data.kv_ratio = kvRatioOf(m_data.plan, m_data.spectrum->headDim());
+        m_data.kv_ratio = kvRatioOf(m_data.plan, m_data.spectrum->basisWidth());
         savePlan(m_data.plan, m_folder / "plan.json");
         writeTextFile(m_folder / "spectra.csv", spectrumCsv(*m_data.spectrum));
     }
@@ -179,7 +179,7 @@ private:
             } catch (const Error&) {
                 break;  // below the smallest ranks
             }
-            const double ratio = kvRatioOf(plan, m_data.spectrum->headDim());
+            const double ratio = kvRatioOf(plan, m_data.spectrum->basisWidth());
             if (!m_data.trade_off.empty() && ratio >= m_data.trade_off.back().kv_ratio)
                 continue;  // coarse ranks: the plan before already had it
             const OpenModel overlay =

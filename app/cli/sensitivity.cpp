@@ -64,7 +64,7 @@ SensitivityTable measureDivergence(Run& run, const Options& options, const OpenM
     const auto ids = evaluationWindows(run.job(), *model.tokenizer, model.model->config.max_positions,
                                        options.text, windows);
     SensitivityTable table = measureSensitivity(run.job(), model, statistics, spectrum, ids,
-                                                rankGrid(statistics.head_dim, options.grid), windows.run);
+                                                rankGrid(spectrum.basisWidth(), options.grid), windows.run);
     table.text = std::filesystem::path(options.text).filename().string();
     table.fingerprint = readCorpus(run.job(), *model.tokenizer, options.text).fingerprint;
     return table;
@@ -111,6 +111,7 @@ void runSensitivity(Run& run, const Options& options) {
     json["method"] = options.basis.method;
     json["share_key_basis"] = options.basis.options.share_key_basis;
     json["center"] = options.basis.options.center;
+    json["head_group"] = options.basis.options.head_group;
     if (!options.errors_only) {
         const SensitivityTable table = measureDivergence(run, options, model, statistics, *spectrum);
         statistics.tables.set(table);
@@ -151,7 +152,7 @@ Command addSensitivity(CLI::App& app, CommonOptions& common) {
     sub->add_option("--sequence-length", options->sequence_length,
                     "Tokens of a window (default: 2048, or the model's positions when it has fewer)")
         ->check(CLI::Range(2, kMost));
-    sub->add_option("--grid", options->grid, "Ranks measured, spread evenly up to the head dimension")
+    sub->add_option("--grid", options->grid, "Ranks measured, spread evenly up to the full rank")
         ->check(CLI::Range(1, 1 << 16))
         ->capture_default_str();
     sub->add_option("--error-points", options->error_points,

@@ -24,7 +24,7 @@ struct Options {
     std::string model, statistics, text, refit_text, criterion = "energy", csv, svg;
     std::vector<double> ratios = TradeoffOptions().ratios;
     std::vector<std::string> methods, allocations;
-    int rank_multiple = 8, refit_windows = 16;
+    int rank_multiple = 8, refit_windows = 16, head_group = 1;
     PerplexityArguments windows;
 };
 
@@ -32,21 +32,25 @@ struct Options {
 void checkTables(const Statistics& statistics, const TradeoffCurve& curve, const Options& options) {
     RankPlan plan;
     plan.method = curve.method;
+    plan.setBasisOptions(curve.options);
     plan.criterion = criterionFromName(options.criterion);
     if (canAllocate(curve.allocation, plan, statistics.tables))
         return;
-    failInput(options.statistics,
-              fmt::format("holds no tables for {0} with allocation {1}; measure them: eigenscope-cli "
-                          "sensitivity MODEL --stats {2} {3} --method {0}{4}",
-                          curve.method, nameOf(curve.allocation), options.statistics,
-                          curve.allocation == Allocation::ErrorBudget ? "--errors-only" : "--text FILE",
-                          options.criterion == "energy" ? "" : " --criterion " + options.criterion));
+    failInput(
+        options.statistics,
+        fmt::format("holds no tables for {0} with allocation {1}; measure them: eigenscope-cli "
+                    "sensitivity MODEL --stats {2} {3} --method {0}{4}{5}",
+                    curve.method, nameOf(curve.allocation), options.statistics,
+                    curve.allocation == Allocation::ErrorBudget ? "--errors-only" : "--text FILE",
+                    curve.options.head_group == 1 ? std::string()
+                                                  : fmt::format(" --head-group {}", curve.options.head_group),
+                    options.criterion == "energy" ? "" : " --criterion " + options.criterion));
 }
 
 // The published curve; then what was asked for, or all that the statistics have tables for.
 std::vector<TradeoffCurve> curvesOf(const Statistics& statistics, const Options& options) {
     std::vector<TradeoffCurve> curves;
-    if (options.methods.empty() && options.allocations.empty()) {
+    if (options.methods.empty() && options.allocations.empty() && options.head_group == 1) {
         curves = availableCurves(statistics, criterionFromName(options.criterion));
     } else {
         std::vector<std::string> methods = options.methods, allocations = options.allocations;
@@ -59,7 +63,8 @@ std::vector<TradeoffCurve> curvesOf(const Statistics& statistics, const Options&
         curves.push_back(publishedCurve(statistics));
         for (const std::string& method : methods) {
             for (const std::string& allocation : allocations) {
-                curves.push_back(tradeoffCurve(method, allocationFromName(allocation)));
+                curves.push_back(tradeoffCurve(method, allocationFromName(allocation), false,
+                                               {.head_group = options.head_group}));
                 checkTables(statistics, curves.back(), options);
             }
         }
@@ -67,7 +72,7 @@ std::vector<TradeoffCurve> curvesOf(const Statistics& statistics, const Options&
     if (!options.refit_text.empty()) {
         const std::size_t plain = curves.size();
         for (std::size_t i = 1; i < plain; ++i)  // the published one stays as it is
-            curves.push_back(tradeoffCurve(curves[i].method, curves[i].allocation, true));
+            curves.push_back(tradeoffCurve(curves[i].method, curves[i].allocation, true, curves[i].options));
     }
     return curves;
 }
@@ -75,6 +80,7 @@ std::vector<TradeoffCurve> curvesOf(const Statistics& statistics, const Options&
 ResultJson rowOf(const TradeoffPoint& point, const TradeoffCurve& curve) {
     return {{"name", curve.name},
             {"method", curve.method},
+            {"head_group", curve.options.head_group},
             {"allocation", nameOf(curve.allocation)},
             {"refit", curve.refit},
             {"target", point.target},
@@ -170,6 +176,10 @@ Command addTradeoff(CLI::App& app, CommonOptions& common) {
                     "have moments for)")
         ->delimiter(',')
         ->check(CLI::IsMember(methods));
+    sub->add_option("--head-group", options->head_group,
+                    "With --methods or --allocations: key/value heads that share one latent")
+        ->check(CLI::Range(1, 1 << 16))
+        ->capture_default_str();
     sub->add_option("--allocations", options->allocations,
                     "threshold, error-budget, sensitivity (default: all that the statistics have tables for)")
         ->delimiter(',')

@@ -21,40 +21,49 @@ constexpr std::int64_t kChunk = 256;
 // Windows kept in the statistics for measuring layer errors.
 constexpr std::size_t kProbeWindows = 4;
 
-std::size_t gramCount(const Moments& m) { return m.gram.size(); }
+enum Kind { kKeys, kQueries, kValues, kOutputs, kJointKeys, kJointValues };
 
-// The four kinds of one layer in device memory: for each, gram [heads, width, width] then sum [heads, width].
+// The sums of one layer in device memory: for each kind, gram [heads, width, width] then sum [heads, width].
 class LayerAccumulator {
 public:
-    LayerAccumulator(Backend& backend, Stream& stream, int heads, int width) : m_moments(heads, width) {
-        const std::vector<double> zeros(4 * kindCount(), 0.0);
+    LayerAccumulator(Backend& backend, Stream& stream, const ModelConfig& config, int head_group)
+        : m_shapes(head_group > 1 ? 6 : 4, Shape{config.kv_heads, config.head_dim}) {
+        for (std::size_t kind = kJointKeys; kind < m_shapes.size(); ++kind)
+            m_shapes[kind] = {config.kv_heads / head_group, config.head_dim * head_group};
+        for (const Shape& shape : m_shapes)
+            m_starts.push_back(m_starts.back() + shape.gram() + shape.sum());
+        const std::vector<double> zeros(sumCount(), 0.0);
         m_buffer = backend.allocate(zeros.size() * sizeof(double));
         backend.upload(stream, m_buffer->data(), zeros.data(), zeros.size() * sizeof(double));
         stream.synchronize();  // the zeros end with this function
     }
 
-    void add(Backend& backend, Stream& stream, int kind, const TensorView& x) {
+    // x [rows, heads, head_dim]; the heads of a joint kind lie side by side in it.
+    void add(Backend& backend, Stream& stream, Kind kind, const TensorView& x) {
+        const Shape& shape = m_shapes.at(kind);
         GramParams params;
         params.x = x.f32();
         params.rows = x.shape[0];
-        params.heads = static_cast<std::int32_t>(x.shape[1]);
-        params.width = m_moments.width;
-        params.group = params.heads / m_moments.heads;
+        params.width = shape.width;
+        params.heads = static_cast<std::int32_t>(x.shape[1] * x.shape[2] / shape.width);
+        params.group = params.heads / shape.heads;
         params.gram = start(kind);
-        params.sum = start(kind) + gramCount(m_moments);
+        params.sum = start(kind) + shape.gram();
         backend.gram(stream, params);
     }
+    bool joint() const { return m_shapes.size() > kJointKeys; }
 
-    Moments download(Backend& backend, Stream& stream, int kind, std::int64_t rows) {
-        Moments moments = m_moments;
+    Moments download(Backend& backend, Stream& stream, Kind kind, std::int64_t rows) {
+        const Shape& shape = m_shapes.at(kind);
+        Moments moments(shape.heads, shape.width);
         moments.rows = rows;
         backend.download(stream, moments.gram.data(), start(kind), moments.gram.size() * sizeof(double));
-        backend.download(stream, moments.sum.data(), start(kind) + gramCount(m_moments),
+        backend.download(stream, moments.sum.data(), start(kind) + shape.gram(),
                          moments.sum.size() * sizeof(double));
         return moments;
     }
 
-    // All four kinds, as they lie in memory.
+    // All kinds, as they lie in memory.
     std::vector<double> sums(Backend& backend, Stream& stream) const {
         std::vector<double> values(sumCount());
         backend.download(stream, values.data(), m_buffer->data(), values.size() * sizeof(double));
@@ -64,25 +73,26 @@ public:
         backend.upload(stream, m_buffer->data(), values.data(), values.size() * sizeof(double));
         stream.synchronize();
     }
-    std::size_t sumCount() const { return 4 * kindCount(); }
+    std::size_t sumCount() const { return m_starts.back(); }
 
 private:
-    std::size_t kindCount() const { return m_moments.gram.size() + m_moments.sum.size(); }
-    double* start(int kind) const {
-        return static_cast<double*>(m_buffer->data()) + static_cast<std::size_t>(kind) * kindCount();
-    }
+    struct Shape {
+        int heads, width;
+        std::size_t sum() const { return static_cast<std::size_t>(heads) * static_cast<std::size_t>(width); }
+        std::size_t gram() const { return sum() * static_cast<std::size_t>(width); }
+    };
+    double* start(Kind kind) const { return static_cast<double*>(m_buffer->data()) + m_starts[kind]; }
 
-    Moments m_moments;  // zeros: the shape of one kind
+    std::vector<Shape> m_shapes;              // [kinds]
+    std::vector<std::size_t> m_starts = {0};  // [kinds + 1]
     std::shared_ptr<Buffer> m_buffer;
 };
-
-enum Kind { kKeys, kQueries, kValues, kOutputs };
 
 class GramObserver : public LayerObserver {
 public:
     // `attention` and `average` may be null.
     GramObserver(const JobContext& job, Backend& backend, Session& session, const ModelConfig& config,
-                 AttentionMoments* attention, SampleAverage* average)
+                 int head_group, AttentionMoments* attention, SampleAverage* average)
         : m_job(job),
           m_backend(backend),
           m_session(session),
@@ -90,7 +100,7 @@ public:
           m_attention(attention),
           m_average(average) {
         for (int layer = 0; layer < config.layers; ++layer)
-            m_layers.emplace_back(backend, session.stream(), config.kv_heads, config.head_dim);
+            m_layers.emplace_back(backend, session.stream(), config, head_group);
     }
 
     // The tokens that follow begin at this position of their window.
@@ -99,15 +109,15 @@ public:
         if (m_average)
             m_average->endWindow(m_session.stream(), [this](int layer, int kind, const TensorView& rows) {
                 m_job.checkCancelled();
-                count(layer, kind, rows);
+                count(layer, static_cast<Kind>(kind), rows);
             });
     }
 
     void onAttention(int layer, const AttentionTrace& trace) override {
-        const std::pair<int, const TensorView*> kinds[] = {{kKeys, &trace.keys},
-                                                           {kQueries, &trace.queries},
-                                                           {kValues, &trace.values},
-                                                           {kOutputs, &trace.outputs}};
+        const std::pair<Kind, const TensorView*> kinds[] = {{kKeys, &trace.keys},
+                                                            {kQueries, &trace.queries},
+                                                            {kValues, &trace.values},
+                                                            {kOutputs, &trace.outputs}};
         for (const auto& [kind, rows] : kinds) {
             if (m_average)
                 m_average->add(m_session.stream(), layer, kind, *rows, m_position);
@@ -126,6 +136,10 @@ public:
                                    sums.download(m_backend, stream, kQueries, query_rows),
                                    sums.download(m_backend, stream, kValues, tokens),
                                    sums.download(m_backend, stream, kOutputs, query_rows)};
+        if (sums.joint()) {
+            statistics.joint_keys = sums.download(m_backend, stream, kJointKeys, tokens);
+            statistics.joint_values = sums.download(m_backend, stream, kJointValues, tokens);
+        }
         if (m_attention)
             m_attention->finish(layer, statistics);
         return statistics;
@@ -161,8 +175,11 @@ public:
     }
 
 private:
-    void count(int layer, int kind, const TensorView& rows) {
-        m_layers.at(static_cast<std::size_t>(layer)).add(m_backend, m_session.stream(), kind, rows);
+    void count(int layer, Kind kind, const TensorView& rows) {
+        LayerAccumulator& sums = m_layers.at(static_cast<std::size_t>(layer));
+        sums.add(m_backend, m_session.stream(), kind, rows);
+        if (sums.joint() && (kind == kKeys || kind == kValues))
+            sums.add(m_backend, m_session.stream(), kind == kKeys ? kJointKeys : kJointValues, rows);
     }
 
     const JobContext& m_job;
@@ -252,6 +269,8 @@ Statistics describe(const OpenModel& model, const CorpusSummary& corpus, const C
     statistics.query_heads = config.query_heads;
     statistics.kv_heads = config.kv_heads;
     statistics.head_dim = config.head_dim;
+    statistics.head_group =
+        options.head_group > 0 ? options.head_group : automaticHeadGroup(config.kv_heads, config.head_dim);
     statistics.corpus = corpus;
     statistics.calibration.text = corpus.title();
     statistics.calibration.fingerprint = corpus.fingerprint();
@@ -268,6 +287,7 @@ Statistics describe(const OpenModel& model, const CorpusSummary& corpus, const C
                            {"seed", std::to_string(options.seed)},
                            {"average samples", std::to_string(options.average_samples)},
                            {"attention queries", std::to_string(options.attention_queries)},
+                           {"head group", std::to_string(statistics.head_group)},
                            {"arithmetic", compute == Compute::F32   ? "f32"
                                           : compute == Compute::F16 ? "f16"
                                                                     : "bf16"},
@@ -277,6 +297,15 @@ Statistics describe(const OpenModel& model, const CorpusSummary& corpus, const C
 }
 
 }  // namespace
+
+int automaticHeadGroup(int kv_heads, int head_dim) {
+    int group = 1;
+    for (int heads = 2; heads <= kv_heads; ++heads) {
+        if (kv_heads % heads == 0 && heads * head_dim <= kJointWidth)
+            group = heads;
+    }
+    return group;
+}
 
 CalibrationPlan planCalibration(JobContext& job, const OpenModel& model, const CorpusSpec& corpus,
                                 const CalibrationOptions& options) {
@@ -289,6 +318,10 @@ CalibrationPlan planCalibration(JobContext& job, const OpenModel& model, const C
         throw Error(
             ErrorCode::InvalidInput,
             "attention queries " + std::to_string(options.attention_queries) + ": expected 0 (none) or more");
+    if (options.head_group < 0 || (options.head_group > 0 && config.kv_heads % options.head_group != 0))
+        throw Error(ErrorCode::InvalidInput,
+                    "head group " + std::to_string(options.head_group) + ": expected a divisor of the " +
+                        std::to_string(config.kv_heads) + " key/value heads, or 0 for the usual");
     if (options.average_samples < 1 || options.samples % options.average_samples != 0)
         throw Error(ErrorCode::InvalidInput, "average samples " + std::to_string(options.average_samples) +
                                                  ": expected a divisor of " +
@@ -318,13 +351,13 @@ Statistics runCalibration(JobContext& job, const OpenModel& model, const Calibra
     KvCache cache = transformer.createCache(resolveKvFormat(options.run, model), length);
     std::optional<AttentionMoments> attention;
     if (options.attention_queries > 0)
-        attention.emplace(*model.backend, *model.model, options.attention_queries, options.seed,
-                          options.run.threads);
+        attention.emplace(*model.backend, *model.model, options.attention_queries,
+                          plan.description.head_group, options.seed, options.run.threads);
     std::optional<SampleAverage> average;
     if (options.average_samples > 1)
         average.emplace(*model.backend, config, options.average_samples, length);
-    GramObserver observer(stop.inner(), *model.backend, session, config, attention ? &*attention : nullptr,
-                          average ? &*average : nullptr);
+    GramObserver observer(stop.inner(), *model.backend, session, config, plan.description.head_group,
+                          attention ? &*attention : nullptr, average ? &*average : nullptr);
     const auto total = static_cast<std::int64_t>(plan.windows.size());
     std::int64_t done = 0;
     if (keeper.start) {

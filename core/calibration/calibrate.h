@@ -16,6 +16,13 @@
 
 namespace eigenscope {
 
+// The head group that CalibrationOptions::head_group 0 stands for.
+int automaticHeadGroup(int kv_heads, int head_dim);
+
+// The widest joint moments that are kept without being asked for: as much again as the heads' own for the
+// usual head dimension of 128.
+constexpr int kJointWidth = 256;
+
 struct CalibrationOptions {
     int samples = 128;
     int sequence_length = 2048;  // at most the model's max positions
@@ -27,6 +34,9 @@ struct CalibrationOptions {
     // Windows whose rows are averaged position by position before they are counted (the published code); a
     // divisor of `samples`. Above 1 attention_queries must be 0: averaged rows attend to nothing.
     int average_samples = 1;
+    // Consecutive key/value heads whose moments are taken side by side as well, for latents that they share;
+    // 0: the most that divide the heads with at most kJointWidth elements together; 1: none.
+    int head_group = 0;
     RunOptions run;
 };
 

@@ -16,6 +16,7 @@ struct BasisOptions {
     bool share_key_basis = false;  // one key basis for all heads of a layer (the published code for Llama)
     bool center = false;  // method eigen on what is left of keys and values without their mean; others always
                           // or never centre
+    int head_group = 1;   // consecutive key/value heads that share one latent: 1, or Statistics::head_group
     bool operator==(const BasisOptions&) const = default;
 };
 
@@ -25,7 +26,7 @@ struct SensitivityTable {
     BasisOptions options;
     std::string text, fingerprint;  // what it was measured on
     std::int64_t windows = 0, sequence_length = 0;
-    std::vector<int> ranks;  // [ranks], ascending, the last is head_dim
+    std::vector<int> ranks;  // [ranks], ascending, the last is the bases' width
     std::vector<double> kl;  // [layers, keys then values, ranks], KL(original || that model), nats a token
     double at(std::size_t layer, std::size_t side, std::size_t rank) const {
         return kl[(layer * 2 + side) * ranks.size() + rank];
@@ -44,8 +45,8 @@ struct LayerErrorTable {
     std::string method, criterion;  // the criterion makes the path
     BasisOptions options;
     std::int64_t windows = 0, sequence_length = 0;  // of the probe windows it was measured on
-    std::vector<std::vector<Point>> layers;  // [layers][points]: ranks do not fall, the last are head_dim
-                                             // with error 0
+    std::vector<std::vector<Point>> layers;         // [layers][points]: ranks do not fall, the last are the
+                                                    // bases' width with error 0
     bool operator==(const LayerErrorTable&) const = default;
 };
 

@@ -52,6 +52,20 @@ std::vector<std::int64_t> shapeOf(const AttentionPart& part, std::int64_t heads,
     return shape;
 }
 
+// Moments of several heads side by side, in file order.
+struct JointKind {
+    std::string_view name;
+    Moments LayerStatistics::*moments;
+    bool attention;  // one of the attention moments: weights stand in for rows
+};
+constexpr std::array<JointKind, 3> kJointKinds{
+    {{"joint_keys", &LayerStatistics::joint_keys, false},
+     {"joint_values", &LayerStatistics::joint_values, false},
+     {"joint_logit_keys", &LayerStatistics::joint_logit_keys, true}}};
+bool holds(const JointKind& kind, int head_group, bool attention) {
+    return head_group > 1 && (attention || !kind.attention);
+}
+
 std::string layerName(std::size_t layer, std::string_view part) {
     return "layers." + std::to_string(layer) + "." + std::string(part);
 }
@@ -74,6 +88,7 @@ Metadata describe(const Statistics& s) {
                       {"query_heads", std::to_string(s.query_heads)},
                       {"kv_heads", std::to_string(s.kv_heads)},
                       {"head_dim", std::to_string(s.head_dim)},
+                      {"head_group", std::to_string(s.head_group)},
                       {"tokens", std::to_string(s.tokens)},
                       {"calibration.text", s.calibration.text},
                       {"calibration.fingerprint", s.calibration.fingerprint},
@@ -109,6 +124,17 @@ void checkConsistent(const Statistics& s) {
             for (int i = 0; i < part.widths; ++i)
                 count *= width;
             fits = fits && valuesOf(part, layer).size() == count;
+        }
+    }
+    fits = fits && s.head_group > 0 && s.kv_heads % s.head_group == 0;
+    for (const LayerStatistics& layer : s.layers) {
+        for (const JointKind& kind : kJointKinds) {
+            const Moments& m = layer.*kind.moments;
+            const bool held = fits && holds(kind, s.head_group, attention);
+            const Moments expected =
+                held ? Moments(s.kv_heads / s.head_group, s.head_group * s.head_dim) : Moments();
+            fits = fits && m.heads == expected.heads && m.width == expected.width &&
+                   m.gram.size() == expected.gram.size() && m.sum.size() == expected.sum.size();
         }
     }
     fits = fits && consistent(s.tables, s.layers.size());
@@ -172,6 +198,25 @@ void readAttention(const SafetensorsFile& file, const Statistics& s, std::size_t
     }
 }
 
+void readJoint(const SafetensorsFile& file, Statistics& s) {
+    for (std::size_t i = 0; i < s.layers.size(); ++i) {
+        for (const JointKind& kind : kJointKinds) {
+            if (!holds(kind, s.head_group, s.layers[i].hasAttentionMoments()))
+                continue;
+            const std::int64_t groups = s.kv_heads / s.head_group,
+                               width = std::int64_t{s.head_group} * s.head_dim;
+            const std::string name = tensorName(i, kind.name, "gram");
+            Moments& moments = s.layers[i].*kind.moments;
+            moments.heads = static_cast<int>(groups);
+            moments.width = static_cast<int>(width);
+            moments.rows = kind.attention ? 0 : s.tokens;
+            moments.gram = readDoubles(file, name, {groups, width, width});
+            moments.sum = readDoubles(file, tensorName(i, kind.name, "sum"), {groups, width});
+            checkGram(file, name, moments);
+        }
+    }
+}
+
 std::vector<std::vector<TokenId>> readWindows(const SafetensorsFile& file) {
     std::vector<std::vector<TokenId>> windows;
     const TensorRecord* record = file.find("probe_windows");
@@ -212,6 +257,10 @@ Statistics readDescription(const SafetensorsFile& file) {
     if (s.query_heads % s.kv_heads != 0)
         failField(file.path(), "__metadata__.query_heads", "expected a multiple of kv_heads");
     s.head_dim = metadata.integer<int>("head_dim", 1, 1 << 16);
+    if (metadata.has("head_group"))
+        s.head_group = metadata.integer<int>("head_group", 1, s.kv_heads);
+    if (s.kv_heads % s.head_group != 0)
+        failField(file.path(), "__metadata__.head_group", "expected a divisor of kv_heads");
     s.tokens = metadata.integer<std::int64_t>("tokens", 1, kMany);
     s.calibration.text = metadata.text("calibration.text");
     s.calibration.fingerprint = metadata.text("calibration.fingerprint");
@@ -261,6 +310,15 @@ void saveStatistics(const Statistics& s, const std::filesystem::path& file) {
                 specs.push_back({layerName(i, part.name), FileDType::F64, shapeOf(part, heads, width)});
         }
     }
+    for (std::size_t i = 0; i < s.layers.size(); ++i) {
+        for (const JointKind& kind : kJointKinds) {
+            if (!holds(kind, s.head_group, s.layers[i].hasAttentionMoments()))
+                continue;
+            const std::int64_t groups = heads / s.head_group, joint = width * s.head_group;
+            specs.push_back({tensorName(i, kind.name, "gram"), FileDType::F64, {groups, joint, joint}});
+            specs.push_back({tensorName(i, kind.name, "sum"), FileDType::F64, {groups, joint}});
+        }
+    }
     addTableSpecs(s.tables, specs);
     std::vector<TokenId> windows;
     for (const auto& window : s.probe_windows)
@@ -280,6 +338,15 @@ void saveStatistics(const Statistics& s, const std::filesystem::path& file) {
         for (const AttentionPart& part : kAttentionParts) {
             if (s.layers[i].hasAttentionMoments())
                 writer.write(layerName(i, part.name), bytesOf(valuesOf(part, s.layers[i])));
+        }
+    }
+    for (std::size_t i = 0; i < s.layers.size(); ++i) {
+        for (const JointKind& kind : kJointKinds) {
+            if (!holds(kind, s.head_group, s.layers[i].hasAttentionMoments()))
+                continue;
+            const Moments& moments = s.layers[i].*kind.moments;
+            writer.write(tensorName(i, kind.name, "gram"), bytesOf(moments.gram));
+            writer.write(tensorName(i, kind.name, "sum"), bytesOf(moments.sum));
         }
     }
     writeTables(s.tables, writer);
@@ -309,8 +376,9 @@ Statistics loadStatistics(const std::filesystem::path& path) {
         s.layers.push_back(std::move(layer));
     }
     readAttention(file, s, layers, s.layers);
+    readJoint(file, s);
     s.probe_windows = readWindows(file);
-    s.tables = readTables(file, layers, s.head_dim);
+    s.tables = readTables(file, layers, s.head_dim, s.head_group);
     return s;
 }
 

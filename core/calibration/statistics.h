@@ -42,6 +42,10 @@ struct LayerStatistics {
     Moments logit_queries{}, logit_keys{};
     std::vector<double> logit_weights{};  // [kv_heads]
     std::vector<double> projection{};     // [kv_heads, head_dim, head_dim]
+    // Of Statistics::head_group consecutive key/value heads side by side, [kv_heads / head_group] of width
+    // head_group * head_dim, for latents that they share; empty when head_group is 1. Keys of the last kind
+    // are weighted by the weights of all heads of the group together (it needs the attention moments).
+    Moments joint_keys{}, joint_values{}, joint_logit_keys{};
     bool hasAttentionMoments() const { return !logit_weights.empty(); }
 };
 
@@ -50,6 +54,7 @@ struct Statistics {
     std::string model_name, model_fingerprint, family;
     bool rotary = false;  // keys are rotated after the projection
     int query_heads = 0, kv_heads = 0, head_dim = 0;
+    int head_group = 1;  // key/value heads that the joint moments take together; divides kv_heads
     CalibrationSummary calibration;
     CorpusSummary corpus;  // its files; none in statistics of earlier versions
     RunIdentity identity;  // of the run that made them; likewise
@@ -62,7 +67,9 @@ struct Statistics {
 // `*.stats.safetensors`, written whole or not at all. Tensors
 // layers.<i>.<keys|queries|values|outputs>.<gram|sum> (F64), probe_windows (I32 [windows, length]);
 // layers.<i>.<logit_queries.gram|logit_keys.gram|logit_keys.sum|logit_weights| projection> (F64), all or
-// none; measured tables (core/calibration/tables_file.h); the rest in the metadata.
+// none; layers.<i>.<joint_keys|joint_values|joint_logit_keys>.<gram|sum> (F64) when head_group is above 1
+// (the last with the attention moments); measured tables (core/calibration/tables_file.h); the rest in the
+// metadata.
 void saveStatistics(const Statistics& statistics, const std::filesystem::path& file);
 Statistics loadStatistics(const std::filesystem::path& file);
 

@@ -28,31 +28,36 @@ void describeBases(const Table& table, std::size_t index, const Name& name,
     metadata[name(index, "method")] = table.method;
     metadata[name(index, "share_key_basis")] = table.options.share_key_basis ? "true" : "false";
     metadata[name(index, "center")] = table.options.center ? "true" : "false";
+    metadata[name(index, "head_group")] = std::to_string(table.options.head_group);
     metadata[name(index, "windows")] = std::to_string(table.windows);
     metadata[name(index, "sequence_length")] = std::to_string(table.sequence_length);
 }
 
 template <typename Table, typename Name>
-void readBases(const MetadataReader& metadata, std::size_t index, const Name& name, Table& table) {
+void readBases(const MetadataReader& metadata, std::size_t index, const Name& name, int head_group,
+               Table& table) {
     table.method = metadata.text(name(index, "method"));
     table.options.share_key_basis = metadata.boolean(name(index, "share_key_basis"));
     table.options.center = metadata.booleanOr(name(index, "center"), false);
+    if (metadata.has(name(index, "head_group")))
+        table.options.head_group = metadata.integer<int>(name(index, "head_group"), 1, head_group);
     table.windows = metadata.integer<std::int64_t>(name(index, "windows"), 1, kMany);
     table.sequence_length = metadata.integer<std::int64_t>(name(index, "sequence_length"), 1, kMany);
 }
 
 SensitivityTable readSensitivity(const SafetensorsFile& file, std::size_t index, std::int64_t layers,
-                                 int head_dim) {
+                                 int head_dim, int head_group) {
     const MetadataReader metadata(file);
     SensitivityTable table;
-    readBases(metadata, index, sensitivityName, table);
+    readBases(metadata, index, sensitivityName, head_group, table);
+    const int width = head_dim * table.options.head_group;
     table.text = metadata.text(sensitivityName(index, "text"));
     table.fingerprint = metadata.text(sensitivityName(index, "fingerprint"));
     const std::string ranks_name = sensitivityName(index, "ranks"), kl_name = sensitivityName(index, "kl");
     const TensorRecord& ranks = file.at(ranks_name);
     if (ranks.dtype != FileDType::I32 || ranks.shape.size() != 1 || ranks.shape[0] < 1 ||
-        ranks.shape[0] > head_dim)
-        failField(file.path(), ranks_name, "expected I32 [1 to " + std::to_string(head_dim) + "]");
+        ranks.shape[0] > width)
+        failField(file.path(), ranks_name, "expected I32 [1 to " + std::to_string(width) + "]");
     table.ranks.resize(static_cast<std::size_t>(ranks.shape[0]));
     std::memcpy(table.ranks.data(), ranks.bytes.data(), ranks.bytes.size());
     int previous = 0;
@@ -61,9 +66,9 @@ SensitivityTable readSensitivity(const SafetensorsFile& file, std::size_t index,
             failField(file.path(), ranks_name, "expected ascending ranks above 0");
         previous = rank;
     }
-    if (previous != head_dim)
+    if (previous != width)
         failField(file.path(), ranks_name,
-                  "expected the head dimension, " + std::to_string(head_dim) + ", at the end");
+                  "expected the bases' width, " + std::to_string(width) + ", at the end");
     table.kl = readDoubles(file, kl_name, {layers, 2, ranks.shape[0]});
     for (double kl : table.kl) {
         if (kl < 0)
@@ -72,19 +77,19 @@ SensitivityTable readSensitivity(const SafetensorsFile& file, std::size_t index,
     return table;
 }
 
-LayerErrorTable readErrors(const SafetensorsFile& file, std::size_t index, std::int64_t layers,
-                           int head_dim) {
+LayerErrorTable readErrors(const SafetensorsFile& file, std::size_t index, std::int64_t layers, int head_dim,
+                           int head_group) {
     const MetadataReader metadata(file);
     LayerErrorTable table;
-    readBases(metadata, index, errorName, table);
+    readBases(metadata, index, errorName, head_group, table);
+    const int width = head_dim * table.options.head_group;
     table.criterion = metadata.text(errorName(index, "criterion"));
     const std::string ranks_name = errorName(index, "ranks"), error_name = errorName(index, "error");
     const TensorRecord& record = file.at(ranks_name);
     if (record.dtype != FileDType::I32 || record.shape.size() != 3 || record.shape[0] != layers ||
-        record.shape[1] < 1 || record.shape[1] > 2 * head_dim || record.shape[2] != 2)
-        failField(
-            file.path(), ranks_name,
-            "expected I32 [" + std::to_string(layers) + ", 1 to " + std::to_string(2 * head_dim) + ", 2]");
+        record.shape[1] < 1 || record.shape[1] > 2 * width || record.shape[2] != 2)
+        failField(file.path(), ranks_name,
+                  "expected I32 [" + std::to_string(layers) + ", 1 to " + std::to_string(2 * width) + ", 2]");
     std::vector<std::int32_t> ranks(static_cast<std::size_t>(record.count()));
     std::memcpy(ranks.data(), record.bytes.data(), record.bytes.size());
     const std::vector<double> errors = readDoubles(file, error_name, {layers, record.shape[1]});
@@ -101,9 +106,9 @@ LayerErrorTable readErrors(const SafetensorsFile& file, std::size_t index, std::
             if (point.error < 0)
                 failField(file.path(), error_name, "holds a negative error");
         }
-        if (path.back().key_rank != head_dim || path.back().value_rank != head_dim)
+        if (path.back().key_rank != width || path.back().value_rank != width)
             failField(file.path(), ranks_name,
-                      "expected the head dimension, " + std::to_string(head_dim) + ", at the end");
+                      "expected the bases' width, " + std::to_string(width) + ", at the end");
     }
     return table;
 }
@@ -214,14 +219,16 @@ void writeTables(const MeasuredTables& tables, SafetensorsWriter& writer) {
     }
 }
 
-MeasuredTables readTables(const SafetensorsFile& file, std::size_t layers, int head_dim) {
+MeasuredTables readTables(const SafetensorsFile& file, std::size_t layers, int head_dim, int head_group) {
     MeasuredTables tables;
     const std::size_t sensitivity = countOf(file, "sensitivity.count");
     for (std::size_t i = 0; i < sensitivity; ++i)
-        tables.sensitivity.push_back(readSensitivity(file, i, static_cast<std::int64_t>(layers), head_dim));
+        tables.sensitivity.push_back(
+            readSensitivity(file, i, static_cast<std::int64_t>(layers), head_dim, head_group));
     const std::size_t errors = countOf(file, "layer_errors.count");
     for (std::size_t i = 0; i < errors; ++i)
-        tables.layer_errors.push_back(readErrors(file, i, static_cast<std::int64_t>(layers), head_dim));
+        tables.layer_errors.push_back(
+            readErrors(file, i, static_cast<std::int64_t>(layers), head_dim, head_group));
     return tables;
 }
 

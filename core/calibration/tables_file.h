@@ -18,6 +18,6 @@ bool consistent(const MeasuredTables& tables, std::size_t layers);
 void describeTables(const MeasuredTables& tables, std::map<std::string, std::string>& metadata);
 void addTableSpecs(const MeasuredTables& tables, std::vector<TensorSpec>& specs);
 void writeTables(const MeasuredTables& tables, SafetensorsWriter& writer);
-MeasuredTables readTables(const SafetensorsFile& file, std::size_t layers, int head_dim);
+MeasuredTables readTables(const SafetensorsFile& file, std::size_t layers, int head_dim, int head_group);
 
 }  // namespace eigenscope

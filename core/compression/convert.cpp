@@ -26,17 +26,19 @@ void checkStatistics(const OpenModel& original, const Statistics& statistics) {
 
 std::string basisText(const std::string& method, const BasisOptions& options) {
     return "method " + method + (options.share_key_basis ? " with a shared key basis" : "") +
-           (options.center ? ", centred" : "");
+           (options.center ? ", centred" : "") +
+           (options.head_group > 1 ? ", " + std::to_string(options.head_group) + " heads a latent" : "");
 }
 
 void checkSpectrum(const ModelConfig& config, const Spectrum& spectrum, const RankPlan& plan) {
-    if (spectrum.layers() != config.layers || spectrum.heads() != config.kv_heads ||
-        spectrum.headDim() != config.head_dim)
+    const int group = spectrum.options().head_group;
+    if (spectrum.layers() != config.layers || spectrum.heads() * group != config.kv_heads ||
+        spectrum.basisWidth() != config.head_dim * group)
         fail("the spectrum has other layers or heads than the model");
     if (spectrum.method() != plan.method || spectrum.options() != plan.basisOptions())
         fail("the plan was made for " + basisText(plan.method, plan.basisOptions()) + ", the spectrum for " +
              basisText(spectrum.method(), spectrum.options()));
-    checkPlan(plan, config.layers, config.head_dim, "plan");
+    checkPlan(plan, config.layers, spectrum.basisWidth(), "plan");
 }
 
 std::vector<HeadBasis> basesOf(const Spectrum& spectrum, int layer, Side side) {
@@ -88,7 +90,8 @@ LowRankDescription describe(const OpenModel& original, const Statistics& statist
     description.calibration = statistics.calibration;
     description.key_ranks = plan.key_ranks;
     description.value_ranks = plan.value_ranks;
-    description.kv_ratio = kvRatioOf(plan, statistics.head_dim);
+    description.kv_ratio = kvRatioOf(plan, statistics.head_dim * plan.head_group);
+    description.head_group = plan.head_group;
     description.share_key_basis = plan.share_key_basis;
     description.center = plan.center;
     return description;
@@ -123,17 +126,19 @@ OpenModel convertOneLayer(const JobContext& job, const OpenModel& original, cons
     checkStatistics(original, statistics);
     RankPlan plan = fullPlan(spectrum, 1);
     const auto i = static_cast<std::size_t>(layer);
-    plan.key_ranks.at(i) = key_rank.value_or(spectrum.headDim());
-    plan.value_ranks.at(i) = value_rank.value_or(spectrum.headDim());
+    plan.key_ranks.at(i) = key_rank.value_or(spectrum.basisWidth());
+    plan.value_ranks.at(i) = value_rank.value_or(spectrum.basisWidth());
     checkSpectrum(original.model->config, spectrum, plan);
     auto model = std::make_shared<Model>(*original.model);
     model->config.low_rank = describe(original, statistics, plan);
     Folder folder(*original.backend, job);
     const AttentionWeights& before = original.model->layers[i].attention;
     AttentionWeights& after = model->layers[i].attention;
-    if (key_rank)
+    // Heads that share a latent do so for keys and values alike: the other side is then of full rank.
+    const bool joint = plan.head_group > 1;
+    if (key_rank || joint)
         foldKeys(folder, model->config, before, spectrum, layer, after);
-    if (value_rank)
+    if (value_rank || joint)
         foldValues(folder, model->config, before, spectrum, layer, after);
     OpenModel converted = original;
     converted.model = std::move(model);

@@ -52,16 +52,22 @@ std::vector<float> LayerRunner::download(const TensorView& view) {
 void LayerRunner::run(const OpenModel& other, int layer, LayerObserver* observer) {
     const Transformer transformer(other.backend, other.model);
     KvCache cache = transformer.createCache(m_format, m_length);
-    runLayerOf(transformer, cache, layer, observer);
+    if (m_session.holds(other.model->config)) {
+        runLayerOf(transformer, m_session, cache, layer, observer);
+        return;
+    }
+    // Heads that share a latent have wider queries and outputs than the original's.
+    Session session = transformer.createSession(m_session.options());
+    runLayerOf(transformer, session, cache, layer, observer);
 }
 
 std::vector<float> LayerRunner::logits() {
     return download(m_transformer.logits(m_session, m_hidden.view()));
 }
 
-void LayerRunner::runLayerOf(const Transformer& transformer, KvCache& cache, int layer,
+void LayerRunner::runLayerOf(const Transformer& transformer, Session& session, KvCache& cache, int layer,
                              LayerObserver* observer) {
-    transformer.runLayer(m_session, layer, m_hidden.view(), m_length, cache, observer);
+    transformer.runLayer(session, layer, m_hidden.view(), m_length, cache, observer);
 }
 
 }  // namespace eigenscope

@@ -29,15 +29,16 @@ public:
     // The hidden state through a layer. An observer's onAttention() may call hidden(): it holds the layer's
     // input plus attention's output by then.
     void run(int layer, LayerObserver* observer = nullptr) {
-        runLayerOf(m_transformer, m_cache, layer, observer);
+        runLayerOf(m_transformer, m_session, m_cache, layer, observer);
     }
-    // The same through a layer of another model, whose widths are not above the original's.
+    // The same through a layer of another model with the same hidden size.
     void run(const OpenModel& other, int layer, LayerObserver* observer = nullptr);
     std::vector<float> logits();  // of the hidden state, [length, vocab]
     std::vector<float> download(const TensorView& view);
 
 private:
-    void runLayerOf(const Transformer& transformer, KvCache& cache, int layer, LayerObserver* observer);
+    void runLayerOf(const Transformer& transformer, Session& session, KvCache& cache, int layer,
+                    LayerObserver* observer);
 
     Backend& m_backend;
     DType m_format;

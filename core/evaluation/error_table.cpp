@@ -44,7 +44,7 @@ LayerErrorTable measureErrorTable(JobContext& job, const OpenModel& original, co
                                   const std::vector<std::vector<TokenId>>& windows, int points,
                                   const RunOptions& run) {
     check(original, windows);
-    const int layers = original.model->config.layers, width = spectrum.headDim();
+    const int layers = original.model->config.layers, width = spectrum.basisWidth();
     LayerErrorTable table;
     table.method = spectrum.method();
     table.options = spectrum.options();

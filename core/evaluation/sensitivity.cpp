@@ -94,7 +94,7 @@ private:
 };
 
 void check(const OpenModel& original, const std::vector<std::vector<TokenId>>& windows,
-           const std::vector<int>& grid) {
+           const std::vector<int>& grid, int basis_width) {
     const ModelConfig& config = original.model->config;
     const auto fail = [](const std::string& message) {
         throw Error(ErrorCode::InvalidInput, "sensitivity: " + message);
@@ -107,21 +107,20 @@ void check(const OpenModel& original, const std::vector<std::vector<TokenId>>& w
             fail("a window of " + std::to_string(window.size()) +
                  " tokens, expected windows of one length, 2 to " + std::to_string(config.max_positions));
     }
-    if (grid.empty() || grid.front() < 1 || grid.back() != config.head_dim ||
+    if (grid.empty() || grid.front() < 1 || grid.back() != basis_width ||
         std::adjacent_find(grid.begin(), grid.end(), std::greater_equal<>()) != grid.end())
-        fail("expected a grid of ascending ranks from 1 to the head dimension, " +
-             std::to_string(config.head_dim));
+        fail("expected a grid of ascending ranks from 1 to the bases' width, " + std::to_string(basis_width));
 }
 
 }  // namespace
 
-std::vector<int> rankGrid(int head_dim, int count) {
+std::vector<int> rankGrid(int basis_width, int count) {
     if (count < 1)
         throw Error(ErrorCode::InvalidInput,
                     "rank grid: expected 1 or more ranks, found " + std::to_string(count));
     std::vector<int> grid;
     for (int i = 1; i <= count; ++i) {
-        const auto rank = static_cast<int>((static_cast<std::int64_t>(head_dim) * i + count - 1) / count);
+        const auto rank = static_cast<int>((static_cast<std::int64_t>(basis_width) * i + count - 1) / count);
         if (grid.empty() || rank > grid.back())
             grid.push_back(rank);
     }
@@ -132,7 +131,7 @@ SensitivityTable measureSensitivity(JobContext& job, const OpenModel& original, 
                                     const Spectrum& spectrum,
                                     const std::vector<std::vector<TokenId>>& windows,
                                     const std::vector<int>& grid, const RunOptions& run) {
-    check(original, windows, grid);
+    check(original, windows, grid, spectrum.basisWidth());
     const int layers = original.model->config.layers;
     SensitivityTable table;
     table.method = spectrum.method();

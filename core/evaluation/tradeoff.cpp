@@ -22,6 +22,15 @@ MeanAndError pairedLoss(const PerplexityResult& original, const PerplexityResult
     return meanOfWindows(differences);
 }
 
+// A plan for the curve's bases, without ranks.
+RankPlan planOf(const TradeoffCurve& curve, Criterion criterion) {
+    RankPlan plan;
+    plan.method = curve.method;
+    plan.criterion = criterion;
+    plan.setBasisOptions(curve.options);
+    return plan;
+}
+
 void check(const Statistics& statistics, const std::vector<TradeoffCurve>& curves,
            const TradeoffOptions& options) {
     const auto fail = [](const std::string& message) {
@@ -34,12 +43,8 @@ void check(const Statistics& statistics, const std::vector<TradeoffCurve>& curve
             fail("KV ratio " + std::to_string(ratio) + ": expected a number above 0, at most 1");
     }
     for (const TradeoffCurve& curve : curves) {
-        RankPlan plan;
-        plan.method = basisMethod(curve.method).name;
-        plan.share_key_basis = curve.options.share_key_basis;
-        plan.center = curve.options.center;
-        plan.criterion = options.criterion;
-        if (!canAllocate(curve.allocation, plan, statistics.tables))
+        basisMethod(curve.method);
+        if (!canAllocate(curve.allocation, planOf(curve, options.criterion), statistics.tables))
             fail(curve.name + ": the statistics hold no tables for it");
         if (curve.refit && options.refit_windows.empty())
             fail(curve.name + ": no windows to refit on");
@@ -49,35 +54,37 @@ void check(const Statistics& statistics, const std::vector<TradeoffCurve>& curve
 }  // namespace
 
 TradeoffCurve publishedCurve(const Statistics& statistics) {
-    return {"published",
-            "eigen",
-            {.share_key_basis = statistics.rotary, .center = false},
-            Allocation::Threshold,
-            false};
+    return {"published", "eigen", {.share_key_basis = statistics.rotary}, Allocation::Threshold, false};
 }
 
-TradeoffCurve tradeoffCurve(std::string method, Allocation allocation, bool refit) {
-    const std::string name = method + " + " + std::string(nameOf(allocation)) + (refit ? " + refit" : "");
-    return {name, std::move(method), {}, allocation, refit};
+TradeoffCurve tradeoffCurve(std::string method, Allocation allocation, bool refit, BasisOptions options) {
+    std::string name = method;
+    if (options.head_group > 1)
+        name += ", " + std::to_string(options.head_group) + " heads a latent";
+    name += " + " + std::string(nameOf(allocation)) + (refit ? " + refit" : "");
+    return {name, std::move(method), options, allocation, refit};
 }
 
 std::vector<TradeoffCurve> availableCurves(const Statistics& statistics, Criterion criterion) {
     std::vector<TradeoffCurve> curves{publishedCurve(statistics)};
     const bool attention = !statistics.layers.empty() && statistics.layers.front().hasAttentionMoments();
+    const auto add = [&](std::string_view method, Allocation allocation, int head_group) {
+        TradeoffCurve curve =
+            tradeoffCurve(std::string(method), allocation, false, {.head_group = head_group});
+        const bool published = curve.method == curves.front().method &&
+                               curve.options == curves.front().options &&
+                               curve.allocation == curves.front().allocation;
+        if (!published && canAllocate(allocation, planOf(curve, criterion), statistics.tables))
+            curves.push_back(std::move(curve));
+    };
     for (const BasisMethod& method : basisMethods()) {
         if (method.needs_attention_moments && !attention)
             continue;
         for (Allocation allocation :
              {Allocation::Threshold, Allocation::ErrorBudget, Allocation::Sensitivity}) {
-            RankPlan plan;
-            plan.method = method.name;
-            plan.criterion = criterion;
-            TradeoffCurve curve = tradeoffCurve(std::string(method.name), allocation);
-            const bool published = curve.method == curves.front().method &&
-                                   curve.options == curves.front().options &&
-                                   curve.allocation == curves.front().allocation;
-            if (!published && canAllocate(allocation, plan, statistics.tables))
-                curves.push_back(std::move(curve));
+            add(method.name, allocation, 1);
+            if (statistics.head_group > 1)
+                add(method.name, allocation, statistics.head_group);
         }
     }
     return curves;

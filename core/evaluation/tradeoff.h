@@ -27,8 +27,9 @@ struct TradeoffCurve {
 // The published method: `eigen`, one threshold for all layers, the key basis shared by a layer's heads where
 // positions are rotary.
 TradeoffCurve publishedCurve(const Statistics& statistics);
-TradeoffCurve tradeoffCurve(std::string method, Allocation allocation, bool refit = false);
-// The published one, then every method and allocation whose moments and tables the statistics hold.
+TradeoffCurve tradeoffCurve(std::string method, Allocation allocation, bool refit = false,
+                            BasisOptions options = {});
+// The published one, then every method, head group and allocation whose moments and tables the statistics hold.
 std::vector<TradeoffCurve> availableCurves(const Statistics& statistics, Criterion criterion);
 
 struct TradeoffPoint {

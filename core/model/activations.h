@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <array>
+
 namespace eigenscope {
 
 // Byte offsets into the arena, each a multiple of 64.
@@ -24,6 +26,8 @@ struct ActivationLayout {
     std::size_t positions =
         0;  // TokenId [position_offset + max_positions], 0, 1, 2, ...: learned positions only
     std::size_t bytes = 0;
+    // Elements of a row of query, key, value and output.
+    std::array<std::int64_t, 4> attention_widths{};
 };
 ActivationLayout layoutActivations(const ModelConfig& config, std::int64_t rows);
 

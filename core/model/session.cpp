@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/model/session.h"
 
+#include <algorithm>
+#include <functional>
 #include <numeric>
 #include <vector>
 
@@ -32,6 +34,12 @@ Session::Session(std::shared_ptr<Backend> backend, const Model& model, const Ses
 
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
+
+bool Session::holds(const ModelConfig& config) const {
+    const auto needed = layoutActivations(config, 1).attention_widths;
+    const auto& held = m_state->layout.attention_widths;
+    return std::equal(needed.begin(), needed.end(), held.begin(), std::less_equal<>());
+}
 
 Stream& Session::stream() { return *m_state->stream; }
 Backend& Session::backend() { return *m_state->backend; }

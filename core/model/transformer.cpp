@@ -298,6 +298,9 @@ void Transformer::runLayer(Session& session, int layer, const TensorView& hidden
                            KvCache& cache, LayerObserver* observer) const {
     const ModelConfig& config = m_model->config;
     checkCall(config, session.options(), count, cache);
+    if (!session.holds(config)) {
+        failArgument("the session was made for a model with narrower attention");
+    }
     if (layer < 0 || layer >= config.layers) {
         failArgument("layer " + std::to_string(layer) + " is not one of the model's " +
                      std::to_string(config.layers));

@@ -33,6 +33,8 @@ public:
 
     Stream& stream();
     Backend& backend();
+    // Whether attention of this model fits: a session serves its own model, and others that are no wider.
+    bool holds(const ModelConfig& config) const;
     const SessionOptions& options() const;
     std::size_t scratchBytes() const;  // activations and op scratch on the device
     // Of scratchBytes(): activationBytes() once a call has produced logits. An observer of a model with

@@ -160,10 +160,10 @@ void applySensitivity(RankPlan& plan, const Spectrum& spectrum, const Sensitivit
     if (!(target > 0.0 && target <= 1.0))
         fail("KV ratio " + std::to_string(target) + ": expected a number above 0, at most 1");
     checkShape(plan, spectrum);
-    checkTable(table, spectrum.layers(), spectrum.headDim());
+    checkTable(table, spectrum.layers(), spectrum.basisWidth());
     const auto layers = static_cast<std::size_t>(spectrum.layers());
     const std::vector<RankCurve> curves = curvesOf(plan, spectrum, table);
-    const double full = 2.0 * static_cast<double>(layers) * spectrum.headDim();
+    const double full = 2.0 * static_cast<double>(layers) * spectrum.basisWidth();
     // Ranks are integers; the slack is for targets such as 0.6 that binary cannot hold.
     const auto budget = static_cast<std::int64_t>(std::floor(target * full + 1e-6));
     const std::int64_t least = sizeOf(curves, std::vector<std::size_t>(curves.size(), 0));
@@ -232,15 +232,15 @@ double smallestRatio(const RankPlan& plan, const Spectrum& spectrum, const Measu
                          std::numeric_limits<double>::infinity());
     } else if (plan.allocation == Allocation::Sensitivity && canAllocate(plan.allocation, plan, tables)) {
         const SensitivityTable& table = *tables.findSensitivity(plan.method, plan.basisOptions());
-        checkTable(table, spectrum.layers(), spectrum.headDim());
+        checkTable(table, spectrum.layers(), spectrum.basisWidth());
         std::int64_t sum = 0;
         for (const RankCurve& curve : curvesOf(plan, spectrum, table))
             sum += curve.ranks.front();
-        return static_cast<double>(sum) / (2.0 * spectrum.layers() * spectrum.headDim());
+        return static_cast<double>(sum) / (2.0 * spectrum.layers() * spectrum.basisWidth());
     } else {
         applyThresholds(smallest, spectrum, 0.0, 0.0);
     }
-    return kvRatioOf(smallest, spectrum.headDim());
+    return kvRatioOf(smallest, spectrum.basisWidth());
 }
 
 void reallocate(RankPlan& plan, const Spectrum& spectrum, const MeasuredTables& tables) {
@@ -262,7 +262,7 @@ void reallocate(RankPlan& plan, const Spectrum& spectrum, const MeasuredTables& 
     }
     if (target || plan.allocation == Allocation::Sensitivity) {
         // A plan of an older file does not say what was asked for: what it has.
-        const double asked = target.value_or(kvRatioOf(plan, spectrum.headDim()));
+        const double asked = target.value_or(kvRatioOf(plan, spectrum.basisWidth()));
         applyTarget(plan, spectrum, tables, std::max(asked, smallestRatio(plan, spectrum, tables)));
         plan.kv_target = asked;
     } else {

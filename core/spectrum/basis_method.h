@@ -24,7 +24,9 @@ struct HeadBasis {
 };
 
 struct LayerBases {
-    std::vector<HeadBasis> keys, values;  // [kv_heads]; equal entries when a basis is shared by the layer
+    // [kv_heads / head_group]; equal entries when a basis is shared by the layer. With a head group above 1
+    // an entry is a basis of that many heads side by side, from whose one latent each of them is rebuilt.
+    std::vector<HeadBasis> keys, values;
 };
 
 struct BasisMethod {

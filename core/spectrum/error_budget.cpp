@@ -19,8 +19,8 @@ using Path = std::vector<LayerErrorTable::Point>;
 void checkTable(const LayerErrorTable& table, const Spectrum& spectrum) {
     bool fits = table.layers.size() == static_cast<std::size_t>(spectrum.layers());
     for (const Path& path : table.layers)
-        fits = fits && !path.empty() && path.back().key_rank == spectrum.headDim() &&
-               path.back().value_rank == spectrum.headDim();
+        fits = fits && !path.empty() && path.back().key_rank == spectrum.basisWidth() &&
+               path.back().value_rank == spectrum.basisWidth();
     if (!fits)
         fail("the table of layer errors has other layers or ranks than the statistics");
 }
@@ -51,7 +51,7 @@ double layerShare(const Spectrum& spectrum, int layer, Side side, int rank, Crit
 
 std::vector<std::pair<int, int>> errorPath(const Spectrum& spectrum, int layer, Criterion criterion,
                                            int points) {
-    const int width = spectrum.headDim();
+    const int width = spectrum.basisWidth();
     if (points < 1)
         fail("error table: expected 1 or more points, found " + std::to_string(points));
     // Thresholds at which a rank is just enough: between two of them nothing changes.
@@ -86,8 +86,9 @@ void applyErrorBudget(RankPlan& plan, const Spectrum& spectrum, const LayerError
         const LayerErrorTable::Point& point = firstWithin(table.layers[i], budget);
         for (Side side : {Side::Keys, Side::Values}) {
             const int rank = side == Side::Keys ? point.key_rank : point.value_rank;
-            ranksOf(plan, side)[i] = fixedRank(plan, spectrum, side, layer)
-                                         .value_or(roundedUp(rank, plan.rank_multiple, spectrum.headDim()));
+            ranksOf(plan, side)[i] =
+                fixedRank(plan, spectrum, side, layer)
+                    .value_or(roundedUp(rank, plan.rank_multiple, spectrum.basisWidth()));
         }
     }
     plan.allocation = Allocation::ErrorBudget;
@@ -108,7 +109,7 @@ void applyErrorBudgetRatio(RankPlan& plan, const Spectrum& spectrum, const Layer
     }
     std::sort(budgets.begin(), budgets.end());
     // Ranks are integers; the slack is for targets such as 0.6 that binary cannot hold.
-    const double most = target * 2.0 * spectrum.layers() * spectrum.headDim() + 1e-6;
+    const double most = target * 2.0 * spectrum.layers() * spectrum.basisWidth() + 1e-6;
     RankPlan trial = plan;
     const auto fits = [&](double budget) {
         applyErrorBudget(trial, spectrum, table, budget);
@@ -121,7 +122,7 @@ void applyErrorBudgetRatio(RankPlan& plan, const Spectrum& spectrum, const Layer
         applyErrorBudget(trial, spectrum, table, budgets.back());
         char text[96];
         std::snprintf(text, sizeof text, "KV ratio %.4g cannot be had: the smallest ranks give %.4g", target,
-                      kvRatioOf(trial, spectrum.headDim()));
+                      kvRatioOf(trial, spectrum.basisWidth()));
         fail(text);
     }
     applyErrorBudget(plan, spectrum, table, *found);

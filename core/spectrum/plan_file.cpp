@@ -82,6 +82,7 @@ void savePlan(const RankPlan& plan, const std::filesystem::path& file) {
     json["criterion"] = nameOf(plan.criterion);
     json["share_key_basis"] = plan.share_key_basis;
     json["center"] = plan.center;
+    json["head_group"] = plan.head_group;
     json["allocation"] = nameOf(plan.allocation);
     if (plan.kv_target)
         json["kv_target"] = *plan.kv_target;
@@ -117,6 +118,7 @@ RankPlan loadPlan(const std::filesystem::path& file) {
     // What the contract does not require has the defaults of a plan; a hand-written file may leave it out.
     plan.share_key_basis = root.booleanOr("share_key_basis", plan.share_key_basis);
     plan.center = root.booleanOr("center", plan.center);
+    plan.head_group = static_cast<int>(root.integerOr("head_group", plan.head_group, 1, kMaxRank));
     plan.rank_multiple = static_cast<int>(root.integerOr("rank_multiple", plan.rank_multiple, 1, kMaxRank));
     if (const auto allocation = root.find("allocation")) {
         try {

@@ -97,12 +97,11 @@ RankPlan fullPlan(const Spectrum& spectrum, int rank_multiple) {
                     "rank multiple " + std::to_string(rank_multiple) + ": expected 1 or more");
     RankPlan plan;
     plan.method = spectrum.method();
-    plan.share_key_basis = spectrum.options().share_key_basis;
-    plan.center = spectrum.options().center;
+    plan.setBasisOptions(spectrum.options());
     plan.rank_multiple = rank_multiple;
     const auto layers = static_cast<std::size_t>(spectrum.layers());
-    plan.key_ranks.assign(layers, spectrum.headDim());
-    plan.value_ranks.assign(layers, spectrum.headDim());
+    plan.key_ranks.assign(layers, spectrum.basisWidth());
+    plan.value_ranks.assign(layers, spectrum.basisWidth());
     plan.key_pinned.assign(layers, false);
     plan.value_pinned.assign(layers, false);
     plan.key_layer_thresholds.assign(layers, std::nullopt);
@@ -136,7 +135,7 @@ void applyKvRatio(RankPlan& plan, const Spectrum& spectrum, double target) {
     RankPlan trial = plan;
     // Ranks are integers, so the ratio is a count; the slack is for targets such as 0.6 that binary cannot
     // hold.
-    const double budget = target * 2.0 * spectrum.layers() * spectrum.headDim() + 1e-6;
+    const double budget = target * 2.0 * spectrum.layers() * spectrum.basisWidth() + 1e-6;
     const auto fits = [&](double threshold) {
         applyThresholds(trial, spectrum, threshold, threshold);
         return static_cast<double>(rankSum(trial)) <= budget;
@@ -149,7 +148,7 @@ void applyKvRatio(RankPlan& plan, const Spectrum& spectrum, double target) {
     if (!fits(0.0))
         throw Error(ErrorCode::InvalidInput, "KV ratio " + numberText(target) +
                                                  " cannot be had: the smallest ranks give " +
-                                                 numberText(kvRatioOf(trial, spectrum.headDim())));
+                                                 numberText(kvRatioOf(trial, spectrum.basisWidth())));
     // Ranks only grow with the threshold, so bisection finds the step; 60 halvings reach the spacing of
     // doubles.
     double low = 0.0, high = 1.0;
@@ -166,9 +165,9 @@ void applyKvRatio(RankPlan& plan, const Spectrum& spectrum, double target) {
 void pinRank(RankPlan& plan, const Spectrum& spectrum, Side side, int layer, int rank) {
     checkShape(plan, spectrum);
     checkLayer(spectrum, layer);
-    if (rank < 1 || rank > spectrum.headDim())
-        throw Error(ErrorCode::InvalidInput,
-                    "rank " + std::to_string(rank) + ": expected 1 to " + std::to_string(spectrum.headDim()));
+    if (rank < 1 || rank > spectrum.basisWidth())
+        throw Error(ErrorCode::InvalidInput, "rank " + std::to_string(rank) + ": expected 1 to " +
+                                                 std::to_string(spectrum.basisWidth()));
     ranksOf(plan, side)[static_cast<std::size_t>(layer)] = rank;
     pinnedOf(plan, side)[static_cast<std::size_t>(layer)] = true;
 }
@@ -194,8 +193,8 @@ std::optional<int> fixedRank(const RankPlan& plan, const Spectrum& spectrum, Sid
     return std::nullopt;
 }
 
-double kvRatioOf(const RankPlan& plan, int head_dim) {
-    const double full = 2.0 * static_cast<double>(plan.key_ranks.size()) * head_dim;
+double kvRatioOf(const RankPlan& plan, int basis_width) {
+    const double full = 2.0 * static_cast<double>(plan.key_ranks.size()) * basis_width;
     return full > 0 ? static_cast<double>(rankSum(plan)) / full : 1.0;
 }
 
@@ -211,7 +210,7 @@ double expectedErrorOf(const RankPlan& plan, const Spectrum& spectrum) {
     return spectrum.layers() > 0 ? std::sqrt(sum / (2.0 * spectrum.layers())) : 0.0;
 }
 
-void checkPlan(const RankPlan& plan, int layers, int head_dim, const std::filesystem::path& file) {
+void checkPlan(const RankPlan& plan, int layers, int basis_width, const std::filesystem::path& file) {
     for (Side side : {Side::Keys, Side::Values}) {
         const std::string field = side == Side::Keys ? "key_ranks" : "value_ranks";
         const std::vector<int>& ranks = side == Side::Keys ? plan.key_ranks : plan.value_ranks;
@@ -220,10 +219,10 @@ void checkPlan(const RankPlan& plan, int layers, int head_dim, const std::filesy
                 file, field,
                 "has " + std::to_string(ranks.size()) + " layers, the model has " + std::to_string(layers));
         for (std::size_t i = 0; i < ranks.size(); ++i) {
-            if (ranks[i] < 1 || ranks[i] > head_dim)
+            if (ranks[i] < 1 || ranks[i] > basis_width)
                 failField(file, field + "[" + std::to_string(i) + "]",
-                          "rank " + std::to_string(ranks[i]) + ": expected 1 to the head dimension, " +
-                              std::to_string(head_dim));
+                          "rank " + std::to_string(ranks[i]) + ": expected 1 to the bases' width, " +
+                              std::to_string(basis_width));
         }
     }
 }

@@ -24,18 +24,24 @@ struct RankPlan {
     std::string method = "eigen";
     Criterion criterion = Criterion::Energy;
     bool share_key_basis = false, center = false;
+    int head_group = 1;
     // How the ranks came about: what is needed to find them again when something else changes.
     Allocation allocation = Allocation::Threshold;
     double key_threshold = 1.0, value_threshold = 1.0;  // Threshold
     double error_budget = 0.0;                          // ErrorBudget
     std::optional<double> kv_target;                    // the KV ratio asked for; Sensitivity has one always
     int rank_multiple = 8;
-    std::vector<int> key_ranks, value_ranks;     // [layers]
+    std::vector<int> key_ranks, value_ranks;     // [layers], of each basis: a head, or a group of them
     std::vector<bool> key_pinned, value_pinned;  // [layers]: set by hand, kept whatever else changes
     // [layers]: a layer's own threshold stands in for everything but a pin.
     std::vector<std::optional<double>> key_layer_thresholds, value_layer_thresholds;
 
-    BasisOptions basisOptions() const { return {share_key_basis, center}; }
+    BasisOptions basisOptions() const { return {share_key_basis, center, head_group}; }
+    void setBasisOptions(const BasisOptions& options) {
+        share_key_basis = options.share_key_basis;
+        center = options.center;
+        head_group = options.head_group;
+    }
     bool operator==(const RankPlan&) const = default;
 };
 
@@ -60,13 +66,13 @@ void checkShape(const RankPlan& plan, const Spectrum& spectrum);
 std::vector<int>& ranksOf(RankPlan& plan, Side side);
 const std::vector<int>& ranksOf(const RankPlan& plan, Side side);
 std::int64_t rankSum(const RankPlan& plan);
-double kvRatioOf(const RankPlan& plan, int head_dim);
+double kvRatioOf(const RankPlan& plan, int basis_width);
 // Root mean square over layers and sides of Spectrum::expectedError.
 double expectedErrorOf(const RankPlan& plan, const Spectrum& spectrum);
 
 void savePlan(const RankPlan& plan, const std::filesystem::path& file);
 RankPlan loadPlan(const std::filesystem::path& file);
 // Throws when the plan's layers or ranks do not fit.
-void checkPlan(const RankPlan& plan, int layers, int head_dim, const std::filesystem::path& file);
+void checkPlan(const RankPlan& plan, int layers, int basis_width, const std::filesystem::path& file);
 
 }  // namespace eigenscope

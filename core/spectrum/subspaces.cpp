@@ -54,7 +54,7 @@ std::string numberText(double number) {
 void checkComparable(const Spectrum& first, const Spectrum& second, const SubspaceRank& rank) {
     const auto shape = [](const Spectrum& s) {
         return std::to_string(s.layers()) + " layers of " + std::to_string(s.heads()) + " heads of " +
-               std::to_string(s.headDim());
+               std::to_string(s.basisWidth());
     };
     if (shape(first) != shape(second))
         throw Error(ErrorCode::InvalidInput,
@@ -62,10 +62,10 @@ void checkComparable(const Spectrum& first, const Spectrum& second, const Subspa
     if (first.method() != second.method())
         throw Error(ErrorCode::InvalidInput,
                     "the bases are of different methods: " + first.method() + " and " + second.method());
-    if (rank.rank < 0 || rank.rank > first.headDim())
+    if (rank.rank < 0 || rank.rank > first.basisWidth())
         throw Error(ErrorCode::InvalidInput, "rank " + std::to_string(rank.rank) +
                                                  ": expected 1 to the head dimension, " +
-                                                 std::to_string(first.headDim()));
+                                                 std::to_string(first.basisWidth()));
     if (rank.rank == 0 && !(rank.threshold > 0 && rank.threshold <= 1))
         throw Error(ErrorCode::InvalidInput, "threshold: expected a share above 0, at most 1");
 }
@@ -111,7 +111,7 @@ std::vector<LayerSubspaces> compareSubspaces(JobContext& job, const Spectrum& fi
             for (int head = 0; head < first.heads(); ++head) {
                 job.checkCancelled();
                 heads.push_back(compareSubspaces(first.basis(layer, side, head).decode,
-                                                 second.basis(layer, side, head).decode, first.headDim(),
+                                                 second.basis(layer, side, head).decode, first.basisWidth(),
                                                  rankIn(first), rankIn(second)));
             }
         }

@@ -194,7 +194,7 @@ void TestRefit::centredBasesAgreeWithNumpy() {
             const auto eigenvalues =
                 read<double>(expected, "layers." + std::to_string(layer) + ".centred." +
                                            (side == Side::Keys ? "keys" : "values") + ".eigenvalues");
-            const auto width = static_cast<std::size_t>(spectrum->headDim());
+            const auto width = static_cast<std::size_t>(spectrum->basisWidth());
             for (std::size_t i = 0; i < eigenvalues.size(); ++i) {
                 const double found =
                     spectrum->basis(layer, side, static_cast<int>(i / width)).eigenvalues[i % width];

@@ -118,7 +118,7 @@ void TestTradeoff::pointsAreWhatByHandGives() {
         plan.allocation = curve.allocation;
         applyTarget(plan, *spectrum, m.statistics.tables, point.target);
         QCOMPARE(point.key_ranks, plan.key_ranks);
-        QCOMPARE(point.kv_ratio, kvRatioOf(plan, spectrum->headDim()));
+        QCOMPARE(point.kv_ratio, kvRatioOf(plan, spectrum->basisWidth()));
         OpenModel converted = convertInMemory(job, m.golden.open, m.statistics, *spectrum, plan);
         if (curve.refit)
             converted = refitOutputs(job, m.golden.open, converted, m.options.refit_windows, {});

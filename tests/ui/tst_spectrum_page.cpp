@@ -409,7 +409,7 @@ private slots:
         // With a table at hand the wish is granted.
         SensitivityTable table;
         table.method = "eigen";
-        table.ranks = {m_ui->workspace->spectrum()->headDim()};
+        table.ranks = {m_ui->workspace->spectrum()->basisWidth()};
         table.kl.assign(before.key_ranks.size() * 2, 0.0);
         MeasuredTables tables = m_ui->workspace->statistics()->tables;
         tables.set(table);

@@ -47,19 +47,18 @@ void PlanDocument::setSpectrum(std::shared_ptr<const Spectrum> spectrum) {
     const auto previous = std::exchange(m_spectrum, std::move(spectrum));
     if (m_spectrum) {
         const bool fits = previous && previous->layers() == m_spectrum->layers() &&
-                          previous->headDim() == m_spectrum->headDim();
+                          previous->basisWidth() == m_spectrum->basisWidth();
         RankPlan plan = fits ? m_plan : fullPlan(*m_spectrum);
         if (fits) {
             plan.method = m_spectrum->method();
-            plan.share_key_basis = m_spectrum->options().share_key_basis;
-            plan.center = m_spectrum->options().center;
+            plan.setBasisOptions(m_spectrum->options());
         } else {
             plan.key_threshold = plan.value_threshold = kStartThreshold;
         }
         if (eigenscope::canAllocate(plan.allocation, plan, m_tables)) {
             reallocate(plan, *m_spectrum, m_tables);
         } else {
-            const double ratio = kvRatioOf(plan, m_spectrum->headDim());
+            const double ratio = kvRatioOf(plan, m_spectrum->basisWidth());
             plan.allocation = Allocation::Threshold;
             meet(plan, ratio);
         }
@@ -82,7 +81,7 @@ double PlanDocument::sideRatio(Side side) const {
     for (const int rank : ranks) {
         sum += rank;
     }
-    return sum / (static_cast<double>(ranks.size()) * m_spectrum->headDim());
+    return sum / (static_cast<double>(ranks.size()) * m_spectrum->basisWidth());
 }
 
 void PlanDocument::beginDrag() { m_drag = ++m_last_drag; }
@@ -195,7 +194,7 @@ void PlanDocument::setRank(Side side, int layer, int rank) {
         return;
     }
     RankPlan plan = m_plan;
-    pinRank(plan, *m_spectrum, side, layer, std::clamp(rank, 1, m_spectrum->headDim()));
+    pinRank(plan, *m_spectrum, side, layer, std::clamp(rank, 1, m_spectrum->basisWidth()));
     push(plan, tr("Set rank of layer %1").arg(layer));
 }
 
@@ -239,7 +238,7 @@ void PlanDocument::apply(const RankPlan& plan) {
 }
 
 void PlanDocument::refresh() {
-    m_kv_ratio = m_spectrum ? kvRatioOf(m_plan, m_spectrum->headDim()) : 1.0;
+    m_kv_ratio = m_spectrum ? kvRatioOf(m_plan, m_spectrum->basisWidth()) : 1.0;
     m_expected_error = m_spectrum ? expectedErrorOf(m_plan, *m_spectrum) : 0.0;
 }
 

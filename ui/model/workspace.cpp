@@ -46,7 +46,7 @@ SensitivityTable sensitivityOf(JobContext& job, const OpenModel& model, const St
                                const RunOptions& run) {
     SensitivityTable table =
         measureSensitivity(job, model, statistics, spectrum, textWindows(job, model, text),
-                           rankGrid(statistics.head_dim, kRanks), run);
+                           rankGrid(spectrum.basisWidth(), kRanks), run);
     table.text = text.filename().string();
     table.fingerprint = readCorpus(job, *model.tokenizer, text).fingerprint;
     return table;
@@ -427,7 +427,7 @@ Job* Workspace::loadPlan(const QString& file) {
         Lane::Parallel, tr("Load %1").arg(QFileInfo(file).fileName()), this,
         [spectrum = m_plan.spectrum(), file](JobContext&) {
             RankPlan plan = eigenscope::loadPlan(toPath(file));
-            checkPlan(plan, spectrum->layers(), spectrum->headDim(), toPath(file));
+            checkPlan(plan, spectrum->layers(), spectrum->basisWidth(), toPath(file));
             return plan;
         },
         [this, statistics = m_statistics](const RankPlan& plan) {

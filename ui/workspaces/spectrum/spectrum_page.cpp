@@ -243,7 +243,7 @@ void SpectrumPage::syncHeader() {
             kept = std::min(kept, spectrum->kept(layer, side, h, rank, Criterion::Energy));
         }
     }
-    const QString of = tr("%1 of %2").arg(rank).arg(spectrum->headDim());
+    const QString of = tr("%1 of %2").arg(rank).arg(spectrum->basisWidth());
     m_selected->setFact(QStringLiteral("rank"), both ? QStringLiteral("%1 %2").arg(sideName(side), of) : of);
     m_selected->setFact(QStringLiteral("energy"), percentText(kept));
     m_selected->setFact(QStringLiteral("error"), percentText(spectrum->expectedError(layer, side, rank)));

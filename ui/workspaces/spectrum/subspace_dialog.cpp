@@ -105,8 +105,8 @@ void SubspaceDialog::compareWith(const QString& file) {
     m_file = file;
     if (const auto& spectrum = m_workspace.spectrum()) {
         const QSignalBlocker quiet(m_rank);
-        m_rank->setRange(1, spectrum->headDim());
-        m_rank->setValue(std::max(1, spectrum->headDim() / 2));
+        m_rank->setRange(1, spectrum->basisWidth());
+        m_rank->setValue(std::max(1, spectrum->basisWidth() / 2));
     }
     compare();
 }
