@@ -13,6 +13,7 @@ ModelConfig convertedConfig(const ModelConfig& original, const RankPlan& plan) {
     description.key_ranks = plan.key_ranks;
     description.value_ranks = plan.value_ranks;
     description.share_key_basis = plan.share_key_basis;
+    description.center = plan.center;
     config.low_rank = description;
     return config;
 }
