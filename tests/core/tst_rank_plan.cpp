@@ -147,6 +147,9 @@ void TestRankPlan::kvRatioIsTheLargestPlanWithin() {
             // The plan is what its threshold gives, and any larger threshold with other ranks is too large.
             RankPlan again = p;
             applyThresholds(again, *s, p.key_threshold, p.value_threshold);
+            QVERIFY(!again.kv_target);  // thresholds are asked for now, no ratio
+            QCOMPARE(p.kv_target, std::optional(target));
+            again.kv_target = target;
             QVERIFY(again == p);
             for (int step = 0; step <= 2000; ++step) {
                 if (step / 2000.0 <= p.key_threshold)

@@ -178,25 +178,27 @@ Job* Workspace::runCalibration(const CorpusSpec& corpus, const CalibrationOption
     const QString title = corpus.files.size() > 1
                               ? tr("Calibrate on %1 and %2 more").arg(name).arg(corpus.files.size() - 1)
                               : tr("Calibrate on %1").arg(name);
-    Job* job =
-        takeStatistics(title, tr("Calibration failed"),
-                       [model = *m_model, corpus, options, start = std::move(start), kept,
-                        current = m_statistics](JobContext& context) {
-                           const CalibrationPlan plan = planCalibration(context, model, corpus, options);
-                           if (current && sameCalibration(*current, plan)) {
-                               return current;
-                           }
-                           CalibrationKeeper keeper;
-                           // A text that has changed meanwhile starts anew.
-                           if (start && firstDifference(start->identity, plan.description.identity).empty()) {
-                               keeper.start = start;
-                               *kept = *start;
-                           }
-                           keeper.keep = [kept](const PartialCalibration& partial) { *kept = partial; };
-                           keeper.interval_seconds = kKeepSeconds;
-                           return std::make_shared<const Statistics>(
-                               eigenscope::runCalibration(context, model, plan, keeper));
-                       });
+    Job* job = takeStatistics(
+        title, tr("Calibration failed"),
+        [model = *m_model, corpus, options, start = std::move(start), kept,
+         current = m_statistics](JobContext& context) {
+            const CalibrationPlan plan = planCalibration(context, model, corpus, options);
+            if (current && sameCalibration(*current, plan)) {
+                return current;
+            }
+            CalibrationKeeper keeper;
+            // A text that has changed meanwhile starts anew.
+            if (start && firstDifference(start->identity, plan.description.identity).empty()) {
+                keeper.start = start;
+                *kept = *start;
+            }
+            keeper.keep = [kept](const PartialCalibration& partial) { *kept = partial; };
+            keeper.interval_seconds = kKeepSeconds;
+            auto statistics =
+                std::make_shared<Statistics>(eigenscope::runCalibration(context, model, plan, keeper));
+            measureErrorTables(context, model, *statistics, kCalibrationErrorPoints, options.run);
+            return std::shared_ptr<const Statistics>(std::move(statistics));
+        });
     // The worker is done with `kept` by then.
     connect(job, &Job::ended, this,
             [this, job, kept, corpus, options, before = m_statistics, opened = m_model->model] {
@@ -342,6 +344,9 @@ Job* Workspace::measureTables(Allocation allocation, const QString& text) {
         [this, before = m_statistics](std::shared_ptr<const Statistics> measured) {
             if (m_statistics == before) {  // else calibrated anew meanwhile
                 m_statistics = std::move(measured);
+                if (m_conversion && m_conversion->statistics == before) {
+                    m_conversion->statistics = m_statistics;  // the same moments: not stale
+                }
                 m_plan.setTables(m_statistics->tables);
             }
         },

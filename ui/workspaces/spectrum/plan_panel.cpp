@@ -6,6 +6,7 @@
 #include "ui/widgets/fact_list.h"
 #include "ui/widgets/job_progress.h"
 #include "ui/widgets/theme.h"
+#include "ui/workspaces/spectrum/measure_box.h"
 #include "ui/workspaces/spectrum/plan_budget.h"
 #include "ui/workspaces/spectrum/ratio_bar.h"
 #include "ui/workspaces/spectrum/slider_row.h"
@@ -31,7 +32,6 @@ constexpr double kDefaultMemoryGiB = 24.0;
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 const QString kMemoryKey = QStringLiteral("spectrum/memoryGiB");
 const QString kPlanFolder = QStringLiteral("plan");
-const QString kTextFolder = QStringLiteral("calibrationText");
 const QString kStatisticsFolder = QStringLiteral("statistics");
 
 QString text(std::string_view view) { return QString::fromUtf8(view.data(), static_cast<int>(view.size())); }
@@ -69,7 +69,12 @@ PlanPanel::PlanPanel(Workspace& workspace, const Theme& theme, QWidget* parent)
     column->setContentsMargins(0, 0, 0, 0);
     column->setSpacing(10);
     column->addWidget(buildChoices());
-    column->addWidget(buildMeasure());
+    m_measure = new MeasureBox(m_workspace, content);
+    connect(m_measure, &MeasureBox::started, this, [this](Job* job) {
+        follow(job);
+        sync();
+    });
+    column->addWidget(m_measure);
     column->addWidget(buildThresholds(theme));
     column->addWidget(separator(content));
     column->addWidget(buildFigures(theme));
@@ -139,22 +144,6 @@ QWidget* PlanPanel::buildChoices() {
     connect(m_multiple, &QComboBox::activated, this,
             [this] { m_workspace.plan().setRankMultiple(m_multiple->currentData().toInt()); });
     return box;
-}
-
-QWidget* PlanPanel::buildMeasure() {
-    m_measure_box = new QWidget(this);
-    auto* column = new QVBoxLayout(m_measure_box);
-    column->setContentsMargins(0, 0, 0, 0);
-    column->setSpacing(6);
-    m_measure_text = mutedLabel({}, m_measure_box);
-    m_measure_text->setWordWrap(true);
-    m_measure = new QPushButton(m_measure_box);
-    m_measure->setObjectName(QStringLiteral("measureTables"));
-    m_measure->setToolTip(tr("Kept with the statistics, so that afterwards moving the target is instant"));
-    column->addWidget(m_measure_text);
-    column->addWidget(m_measure);
-    connect(m_measure, &QPushButton::clicked, this, &PlanPanel::measure);
-    return m_measure_box;
 }
 
 QWidget* PlanPanel::buildThresholds(const Theme& theme) {
@@ -345,24 +334,6 @@ void PlanPanel::changeAllocation() {
     sync();
 }
 
-void PlanPanel::measure() {
-    const Allocation allocation = m_wanted.value_or(m_workspace.plan().plan().allocation);
-    QString text;
-    if (allocation == Allocation::Sensitivity) {
-        text = m_workspace.suggestedCalibrationText();
-        if (text.isEmpty()) {
-            Settings& settings = m_workspace.settings();
-            text = QFileDialog::getOpenFileName(this, tr("Text to measure on"), settings.folder(kTextFolder));
-            if (text.isEmpty()) {
-                return;
-            }
-            settings.setFolder(kTextFolder, QFileInfo(text).absolutePath());
-        }
-    }
-    follow(m_workspace.measureTables(allocation, text));
-    sync();
-}
-
 // Which controls the allocation has, and whether it must be measured first.
 void PlanPanel::syncAllocation() {
     PlanDocument& document = m_workspace.plan();
@@ -376,13 +347,9 @@ void PlanPanel::syncAllocation() {
     m_allocation->setCurrentIndex(m_allocation->findData(static_cast<int>(shown)));
     m_allocation->setToolTip(m_allocation->currentData(Qt::ToolTipRole).toString());
     m_allocation->setEnabled(!running);
-    m_measure_box->setVisible(missing && !running);
+    m_measure->setVisible(missing && !running);
+    m_measure->setAllocation(shown);
     const bool errors = shown == Allocation::ErrorBudget;
-    m_measure_text->setText(errors
-                                ? tr("The layers' output errors have not been measured for these bases.")
-                                : tr("What each layer's ranks cost has not been measured for these bases."));
-    m_measure->setText(errors ? tr("Measure layer errors") : tr("Measure sensitivity"));
-    m_measure->setEnabled(m_workspace.statistics() != nullptr);
     for (QWidget* row :
          {static_cast<QWidget*>(m_keys), static_cast<QWidget*>(m_values), static_cast<QWidget*>(m_link)}) {
         row->setVisible(shown == Allocation::Threshold);

@@ -18,6 +18,7 @@ namespace eigenscope {
 class FactList;
 class Job;
 class JobProgress;
+class MeasureBox;
 class RatioBar;
 class SliderRow;
 class Theme;
@@ -36,14 +37,12 @@ signals:
 private:
     QWidget* buildChoices();
     QWidget* buildThresholds(const Theme& theme);
-    QWidget* buildMeasure();
     QWidget* buildFigures(const Theme& theme);
     void buildActions();
     void connectRow(SliderRow* row);
     void editThresholds(SliderRow* row, double value);
     void changeBasis();
     void changeAllocation();
-    void measure();
     void syncAllocation();
     void follow(Job* job);
     void sync();         // everything from the document
@@ -56,13 +55,12 @@ private:
     QComboBox *m_method = nullptr, *m_criterion = nullptr, *m_multiple = nullptr, *m_allocation = nullptr;
     QCheckBox *m_share = nullptr, *m_link = nullptr;
     SliderRow *m_keys = nullptr, *m_values = nullptr, *m_budget = nullptr, *m_target = nullptr;
-    QWidget* m_measure_box = nullptr;
-    QLabel* m_measure_text = nullptr;
+    MeasureBox* m_measure = nullptr;
     QLabel *m_ratio = nullptr, *m_context = nullptr;
     RatioBar* m_bar = nullptr;
     FactList* m_facts = nullptr;
     QDoubleSpinBox* m_memory = nullptr;
-    QPushButton *m_convert = nullptr, *m_recalibrate = nullptr, *m_measure = nullptr;
+    QPushButton *m_convert = nullptr, *m_recalibrate = nullptr;
     std::optional<Allocation> m_wanted;  // chosen, but its tables are not measured yet
     JobProgress* m_progress = nullptr;
     bool m_targeting = false;  // the change at hand comes from the target: keep what was asked for
