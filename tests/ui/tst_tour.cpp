@@ -3,8 +3,10 @@
 // every workspace are left in EIGENSCOPE_SCREENSHOTS (or the build's screenshots folder) to be looked at.
 #include "tests/ui/window_fixture.h"
 #include "ui/model/comparison.h"
+#include "ui/widgets/segmented_control.h"
 #include "ui/workspaces/compare/compare_page.h"
 
+#include <QAbstractButton>
 #include <QDir>
 #include <QFileInfo>
 #include <QLineEdit>
@@ -33,9 +35,8 @@ private slots:
 
     void everyFamily() {
         QFETCH(QString, model);
-        if (!QFileInfo::exists(WindowFixture::demoModel(model) + "/config.json")) {
-            QSKIP("this demo model is not there");
-        }
+        const QString config = WindowFixture::demoModel(model) + "/config.json";
+        QVERIFY2(QFileInfo::exists(config), qPrintable(config));
         WindowFixture ui;
         if (model == "llama-stories") {
             picture(ui, "start-empty");
@@ -80,6 +81,16 @@ private slots:
         QTest::mouseClick(ui.find<QPushButton>("measure"), Qt::LeftButton);
         QTRY_VERIFY_WITH_TIMEOUT(page->comparison().measurement().has_value() && !ui.jobs.busy(), 120000);
         pictures(ui, model, "compare", PageId::Compare);
+
+        for (auto* button : ui.find<SegmentedControl>("compareView")->findChildren<QAbstractButton*>()) {
+            if (button->text() == "Fidelity") {
+                QTest::mouseClick(button, Qt::LeftButton);
+            }
+        }
+        picture(ui, model + "-fidelity-empty");
+        QTest::mouseClick(ui.find<QPushButton>("measureFidelity"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(page->comparison().fidelity().has_value() && !ui.jobs.busy(), 120000);
+        pictures(ui, model, "fidelity", PageId::Compare);
         pictures(ui, model, "start", PageId::Start);
     }
 

@@ -72,6 +72,7 @@ QWidget* FidelityPanel::makeForm(Settings& settings) {
     m_windows->setToolTip(
         tr("Windows of the model's positions (at most 2,048 tokens); standard errors need two or more"));
     m_source = new SegmentedControl({tr("Diff the text"), tr("Diff the prompt")}, form);
+    m_source->setObjectName(QStringLiteral("diffSource"));
     m_source->setToolTip(tr("What is shown token by token: the start of the text, or the prompt above"));
     m_measure = new QPushButton(form);
     m_measure->setObjectName(QStringLiteral("measureFidelity"));
