@@ -274,6 +274,22 @@ private slots:
         QVERIFY(lines.readLine().startsWith("token,id,piece,kl,top1_changed,nll_first,nll_second,"));
         RUN_JSON(prompted, "diff", smallModel(family), converted, "--prompt", "Once upon a time");
         QVERIFY(!prompted["tokens"].toArray().isEmpty());
+        // Pieces with commas and quotes stay one field: 13 on every line.
+        RUN_JSON(awkward, "diff", smallModel(family), converted, "--prompt", "a, \"b\", c", "--csv",
+                 at("q.csv"));
+        QFile quoted(at("q.csv"));
+        QVERIFY(quoted.open(QIODevice::ReadOnly));
+        const QByteArray text = quoted.readAll();
+        QVERIFY2(text.contains("\"\"") && text.contains(','), text.constData());
+        for (const QByteArray& line : text.trimmed().split('\n')) {
+            int fields = 1;
+            bool inside = false;
+            for (const char c : line) {
+                inside = inside != (c == '"');
+                fields += c == ',' && !inside ? 1 : 0;
+            }
+            QVERIFY2(fields == 13 && !inside, line.constData());
+        }
         const CliResult shown = runCli({"diff", smallModel(family), converted, "--prompt", "Once upon"});
         QCOMPARE(shown.status, 0);
         QVERIFY2(shown.out.contains("First divergence"), shown.out.constData());
