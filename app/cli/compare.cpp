@@ -54,8 +54,7 @@ void compare(Run& run, const Options& options) {
     }
     json["device"] = run.deviceJson();
     run.console().printResult(json);
-    run.console().print(qualityLines(first.name, second.name, result) +
-                        factLines({{"Device", run.deviceText()}}) + generations);
+    run.console().print(qualityLines(first.name, second.name, result, run.deviceText()) + generations);
 }
 
 }  // namespace

@@ -81,8 +81,8 @@ void runFidelity(Run& run, const Options& options) {
     }
     json["device"] = run.deviceJson();
     run.console().printResult(json);
-    run.console().print(layerTable(result) + "\n" + qualityLines(first.name, second.name, result.quality) +
-                        factLines({{"Device", run.deviceText()}}));
+    run.console().print(layerTable(result) + "\n" +
+                        qualityLines(first.name, second.name, result.quality, run.deviceText()));
 }
 
 }  // namespace

@@ -74,8 +74,8 @@ std::string withError(const MeanAndError& value) {
                                       : mean;
 }
 
-std::string qualityLines(const std::string& first, const std::string& second,
-                         const ComparisonResult& result) {
+std::string qualityLines(const std::string& first, const std::string& second, const ComparisonResult& result,
+                         const std::string& device) {
     return tableLines({{"", first, second},
                        {"Perplexity", text::fixed(result.first.perplexity, 4),
                         text::fixed(result.second.perplexity, 4)}}) +
@@ -90,7 +90,8 @@ std::string qualityLines(const std::string& first, const std::string& second,
                                                              text::percent(result.top1_standard_error))
                                                : text::percent(result.top1_agreement)},
                 {"Tokens", fmt::format("{} in {} windows", text::count(result.first.tokens),
-                                       text::count(result.first.windows))}});
+                                       text::count(result.first.windows))},
+                {"Device", device}});
 }
 
 std::string timingText(const GenerationResult& result) {

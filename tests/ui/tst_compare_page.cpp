@@ -16,6 +16,7 @@
 #include <QImage>
 #include <QPlainTextEdit>
 #include <QPushButton>
+#include <QSignalSpy>
 #include <QSpinBox>
 
 #include <cmath>
@@ -142,12 +143,14 @@ private slots:
         const Fidelity& fidelity = *m_page->comparison().fidelity();
         QVERIFY(fidelity.diff.firstDivergence() >= 0);
         QCOMPARE(view->selected(), static_cast<int>(fidelity.diff.firstDivergence()));
-        QString readout;
-        connect(m_page, &Page::readout, this, [&](const QString& text) { readout = text; });
+        const QSignalSpy readouts(m_page, &Page::readout);
+        const auto readout = [&] {
+            return readouts.isEmpty() ? QString() : readouts.last().at(0).toString();
+        };
         const int token = 5;
         QTest::mouseMove(view->viewport(), view->tokenRect(token).center());
-        QTRY_VERIFY2(readout.startsWith("Token 6 “"), qPrintable(readout));
-        QVERIFY(readout.contains(fidelity.tokenText(fidelity.diff.tokens[token].first_top)));
+        QTRY_VERIFY2(readout().startsWith("Token 6 “"), qPrintable(readout()));
+        QVERIFY(readout().contains(fidelity.tokenText(fidelity.diff.tokens[token].first_top)));
         QTest::mouseClick(view->viewport(), Qt::LeftButton, {}, view->tokenRect(token).center());
         QCOMPARE(view->selected(), token);
         const auto* explanation = m_ui->find<LayerChart>("explanation");
@@ -163,10 +166,10 @@ private slots:
             view->tokenRect(static_cast<int>(fidelity.diff.tokens.size()) - 1)));
         auto* heads = m_ui->find<HeadErrorMap>("headErrors");
         QTest::mouseMove(heads, heads->cellCentre(1, 2).toPoint());
-        QTRY_VERIFY2(readout.startsWith("Layer 1 · head 2 · scores "), qPrintable(readout));
+        QTRY_VERIFY2(readout().startsWith("Layer 1 · head 2 · scores "), qPrintable(readout()));
         auto* layers = m_ui->find<LayerChart>("layerErrors");
         QTest::mouseMove(layers, layers->barCentre(0, 1).toPoint());
-        QTRY_VERIFY2(readout.startsWith("Layer 1 · "), qPrintable(readout));
+        QTRY_VERIFY2(readout().startsWith("Layer 1 · "), qPrintable(readout()));
     }
 
     // Tints and the text on them, in both looks: contrast of at least 4.5 (WCAG 2.1).
@@ -216,10 +219,9 @@ private slots:
         auto* panel = m_ui->window->findChild<FidelityPanel*>();
         clickSegment(panel->findChild<SegmentedControl*>("diffSource"), "Diff the prompt");
         panel->findChild<QSpinBox*>()->setValue(1);
-        int arrived = 0;
-        connect(&comparison, &Comparison::fidelityChanged, this, [&] { ++arrived; });
+        const QSignalSpy arrived(&comparison, &Comparison::fidelityChanged);
         QTest::mouseClick(m_ui->find<QPushButton>("measureFidelity"), Qt::LeftButton);
-        QTRY_COMPARE_WITH_TIMEOUT(arrived, 1, 120000);
+        QTRY_COMPARE_WITH_TIMEOUT(arrived.count(), 1, 120000);
         std::string joined;
         for (const std::string& text : comparison.fidelity()->texts) {
             joined += text;
@@ -234,18 +236,17 @@ private slots:
         job->cancel();
         QTRY_VERIFY_WITH_TIMEOUT(!comparison.measuringFidelity(), 10000);
         QCOMPARE(job->state(), Job::State::Cancelled);
-        QCOMPARE(arrived, 1);  // what was there stays
+        QCOMPARE(arrived.count(), 1);  // what was there stays
         chooseView("Answers");
     }
 
     void aMissingTextGivesAMessage() {
         auto* panel = m_ui->window->findChild<MeasurementPanel*>();
         panel->suggestText("/nowhere/text.txt");
-        QString message;
-        connect(m_ui->workspace.get(), &Workspace::notice, this,
-                [&](const QString&, const QString& text, bool) { message = text; });
+        const QSignalSpy notices(m_ui->workspace.get(), &Workspace::notice);
         QTest::mouseClick(m_ui->find<QPushButton>("measure"), Qt::LeftButton);
-        QTRY_VERIFY_WITH_TIMEOUT(message.contains("/nowhere/text.txt"), 10000);
+        QTRY_VERIFY_WITH_TIMEOUT(!notices.isEmpty(), 10000);
+        QVERIFY(notices.last().at(1).toString().contains("/nowhere/text.txt"));
     }
 
 private:

@@ -171,11 +171,12 @@ void FidelityPanel::refresh() {
     }
     const ComparisonResult& quality = fidelity->measures.quality;
     m_tokens_panel->setNote(tr("click a token · hover for both predictions"));
-    m_layers_panel->setNote(tr("lost %1 nats · KL %2 · top-1 %3 on %4")
+    m_layers_panel->setNote(tr("lost %1 nats · KL %2 · top-1 %3")
                                 .arg(errorText(quality.nll_difference, quality.nll_difference_standard_error),
                                      errorText(quality.kl_divergence, quality.kl_standard_error),
-                                     percentText(quality.top1_agreement),
-                                     QFileInfo(fidelity->text).fileName()));
+                                     percentText(quality.top1_agreement)));
+    m_layers_panel->setToolTip(tr("On %1; ± is the standard error over windows that both models have seen")
+                                   .arg(QFileInfo(fidelity->text).fileName()));
     LayerChart::Series alone{tr("layer alone"), QStringLiteral("output_error")};
     LayerChart::Series propagated{tr("with the layers before it"), QStringLiteral("propagated_error")};
     for (const LayerFidelity& layer : fidelity->measures.layers) {

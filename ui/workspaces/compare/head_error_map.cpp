@@ -26,6 +26,7 @@ HeadErrorMap::HeadErrorMap(const Theme& theme, QWidget* parent)
     plotLayout()->addElement(0, 1, m_scale);
     m_scale->setType(QCPAxis::atRight);
     m_scale->setBarWidth(8);
+    m_scale->axis()->ticker()->setTickCount(3);
     m_map->setColorScale(m_scale);
     m_map->setInterpolate(false);
     m_map->setTightBoundary(false);
