@@ -68,13 +68,6 @@ ComparePage::ComparePage(Workspace& workspace, const Theme& theme, QWidget* pare
     top->addWidget(makeSampling());
     column->addLayout(top);
 
-    m_view = new SegmentedControl({tr("Answers"), tr("Fidelity")}, content);
-    m_view->setObjectName(QStringLiteral("compareView"));
-    m_view->setToolTip(tr("What both write, or where the other departs from the original"));
-    auto* switcher = new QHBoxLayout;
-    switcher->addWidget(m_view);
-    switcher->addStretch(1);
-    column->addLayout(switcher);
     m_views = new QStackedLayout;
     m_views->addWidget(makeAnswers());
     m_views->addWidget(makeFidelity());
@@ -171,7 +164,11 @@ QWidget* ComparePage::makePrompt() {
     library->setMenu(menu);
     library->setStyleSheet(QStringLiteral("QToolButton::menu-indicator { image: none; }"));
     connect(menu, &QMenu::aboutToShow, this, [this, menu] { fillPromptMenu(menu); });
+    m_view = new SegmentedControl({tr("Answers"), tr("Fidelity")}, panel);
+    m_view->setObjectName(QStringLiteral("compareView"));
+    m_view->setToolTip(tr("Below: what both write, or where the other departs from the original"));
     panel->header()->addWidget(library);
+    panel->header()->addWidget(m_view);
     m_prompt = new QPlainTextEdit(panel);
     m_prompt->setObjectName(QStringLiteral("prompt"));
     m_prompt->setAccessibleName(tr("Prompt"));
