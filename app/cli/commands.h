@@ -20,6 +20,8 @@ Command addPlan(CLI::App& app, CommonOptions& common);
 Command addConvert(CLI::App& app, CommonOptions& common);
 Command addTradeoff(CLI::App& app, CommonOptions& common);
 Command addCompare(CLI::App& app, CommonOptions& common);
+Command addFidelity(CLI::App& app, CommonOptions& common);
+Command addDiff(CLI::App& app, CommonOptions& common);
 Command addReport(CLI::App& app, CommonOptions& common);
 
 }  // namespace eigenscope

@@ -2,7 +2,6 @@
 // compare MODEL MODEL2 --text FILE [--prompt S]: two models on the same text and the same prompt.
 #include "app/cli/commands.h"
 #include "app/cli/results.h"
-#include "core/report/number_text.h"
 
 #include <fmt/format.h>
 
@@ -33,14 +32,7 @@ void compare(Run& run, const Options& options) {
     const ComparisonResult result = compareModels(run.job(), first, second, options.text,
                                                   options.perplexity.options(run.runOptions(first)));
 
-    ResultJson json;
-    json["perplexity"] = {result.first.perplexity, result.second.perplexity};
-    json["perplexity_standard_error"] = {result.first.standard_error, result.second.standard_error};
-    json["kl_divergence"] = result.kl_divergence;
-    json["kl_standard_error"] = result.kl_standard_error;
-    json["top1_agreement"] = result.top1_agreement;
-    json["tokens"] = result.first.tokens;
-    json["windows"] = result.first.windows;
+    ResultJson json = toJson(result);
     json["generations"] = ResultJson::array();
     std::string generations;
     std::vector<GenerationResult> generated;
@@ -62,18 +54,7 @@ void compare(Run& run, const Options& options) {
     }
     json["device"] = run.deviceJson();
     run.console().printResult(json);
-    run.console().print(
-        tableLines({{"", first.name, second.name},
-                    {"Perplexity", text::fixed(result.first.perplexity, 4),
-                     text::fixed(result.second.perplexity, 4)}}) +
-        "\n" +
-        factLines(
-            {{"KL divergence", fmt::format("{} nats a token", text::significant(result.kl_divergence, 4))},
-             {"Same most likely token", text::percent(result.top1_agreement)},
-             {"Tokens", fmt::format("{} in {} windows", text::count(result.first.tokens),
-                                    text::count(result.first.windows))},
-             {"Device", run.deviceText()}}) +
-        generations);
+    run.console().print(qualityLines(first.name, second.name, result, run.deviceText()) + generations);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <limits>
 
 namespace eigenscope {
@@ -49,6 +50,48 @@ ResultJson toJson(const PerplexityResult& result) {
     json["window_nll"] = result.window_nll;
     json["seconds"] = result.seconds;
     return json;
+}
+
+// Standard errors are null for a single window.
+ResultJson toJson(const ComparisonResult& result) {
+    ResultJson json;
+    json["perplexity"] = {result.first.perplexity, result.second.perplexity};
+    json["perplexity_standard_error"] = {result.first.standard_error, result.second.standard_error};
+    json["nll_difference"] = result.nll_difference;
+    json["nll_difference_standard_error"] = result.nll_difference_standard_error;
+    json["kl_divergence"] = result.kl_divergence;
+    json["kl_standard_error"] = result.kl_standard_error;
+    json["top1_agreement"] = result.top1_agreement;
+    json["top1_standard_error"] = result.top1_standard_error;
+    json["tokens"] = result.first.tokens;
+    json["windows"] = result.first.windows;
+    return json;
+}
+
+std::string withError(const MeanAndError& value) {
+    const std::string mean = text::significant(value.mean, 3);
+    return std::isfinite(value.error) ? fmt::format("{} ± {}", mean, text::significant(value.error, 2))
+                                      : mean;
+}
+
+std::string qualityLines(const std::string& first, const std::string& second, const ComparisonResult& result,
+                         const std::string& device) {
+    return tableLines({{"", first, second},
+                       {"Perplexity", text::fixed(result.first.perplexity, 4),
+                        text::fixed(result.second.perplexity, 4)}}) +
+           "\n" +
+           factLines(
+               {{"Lost",
+                 withError({result.nll_difference, result.nll_difference_standard_error}) + " nats a token"},
+                {"KL divergence",
+                 withError({result.kl_divergence, result.kl_standard_error}) + " nats a token"},
+                {"Same most likely token", std::isfinite(result.top1_standard_error)
+                                               ? fmt::format("{} ± {}", text::percent(result.top1_agreement),
+                                                             text::percent(result.top1_standard_error))
+                                               : text::percent(result.top1_agreement)},
+                {"Tokens", fmt::format("{} in {} windows", text::count(result.first.tokens),
+                                       text::count(result.first.windows))},
+                {"Device", device}});
 }
 
 std::string timingText(const GenerationResult& result) {

@@ -16,6 +16,11 @@ namespace eigenscope {
 
 ResultJson toJson(const GenerationResult& result);
 ResultJson toJson(const PerplexityResult& result);
+ResultJson toJson(const ComparisonResult& result);
+std::string withError(const MeanAndError& value);  // "0.0123 ± 0.0004"; the value alone when it is unknown
+// Both perplexities, what was lost, how far the distributions are apart, and where it ran.
+std::string qualityLines(const std::string& first, const std::string& second, const ComparisonResult& result,
+                         const std::string& device);
 std::string timingText(const GenerationResult& result);  // "TTFT 11.2 ms, TPOT 3.1 ms, ..."
 std::string rankTable(const std::vector<int>& key_ranks, const std::vector<int>& value_ranks, int head_dim,
                       const std::vector<double>& layer_errors = {});

@@ -4,30 +4,13 @@
 #include "core/base/parallel.h"
 #include "core/compression/convert.h"
 #include "core/compression/layer_runner.h"
-
-#include <Eigen/Core>
+#include "core/evaluation/logit_rows.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace eigenscope {
 
 namespace {
-
-using Logits = Eigen::Map<const Eigen::ArrayXf>;
-
-double sumOf(const Eigen::ArrayXf& values) { return values.cast<double>().sum(); }
-
-// KL(p || q) of two rows of logits. In terms of their difference, so that little is left to cancel when they
-// agree.
-double divergence(const Logits& p, const Logits& q) {
-    const float p_top = p.maxCoeff(), q_top = q.maxCoeff();
-    const Eigen::ArrayXf weights = (p - p_top).exp();
-    const double p_sum = sumOf(weights), q_sum = sumOf((q - q_top).exp());
-    const double difference =
-        ((p - p_top) - (q - q_top)).cast<double>().matrix().dot(weights.cast<double>().matrix());
-    return std::max(0.0, difference / p_sum + std::log(q_sum) - std::log(p_sum));
-}
 
 // The original's states and the cost of models that differ from it in one layer.
 class Sensitivity {
@@ -71,12 +54,14 @@ public:
 
 private:
     double divergenceOf(const std::vector<float>& first, const std::vector<float>& second) const {
-        const std::int64_t vocabulary = m_config.vocab_size;
+        const auto vocabulary = static_cast<std::size_t>(m_config.vocab_size);
         std::vector<double> rows(static_cast<std::size_t>(m_length));
         parallelFor(m_length, m_threads, [&](std::int64_t row) {
             rows[static_cast<std::size_t>(row)] =
-                divergence(Logits(first.data() + row * vocabulary, vocabulary),
-                           Logits(second.data() + row * vocabulary, vocabulary));
+                compareLogits(
+                    std::span(first).subspan(static_cast<std::size_t>(row) * vocabulary, vocabulary),
+                    std::span(second).subspan(static_cast<std::size_t>(row) * vocabulary, vocabulary))
+                    .kl;
         });
         double sum = 0;
         for (double row : rows)

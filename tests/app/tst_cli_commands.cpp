@@ -194,11 +194,109 @@ private slots:
         RUN_JSON(compared, "compare", smallModel(family), converted, "--text", smallText(),
                  "--sequence-length", "64", "--windows", "2", "--prompt", "The", "--max-tokens", "3");
         CHECK_KEYS(compared,
-                   "perplexity:numbers kl_divergence:number top1_agreement:number generations:array");
+                   "perplexity:numbers kl_divergence:number top1_agreement:number generations:array "
+                   "kl_standard_error:number top1_standard_error:number nll_difference:number "
+                   "nll_difference_standard_error:number");
+        const QJsonArray perplexities = compared["perplexity"].toArray();
+        QVERIFY(qAbs(std::log(perplexities[1].toDouble() / perplexities[0].toDouble()) -
+                     compared["nll_difference"].toDouble()) < 1e-9);
         QCOMPARE(compared["perplexity"].toArray().size(), 2);
         QCOMPARE(compared["generations"].toArray().size(), 2);
         QVERIFY(compared["kl_divergence"].toDouble() > 0);
         CHECK_KEYS(compared["generations"][1].toObject(), "text:string ids:ints kv_cache_bytes:int");
+    }
+
+    void fidelityAndDiff_data() { families(); }
+    void fidelityAndDiff() {
+        QFETCH(QString, family);
+        const QString stats = at("f-" + family + ".stats.safetensors"), plan = at("f-" + family + ".json"),
+                      converted = at("f-" + family);
+        RUN_JSON(calibrated, "calibrate", smallModel(family), "--text", smallText(), "--samples", "6",
+                 "--sequence-length", "64", "--output", stats);
+        RUN_JSON(planned, "plan", stats, "--kv-ratio", "0.4", "--rank-multiple", "1", "--output", plan);
+        RUN_JSON(done, "convert", smallModel(family), "--stats", stats, "--plan", plan, "--output",
+                 converted);
+        const int layers = done["layer_errors"].toArray().size();
+
+        RUN_JSON(measured, "fidelity", smallModel(family), converted, "--text", smallText(),
+                 "--sequence-length", "48", "--windows", "3", "--csv", at("f.csv"));
+        CHECK_KEYS(measured,
+                   "perplexity:numbers perplexity_standard_error:numbers nll_difference:number "
+                   "nll_difference_standard_error:number kl_divergence:number kl_standard_error:number "
+                   "top1_agreement:number top1_standard_error:number tokens:int windows:int layers:array");
+        QCOMPARE(measured["tokens"].toInt(), 3 * 47);
+        QCOMPARE(measured["layers"].toArray().size(), layers);
+        RUN_JSON(inspected, "inspect", smallModel(family));
+        const int heads = inspected["heads"].toInt();
+        for (const QJsonValue& layer : measured["layers"].toArray()) {
+            CHECK_KEYS(layer.toObject(),
+                       "layer:int output_error:number output_error_standard_error:number "
+                       "propagated_error:number propagated_error_standard_error:number heads:array");
+            QCOMPARE(layer["heads"].toArray().size(), heads);
+            for (const QJsonValue& head : layer["heads"].toArray()) {
+                CHECK_KEYS(head.toObject(),
+                           "score_error:number score_error_standard_error:number weight_distance:number "
+                           "weight_distance_standard_error:number output_error:number "
+                           "output_error_standard_error:number");
+            }
+        }
+        // Nothing comes before the first layer.
+        const QJsonObject lowest = measured["layers"][0].toObject();
+        QVERIFY(qAbs(lowest["propagated_error"].toDouble() / lowest["output_error"].toDouble() - 1) < 1e-6);
+        QFile csv(at("f.csv"));
+        QVERIFY(csv.open(QIODevice::ReadOnly));
+        QCOMPARE(csv.readLine(), QByteArray("layer,head,measure,value,standard_error\n"));
+        QCOMPARE(csv.readAll().count('\n'), layers * (2 + 3 * heads));
+
+        RUN_JSON(compared, "diff", smallModel(family), converted, "--text", smallText(), "--sequence-length",
+                 "40", "--csv", at("d.csv"));
+        CHECK_KEYS(compared,
+                   "ids:ints tokens:array kl_divergence:number first_divergence:int? explaining_layer:int? "
+                   "layers:array");
+        const QJsonArray tokens = compared["tokens"].toArray();
+        QCOMPARE(compared["ids"].toArray().size(), 40);
+        QCOMPARE(tokens.size(), 39);
+        int first = -1;
+        for (int i = 0; i < tokens.size(); ++i) {
+            CHECK_KEYS(tokens[i].toObject(),
+                       "id:int piece:string kl:number top1_changed:bool nll_first:number nll_second:number "
+                       "top_first:object top_second:object explaining_layer:int?");
+            QCOMPARE(tokens[i]["id"], compared["ids"][i + 1]);
+            if (first < 0 && tokens[i]["top1_changed"].toBool())
+                first = i;
+        }
+        QVERIFY(first >= 0);
+        QCOMPARE(compared["first_divergence"].toInt(), first);
+        QCOMPARE(compared["explaining_layer"], tokens[first]["explaining_layer"]);
+        QCOMPARE(compared["layers"].toArray().size(), layers);
+        QFile lines(at("d.csv"));
+        QVERIFY(lines.open(QIODevice::ReadOnly));
+        QVERIFY(lines.readLine().startsWith("token,id,piece,kl,top1_changed,nll_first,nll_second,"));
+        RUN_JSON(prompted, "diff", smallModel(family), converted, "--prompt", "Once upon a time");
+        QVERIFY(!prompted["tokens"].toArray().isEmpty());
+        // Pieces with commas and quotes stay one field: 13 on every line.
+        RUN_JSON(awkward, "diff", smallModel(family), converted, "--prompt", "a, \"b\", c", "--csv",
+                 at("q.csv"));
+        QFile quoted(at("q.csv"));
+        QVERIFY(quoted.open(QIODevice::ReadOnly));
+        const QByteArray text = quoted.readAll();
+        QVERIFY2(text.contains("\"\"") && text.contains(','), text.constData());
+        for (const QByteArray& line : text.trimmed().split('\n')) {
+            int fields = 1;
+            bool inside = false;
+            for (const char c : line) {
+                inside = inside != (c == '"');
+                fields += c == ',' && !inside ? 1 : 0;
+            }
+            QVERIFY2(fields == 13 && !inside, line.constData());
+        }
+        const CliResult shown = runCli({"diff", smallModel(family), converted, "--prompt", "Once upon"});
+        QCOMPARE(shown.status, 0);
+        QVERIFY2(shown.out.contains("First divergence"), shown.out.constData());
+        const CliResult table = runCli({"fidelity", smallModel(family), converted, "--text", smallText(),
+                                        "--sequence-length", "48", "--windows", "1"});
+        QCOMPARE(table.status, 0);
+        QVERIFY2(table.out.contains("propagated"), table.out.constData());
     }
 
     void fullRankComparesEqual() {

@@ -143,7 +143,24 @@ private slots:
                 << name;
             QTest::addRow("compare %s", name)
                 << QStringList{"compare", good, good, "--text", at(name), "--sequence-length", "64"} << name;
+            QTest::addRow("fidelity %s", name)
+                << QStringList{"fidelity", good, good, "--text", at(name), "--sequence-length", "64"} << name;
         }
+        QTest::newRow("fidelity of other models")
+            << QStringList{"fidelity", good, smallModel("opt"), "--text", text}
+            << "layers cannot be compared";
+        QTest::newRow("fidelity's csv in no folder")
+            << QStringList{"fidelity", good, good, "--text", text, "--csv", at("nowhere/f.csv")}
+            << "nowhere/f.csv";
+        QTest::newRow("diff of an empty text")
+            << QStringList{"diff", good, good, "--text", at("empty.txt")} << "empty.txt";
+        QTest::newRow("diff of nothing")
+            << QStringList{"diff", good, good, "--prompt", ""} << "expected 2 to the models'";
+        QTest::newRow("diff beyond the positions")
+            << QStringList{"diff", good, good, "--text", text, "--sequence-length", "4096"} << "4096";
+        QTest::newRow("diff's csv in no folder")
+            << QStringList{"diff", good, good, "--text", text, "--csv", at("nowhere/d.csv")}
+            << "nowhere/d.csv";
         QTest::newRow("binary text") << QStringList{"perplexity", good, "--text", at("binary.txt")}
                                      << "binary.txt";
         QTest::newRow("window beyond the positions")
@@ -331,6 +348,9 @@ private slots:
         QTest::newRow("ratio above 1")
             << QStringList{"tradeoff", good, "--stats", stats, "--text", text, "--ratios", "0.5,2"}
             << "--ratios";
+        QTest::newRow("diff without a text") << QStringList{"diff", good, good} << "--prompt";
+        QTest::newRow("diff of two texts")
+            << QStringList{"diff", good, good, "--text", text, "--prompt", "a"} << "--text";
         QTest::newRow("bos") << QStringList{"perplexity", good, "--text", text, "--bos", "last"} << "first";
     }
     void wrongUsage() {

@@ -76,8 +76,19 @@ void Comparison::reset() {
     m_left.clear();
     m_right.clear();
     m_measurement.reset();
+    m_fidelity.reset();
     emit modelsChanged();
     emit measurementChanged();
+    emit fidelityChanged();
+}
+
+bool Comparison::shows(const OpenModel& first, const OpenModel& second) const {
+    return left() && right() && left()->model == first.model && right()->model == second.model;
+}
+
+Job* Comparison::watch(Job* job) {
+    connect(job, &Job::ended, this, &Comparison::measuringChanged);
+    return job;
 }
 
 const OpenModel* Comparison::left() const { return m_workspace.model() ? &*m_workspace.model() : nullptr; }
@@ -127,7 +138,7 @@ Job* Comparison::measure(const MeasureOptions& options) {
     if (!left() || !right()) {
         return nullptr;
     }
-    return m_workspace.jobs().submit(
+    m_measuring = watch(m_workspace.jobs().submit(
         Lane::Engine, tr("Measure on %1").arg(QFileInfo(options.text).fileName()), this,
         [first = *left(), second = *right(), options, run = m_workspace.runOptions()](JobContext& job) {
             PerplexityOptions evaluation;
@@ -145,13 +156,63 @@ Job* Comparison::measure(const MeasureOptions& options) {
             measurement.figures[1] = measureAlone(job, second, prompt, options.new_tokens, run);
             return measurement;
         },
-        [this, a = left()->model, b = right()->model](Measurement measurement) {
-            if (left() && right() && left()->model == a && right()->model == b) {
+        [this, a = *left(), b = *right()](Measurement measurement) {
+            if (shows(a, b)) {
                 m_measurement = std::move(measurement);
                 emit measurementChanged();
             }
         },
-        [this](const QString& error) { emit m_workspace.notice(tr("The measurement failed"), error, true); });
+        [this](const QString& error) {
+            emit m_workspace.notice(tr("The measurement failed"), error, true);
+        }));
+    emit measuringChanged();
+    return m_measuring;
+}
+
+QString Fidelity::tokenText(TokenId id) const {
+    const std::string text = tokenizer->decode(std::span(&id, 1));
+    const QString shown = QString::fromStdString(text);
+    // Part of a character, or a special token.
+    const bool whole = !text.empty() && !shown.contains(QChar::ReplacementCharacter);
+    return whole ? shown : QString::fromStdString(tokenizer->piece(id));
+}
+
+Job* Comparison::measureFidelity(const FidelityOptions& options) {
+    if (!left() || !right()) {
+        return nullptr;
+    }
+    m_measuring_fidelity = watch(m_workspace.jobs().submit(
+        Lane::Engine, tr("Fidelity on %1").arg(QFileInfo(options.text).fileName()), this,
+        [first = *left(), second = *right(), options, run = m_workspace.runOptions()](JobContext& job) {
+            const std::filesystem::path text(options.text.toStdString());
+            PerplexityOptions evaluation;
+            evaluation.windows = options.windows;
+            evaluation.run = run;
+            Fidelity fidelity;
+            fidelity.text = options.text;
+            fidelity.tokenizer = first.tokenizer;
+            if (sameDimensions(first, second)) {
+                fidelity.measures = eigenscope::measureFidelity(job, first, second, text, evaluation, run);
+            } else {
+                fidelity.measures.quality = compareModels(job, first, second, text, evaluation);
+            }
+            const auto ids = options.prompt ? first.tokenizer->encode(options.prompt->toStdString())
+                                            : diffIds(job, first, second, text, 0);
+            fidelity.diff = diffText(job, first, second, ids, run, run);
+            fidelity.texts = tokenTexts(first, fidelity.diff.ids);
+            return fidelity;
+        },
+        [this, a = *left(), b = *right()](Fidelity fidelity) {
+            if (shows(a, b)) {
+                m_fidelity = std::move(fidelity);
+                emit fidelityChanged();
+            }
+        },
+        [this](const QString& error) {
+            emit m_workspace.notice(tr("Fidelity could not be measured"), error, true);
+        }));
+    emit measuringChanged();
+    return m_measuring_fidelity;
 }
 
 }  // namespace eigenscope

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Compare: two models answer the same prompt at the same time; below, their agreement token by token and
-// measurements of each running alone.
+// Compare, two views: two models answer the same prompt at the same time, with their agreement token by token
+// and measurements of each running alone; and the fidelity of the other to the original by token, layer and
+// head.
 #pragma once
 
 #include "ui/widgets/page.h"
@@ -19,8 +20,10 @@ namespace eigenscope {
 class AgreementPlot;
 class AnswerPanel;
 class Comparison;
+class FidelityPanel;
 class MeasurementPanel;
 class Panel;
+class SegmentedControl;
 class Theme;
 class Workspace;
 
@@ -33,6 +36,8 @@ public:
 private:
     QWidget* makePrompt();
     QWidget* makeSampling();
+    QWidget* makeAnswers();  // both answers, agreement and measurements
+    QWidget* makeFidelity();
     void refreshModels();
     void refreshAnswers();
     void refreshMeasurement();
@@ -53,6 +58,9 @@ private:
     Panel* m_agreement_panel;
     AgreementPlot* m_agreement;
     MeasurementPanel* m_measurement;
+    SegmentedControl* m_view;
+    QStackedLayout* m_views;
+    FidelityPanel* m_fidelity;
 };
 
 }  // namespace eigenscope
