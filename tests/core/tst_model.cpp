@@ -111,6 +111,81 @@ private slots:
         QCOMPARE(readModelConfig(without(tinyMptConfig(), "attn_config"), "c").alibi_bias_max, 8.0);
     }
 
+    void readsVariants() {
+        Json json = tinyOptConfig();
+        json["do_layer_norm_before"] = false;
+        json["word_embed_proj_dim"] = 16;
+        ModelConfig config = readModelConfig(json, "c");
+        QVERIFY(config.norm_after && !config.final_norm && config.projectsEmbeddings());
+        QCOMPARE(config.embedding_size, 16);
+        json = tinyOptConfig();
+        json["_remove_final_layer_norm"] = true;
+        json["word_embed_proj_dim"] = nullptr;
+        config = readModelConfig(json, "c");
+        QVERIFY(!config.norm_after && !config.final_norm && !config.projectsEmbeddings());
+
+        json = tinyMptConfig();
+        json["attn_config"]["attn_type"] = "multiquery_attention";
+        json["attn_config"]["clip_qkv"] = 6;
+        config = readModelConfig(json, "c");
+        QCOMPARE(config.kv_heads, 1);
+        QCOMPARE(config.qkv_clip, 6.0f);
+        QVERIFY(!config.linearProjections());
+        json["attn_config"]["clip_qkv"] = nullptr;
+        QVERIFY(readModelConfig(json, "c").linearProjections());
+
+        // What a Mistral configuration leaves out is the architecture's; null is none.
+        json = tinyLlamaConfig();
+        json["model_type"] = "mistral";
+        json["max_position_embeddings"] = 8192;
+        json["num_attention_heads"] = 16;
+        json.erase("num_key_value_heads");
+        config = readModelConfig(json, "c");
+        QCOMPARE(config.kv_heads, 8);
+        QCOMPARE(config.window(0), 4096);
+        json["sliding_window"] = nullptr;
+        QCOMPARE(readModelConfig(json, "c").window(1), 0);
+        json["sliding_window"] = 8192;  // hides nothing
+        QCOMPARE(readModelConfig(json, "c").window(1), 0);
+
+        json = tinyLlamaConfig();
+        json["model_type"] = "qwen2";
+        json["sliding_window"] = 16;
+        json["max_window_layers"] = 1;
+        config = readModelConfig(json, "c");
+        QVERIFY(config.qkv_bias && !config.output_bias && !config.mlp_bias);
+        QCOMPARE(config.window(1), 0);
+        json["use_sliding_window"] = true;
+        config = readModelConfig(json, "c");
+        QCOMPARE(config.window(0), 0);
+        QCOMPARE(config.window(1), 16);
+    }
+
+    void readsScaledRotation() {
+        using Kind = RopeScaling::Kind;
+        Json json = tinyLlamaConfig();
+        json["rope_parameters"] = {{"rope_type", "linear"}, {"factor", 4.0}, {"rope_theta", 7.0}};
+        ModelConfig config = readModelConfig(json, "c");
+        QVERIFY(config.rope_scaling.kind == Kind::Linear && config.rope_scaling.factor == 4.0);
+        QCOMPARE(config.rope_theta, 7.0);
+        // The older form counts where both are there; what is missing in it comes from beside it.
+        json["rope_scaling"] = {{"type", "dynamic"}, {"factor", 2.5}};
+        config = readModelConfig(json, "c");
+        QVERIFY(config.rope_scaling.kind == Kind::Dynamic && config.rope_scaling.original_positions == 64.0);
+        QCOMPARE(config.rope_theta, 10000.0);
+        QCOMPARE(config.max_positions, 160);
+        QVERIFY(!rotationDependsOnLength(config, 64) && rotationDependsOnLength(config, 65));
+        QCOMPARE(rotaryFrequencies(config, 64), rotaryFrequencies(readModelConfig(tinyLlamaConfig(), "c"), 64));
+        json["rope_scaling"] = {
+            {"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32}};
+        config = readModelConfig(json, "c");
+        QCOMPARE(config.max_positions, 128);
+        const double sharpened = 0.1 * std::log(4.0) + 1.0;  // squared: of queries and of keys
+        QVERIFY(std::abs(config.attention_scale - sharpened * sharpened / std::sqrt(8.0)) < 1e-6);
+        json["rope_scaling"]["attention_factor"] = 1.0;
+        QCOMPARE(readModelConfig(json, "c").attention_scale, static_cast<float>(1.0 / std::sqrt(8.0)));
+    }
+
     void refusesByName_data() {
         QTest::addColumn<QString>("found");
         QTest::addColumn<QString>("expected");
@@ -119,7 +194,8 @@ private slots:
         };
         const Json llama = tinyLlamaConfig(), opt = tinyOptConfig(), mpt = tinyMptConfig();
         row("architecture", refusal(llama, "/model_type", "gpt2"),
-            "config.json: model_type: \"gpt2\" is not a supported architecture (supported: llama, opt, mpt)");
+            "config.json: model_type: \"gpt2\" is not a supported architecture (supported: llama, mistral, "
+            "qwen2, opt, mpt)");
         row("no type", refusal(llama, "/model_type", nullptr), "config.json: model_type: is missing");
         row("no layers", refusal(llama, "/num_hidden_layers", nullptr),
             "config.json: num_hidden_layers: is missing");
@@ -139,30 +215,56 @@ private slots:
             "config.json: hidden_act: \"mish\": unknown activation (known: relu, gelu, gelu_new, "
             "gelu_pytorch_tanh, "
             "gelu_fast, silu)");
-        row("scaled rotation", refusal(llama, "/rope_scaling", {{"type", "linear"}, {"factor", 2.0}}),
-            "config.json: rope_scaling.type: \"linear\": scaled rotary positions are not supported");
-        row("scaled rotation, new", refusal(llama, "/rope_parameters", {{"rope_type", "llama3"}}),
-            "config.json: rope_parameters.rope_type: \"llama3\": scaled rotary positions are not supported");
+        const auto scaled = [&](Json scaling) { return refusal(llama, "/rope_scaling", std::move(scaling)); };
+        row("unknown rotation", scaled({{"type", "longrope"}, {"factor", 2.0}}),
+            "config.json: rope_scaling.type: \"longrope\": unknown scaling of rotary positions (known: default, "
+            "linear, dynamic, llama3, yarn)");
+        row("no factor", refusal(llama, "/rope_parameters", {{"rope_type", "linear"}}),
+            "config.json: rope_parameters.factor: is missing");
+        row("small factor", scaled({{"rope_type", "dynamic"}, {"factor", 0.5}}),
+            "config.json: rope_scaling.factor: expected a number of at least 1");
+        row("half of llama3", scaled({{"rope_type", "llama3"}, {"factor", 8.0}}),
+            "config.json: rope_scaling.low_freq_factor: is missing");
+        row("llama3 upside down",
+            scaled({{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 4}, {"high_freq_factor", 1}}),
+            "config.json: rope_scaling.high_freq_factor: expected more than low_freq_factor");
+        row("yarn with a negative factor",
+            scaled({{"rope_type", "yarn"}, {"factor", 2.0}, {"attention_factor", -1.0}}),
+            "config.json: rope_scaling.attention_factor: expected a positive number");
+        row("rotation by layer", refusal(llama, "/rope_parameters", {{"full_attention", {{"rope_theta", 1e4}}}}),
+            "config.json: rope_parameters.full_attention: {\"rope_theta\":10000.0}: rotary positions that differ by "
+            "layer are not supported");
+        row("partial rotation", refusal(llama, "/partial_rotary_factor", 0.5),
+            "config.json: partial_rotary_factor: 0.5: partly rotated heads are not supported");
+        row("quantised", refusal(llama, "/quantization_config", {{"bits", 4}}),
+            "config.json: quantization_config: {\"bits\":4}: quantised weights are not supported");
+        row("soft cap", refusal(llama, "/final_logit_softcapping", 30.0),
+            "config.json: final_logit_softcapping: 30.0: soft-capped logits are not supported");
         row("sliding window", refusal(llama, "/sliding_window", 32),
-            "config.json: sliding_window: 32: attention over a sliding window is not supported");
+            "config.json: sliding_window: 32: attention over a sliding window is not supported in this family");
+        row("layer kinds", refusal(llama, "/layer_types", {"full_attention", "sliding_attention"}),
+            "config.json: layer_types[1]: \"sliding_attention\": contradicts the sliding window of this layer");
+        row("linear attention", refusal(llama, "/layer_types", {"full_attention", "linear_attention"}),
+            "config.json: layer_types[1]: \"linear_attention\": unknown kind of layer (known: full_attention, "
+            "sliding_attention)");
+        row("few layer kinds", refusal(llama, "/layer_types", {"full_attention"}),
+            "config.json: layer_types: has 1 entries, expected one for each of the 2 layers");
         row("theta", refusal(llama, "/rope_theta", 0), "config.json: rope_theta: expected a positive number");
         row("epsilon", refusal(llama, "/rms_norm_eps", -1.0),
             "config.json: the norms' epsilon must be a positive number");
-        row("post-norm", refusal(opt, "/do_layer_norm_before", false),
-            "config.json: do_layer_norm_before: false: norms after the blocks are not supported");
-        row("projected embeddings", refusal(opt, "/word_embed_proj_dim", 16),
-            "config.json: word_embed_proj_dim: 16: embeddings of another width than the hidden size (32) are "
-            "not "
-            "supported");
-        row("no final norm", refusal(opt, "/_remove_final_layer_norm", true),
-            "config.json: _remove_final_layer_norm: true: a missing final norm is not supported");
-        row("clip", refusal(mpt, "/attn_config/clip_qkv", 6.0),
-            "config.json: attn_config.clip_qkv: 6.0: clipped projections are not supported");
-        row("qk_ln", refusal(mpt, "/attn_config/qk_ln", true),
-            "config.json: attn_config.qk_ln: true: norms of queries and keys are not supported");
-        row("multi-query", refusal(mpt, "/attn_config/attn_type", "multiquery_attention"),
-            "config.json: attn_config.attn_type: \"multiquery_attention\": shared key/value heads are not "
-            "supported");
+        row("negative clip", refusal(mpt, "/attn_config/clip_qkv", -6.0),
+            "config.json: attn_config.clip_qkv: expected a number that is not negative");
+        row("attention form", refusal(mpt, "/attn_config/attn_type", "other_attention"),
+            "config.json: attn_config.attn_type: \"other_attention\": unknown form of attention (known: "
+            "multihead_attention, multiquery_attention, grouped_query_attention)");
+        row("no kv heads", refusal(mpt, "/attn_config/attn_type", "grouped_query_attention"),
+            "config.json: attn_config.kv_n_heads: is missing");
+        row("kv heads of all", refusal(mpt, "/attn_config/kv_n_heads", 2),
+            "config.json: attn_config.kv_n_heads: 2: contradicts attn_type");
+        row("prefix", refusal(mpt, "/attn_config/prefix_lm", true),
+            "config.json: attn_config.prefix_lm: true: attention that is not causal is not supported");
+        row("gated MLP", refusal(mpt, "/ffn_config", {{"ffn_type", "mptglu"}}),
+            "config.json: ffn_config.ffn_type: \"mptglu\": other MLPs are not supported");
         row("no alibi", refusal(mpt, "/attn_config/alibi", false),
             "config.json: attn_config.alibi: false: positions other than ALiBi are not supported");
         row("logit scale", refusal(mpt, "/logit_scale", 0.5),
@@ -218,6 +320,7 @@ private slots:
         QTest::addColumn<QString>("family");
         QTest::newRow("llama") << "llama";
         QTest::newRow("opt") << "opt";
+        QTest::newRow("opt 350m") << "opt 350m";
         QTest::newRow("mpt") << "mpt";
         QTest::newRow("llama, low rank") << "llama low";
         QTest::newRow("opt, low rank") << "opt low";
@@ -231,6 +334,10 @@ private slots:
                                                : tinyMptConfig();
         if (family.endsWith("low")) {
             json["eigen_attention"] = lowRank({3, 5}, {4, 2});
+        }
+        if (family.endsWith("350m")) {
+            json["do_layer_norm_before"] = false;
+            json["word_embed_proj_dim"] = 16;
         }
         const CheckpointTensors tensors = randomTensors(json, 1);
         TemporaryDirectory directory;
@@ -392,6 +499,12 @@ private slots:
         // The fused bias is cut like the fused weight.
         QCOMPARE(mpt->layers[0].attention.key.bias.f32(), mpt->layers[0].attention.query.bias.f32() + 32);
         logitsOf(mpt);
+        // transformers writes none of them.
+        CheckpointTensors without_biases = randomTensors(json, 6);
+        std::erase_if(without_biases, [](const auto& tensor) { return tensor.first.ends_with(".bias"); });
+        writeCheckpoint(directory / "bare", json, without_biases);
+        const auto bare = load(directory / "bare");
+        QVERIFY(bare->layers[1].attention.value.bias.empty() && bare->final_norm.bias.empty());
     }
 
     void loadingCanBeCancelled() {
@@ -428,7 +541,8 @@ private slots:
     }
 
     void rotaryTable() {
-        const RotaryNumbers numbers = rotaryNumbers(4096, 8, 10000.0);
+        const ModelConfig config = readModelConfig(tinyLlamaConfig(), "c");  // heads of 8, theta 10000
+        const RotaryNumbers numbers = rotaryNumbers(rotaryFrequencies(config, 4096), 4096);
         QCOMPARE(numbers.cos.size(), std::size_t(4096 * 4));
         for (int i = 0; i < 4; ++i) {
             QCOMPARE(numbers.cos[static_cast<std::size_t>(i)], 1.0f);
