@@ -18,6 +18,7 @@ Command addSpectrum(CLI::App& app, CommonOptions& common);
 Command addPlan(CLI::App& app, CommonOptions& common);
 Command addConvert(CLI::App& app, CommonOptions& common);
 Command addCompare(CLI::App& app, CommonOptions& common);
+Command addPresets(CLI::App& app, CommonOptions& common);
 Command addReport(CLI::App& app, CommonOptions& common);
 
 }  // namespace eigenscope

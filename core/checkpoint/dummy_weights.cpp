@@ -74,6 +74,10 @@ std::shared_ptr<DummyWeights> DummyWeights::create(const std::vector<DummyTensor
         if (tensor.fill == DummyTensor::Fill::Normal) {
             largest = std::max(largest, roundUp(bytes, page));
             weights->m_region_bytes += roundUp(bytes, page);
+        } else {
+            const bool ones = tensor.fill == DummyTensor::Fill::Ones;
+            std::vector<std::byte>& values = ones ? weights->m_ones : weights->m_zeros;
+            values.resize(std::max(values.size(), bytes));
         }
         weights->m_records.push_back(std::move(record));
     }
@@ -85,15 +89,16 @@ std::shared_ptr<DummyWeights> DummyWeights::create(const std::vector<DummyTensor
     // One mapping keeps the addresses together; the pool's parts replace it piece by piece.
     void* region = ::mmap(nullptr, std::max(weights->m_region_bytes, page), PROT_NONE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    void* pool = ::mmap(nullptr, weights->m_pool_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-                        weights->m_pool_file, 0);
+    void* pool =
+        ::mmap(nullptr, weights->m_pool_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, weights->m_pool_file, 0);
     if (region != MAP_FAILED)
         weights->m_region = static_cast<std::byte*>(region);
     if (pool != MAP_FAILED)
         weights->m_pool = static_cast<std::byte*>(pool);
     if (region == MAP_FAILED || pool == MAP_FAILED)
         throw Error(ErrorCode::OutOfMemory, file.string() + ": no addresses for " +
-                                                std::to_string(weights->m_region_bytes) + " bytes of weights");
+                                                std::to_string(weights->m_region_bytes) +
+                                                " bytes of weights");
     std::byte* at = weights->m_region;
     for (std::size_t i = 0; i < tensors.size(); ++i) {
         TensorRecord& record = weights->m_records[i];
@@ -105,11 +110,12 @@ std::shared_ptr<DummyWeights> DummyWeights::create(const std::vector<DummyTensor
             at += roundUp(bytes, page);
             continue;
         }
-        std::vector<std::byte>& values = weights->m_vectors.emplace_back(bytes);
-        for (std::int64_t k = 0; tensors[i].fill == DummyTensor::Fill::Ones && k < record.count(); ++k)
-            storeFromF32(values.data(), weights->m_dtype, k, 1.0f);
-        record.bytes = values;
+        const bool ones = tensors[i].fill == DummyTensor::Fill::Ones;
+        record.bytes = std::span<const std::byte>(ones ? weights->m_ones : weights->m_zeros).first(bytes);
     }
+    const auto ones = static_cast<std::int64_t>(weights->m_ones.size() / sizeOf(dtype));
+    for (std::int64_t k = 0; k < ones; ++k)
+        storeFromF32(weights->m_ones.data(), weights->m_dtype, k, 1.0f);
     return weights;
 }
 

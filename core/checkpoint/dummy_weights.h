@@ -38,8 +38,8 @@ private:
     DummyWeights() = default;
     void mapMatrix(std::byte* at, std::size_t bytes, std::size_t first_page);
 
-    std::vector<TensorRecord> m_records;         // without owner
-    std::vector<std::vector<std::byte>> m_vectors;
+    std::vector<TensorRecord> m_records;     // without owner
+    std::vector<std::byte> m_zeros, m_ones;  // as long as the longest vector; all are views of these
     std::byte* m_region = nullptr;
     std::size_t m_region_bytes = 0;
     std::byte* m_pool = nullptr;

@@ -175,7 +175,8 @@ private slots:
         QCOMPARE(config.rope_theta, 10000.0);
         QCOMPARE(config.max_positions, 160);
         QVERIFY(!rotationDependsOnLength(config, 64) && rotationDependsOnLength(config, 65));
-        QCOMPARE(rotaryFrequencies(config, 64), rotaryFrequencies(readModelConfig(tinyLlamaConfig(), "c"), 64));
+        QCOMPARE(rotaryFrequencies(config, 64),
+                 rotaryFrequencies(readModelConfig(tinyLlamaConfig(), "c"), 64));
         json["rope_scaling"] = {
             {"rope_type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 32}};
         config = readModelConfig(json, "c");
@@ -217,7 +218,8 @@ private slots:
             "gelu_fast, silu)");
         const auto scaled = [&](Json scaling) { return refusal(llama, "/rope_scaling", std::move(scaling)); };
         row("unknown rotation", scaled({{"type", "longrope"}, {"factor", 2.0}}),
-            "config.json: rope_scaling.type: \"longrope\": unknown scaling of rotary positions (known: default, "
+            "config.json: rope_scaling.type: \"longrope\": unknown scaling of rotary positions (known: "
+            "default, "
             "linear, dynamic, llama3, yarn)");
         row("no factor", refusal(llama, "/rope_parameters", {{"rope_type", "linear"}}),
             "config.json: rope_parameters.factor: is missing");
@@ -226,13 +228,16 @@ private slots:
         row("half of llama3", scaled({{"rope_type", "llama3"}, {"factor", 8.0}}),
             "config.json: rope_scaling.low_freq_factor: is missing");
         row("llama3 upside down",
-            scaled({{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 4}, {"high_freq_factor", 1}}),
+            scaled(
+                {{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 4}, {"high_freq_factor", 1}}),
             "config.json: rope_scaling.high_freq_factor: expected more than low_freq_factor");
         row("yarn with a negative factor",
             scaled({{"rope_type", "yarn"}, {"factor", 2.0}, {"attention_factor", -1.0}}),
             "config.json: rope_scaling.attention_factor: expected a positive number");
-        row("rotation by layer", refusal(llama, "/rope_parameters", {{"full_attention", {{"rope_theta", 1e4}}}}),
-            "config.json: rope_parameters.full_attention: {\"rope_theta\":10000.0}: rotary positions that differ by "
+        row("rotation by layer",
+            refusal(llama, "/rope_parameters", {{"full_attention", {{"rope_theta", 1e4}}}}),
+            "config.json: rope_parameters.full_attention: {\"rope_theta\":10000.0}: rotary positions that "
+            "differ by "
             "layer are not supported");
         row("partial rotation", refusal(llama, "/partial_rotary_factor", 0.5),
             "config.json: partial_rotary_factor: 0.5: partly rotated heads are not supported");
@@ -241,11 +246,14 @@ private slots:
         row("soft cap", refusal(llama, "/final_logit_softcapping", 30.0),
             "config.json: final_logit_softcapping: 30.0: soft-capped logits are not supported");
         row("sliding window", refusal(llama, "/sliding_window", 32),
-            "config.json: sliding_window: 32: attention over a sliding window is not supported in this family");
+            "config.json: sliding_window: 32: attention over a sliding window is not supported in this "
+            "family");
         row("layer kinds", refusal(llama, "/layer_types", {"full_attention", "sliding_attention"}),
-            "config.json: layer_types[1]: \"sliding_attention\": contradicts the sliding window of this layer");
+            "config.json: layer_types[1]: \"sliding_attention\": contradicts the sliding window of this "
+            "layer");
         row("linear attention", refusal(llama, "/layer_types", {"full_attention", "linear_attention"}),
-            "config.json: layer_types[1]: \"linear_attention\": unknown kind of layer (known: full_attention, "
+            "config.json: layer_types[1]: \"linear_attention\": unknown kind of layer (known: "
+            "full_attention, "
             "sliding_attention)");
         row("few layer kinds", refusal(llama, "/layer_types", {"full_attention"}),
             "config.json: layer_types: has 1 entries, expected one for each of the 2 layers");
@@ -515,6 +523,76 @@ private slots:
         JobContext job(source.get_token());
         QVERIFY_EXCEPTION_THROWN(loadModel(job, *referenceBackend(), *Checkpoint::open(directory / "m")),
                                  Cancelled);
+    }
+
+    // The same numbers every time, other ones in every matrix; enormous models in little memory.
+    void dummyWeights() {
+        TemporaryDirectory directory;
+        Json json = tinyLlamaConfig();
+        json["torch_dtype"] = "bfloat16";
+        std::filesystem::create_directory(directory / "m");
+        std::ofstream(directory / "m" / "config.json") << json.dump();
+        JobContext job;
+        const auto backend = referenceBackend();
+        const OpenModel first = openModel(job, backend, directory / "m", LoadFormat::Dummy);
+        const OpenModel second = openModel(job, backend, directory / "m", LoadFormat::Dummy);
+        QVERIFY(weightDType(*first.model) == DType::BF16);
+        QCOMPARE(logitsOf(first.model), logitsOf(second.model));
+        QCOMPARE(first.checkpoint->fingerprint(), second.checkpoint->fingerprint());
+        const TensorRecord &up = first.checkpoint->at("model.layers.0.mlp.up_proj.weight"),
+                           &gate = first.checkpoint->at("model.layers.0.mlp.gate_proj.weight");
+        QVERIFY(!std::ranges::equal(up.bytes, gate.bytes));
+        double sum = 0, squares = 0;
+        for (std::int64_t i = 0; i < up.count(); ++i) {
+            const double value = loadAsF32(up.bytes.data(), DType::BF16, i);
+            sum += value;
+            squares += value * value;
+        }
+        // 1536 numbers of deviation 0.02: their mean and deviation, within four standard errors.
+        const auto count = static_cast<double>(up.count());
+        QVERIFY(std::abs(sum / count) < 4 * 0.02 / std::sqrt(count));
+        QVERIFY(std::abs(std::sqrt(squares / count) / 0.02 - 1) < 4 / std::sqrt(2 * count) + 0.01);
+        const float* norm = first.model->final_norm.weight.f32();
+        QVERIFY(std::all_of(norm, norm + 32, [](float value) { return value == 1.0f; }));
+        QVERIFY(messageOf([&] { first.tokenizer->encode("text"); }).find("has no tokenizer") !=
+                std::string::npos);
+        // With a tokenizer beside it, text is to be had.
+        for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
+            std::filesystem::copy(goldenModelDirectory("llama-gqa") / name, directory / "m" / name);
+        QCOMPARE(openModel(job, backend, directory / "m", LoadFormat::Dummy).tokenizer->size(), 300);
+
+        json["torch_dtype"] = "int8";
+        std::ofstream(directory / "m" / "config.json") << json.dump();
+        QVERIFY(messageOf([&] {
+                    openCheckpoint(directory / "m", LoadFormat::Dummy);
+                }).ends_with("torch_dtype: expected float32, float16 or bfloat16"));
+        // What a lying configuration asks for has no addresses, and takes no memory to find out.
+        json["torch_dtype"] = "float32";
+        for (const char* key : {"hidden_size", "intermediate_size", "vocab_size"})
+            json[key] = 1 << 20;
+        json["num_hidden_layers"] = 4096;
+        std::ofstream(directory / "m" / "config.json") << json.dump();
+        const std::string message = messageOf([&] { openCheckpoint(directory / "m", LoadFormat::Dummy); });
+        QVERIFY2(message.find("no addresses for ") != std::string::npos ||
+                     message.find("head_dim") != std::string::npos,
+                 message.c_str());
+    }
+
+    // Published counts of parameters.
+    void presetsAreTheirNames() {
+        const std::map<std::string, std::int64_t> parameters{
+            {"tinyllama-1.1b", 1100048384}, {"opt-6.7b", 6658473984},    {"mpt-7b", 6649286656},
+            {"llama-2-7b", 6738415616},     {"llama-3-8b", 8030261248},  {"llama-2-13b", 13015864320},
+            {"opt-30b", 29974540288},       {"llama-3-70b", 70553706496}};
+        QCOMPARE(presets().size(), parameters.size());
+        for (const Preset& preset : presets()) {
+            const auto checkpoint = openCheckpoint("preset:" + std::string(preset.name));
+            QCOMPARE(checkpoint->name(), std::string(preset.title));
+            QCOMPARE(checkpoint->parameterCount(), parameters.at(std::string(preset.name)));
+        }
+        QVERIFY(messageOf([] {
+                    openCheckpoint("preset:gpt-9");
+                }).starts_with("preset:gpt-9: there is no such preset (known: tinyllama-1.1b, "));
     }
 
     void opensWithItsTokenizer() {
