@@ -27,7 +27,7 @@ struct LayerTensorNames {
 
 struct ModelTensorNames {
     std::string token_embedding, position_embedding, final_norm,
-        output_head;                       // position_embedding may be empty
+        output_head;                      // position_embedding may be empty
     std::string project_in, project_out;  // config.projectsEmbeddings() only
 };
 

@@ -63,13 +63,13 @@ AttentionWeights readAttention(WeightReader& reader, const ModelConfig& config, 
     attention.key_width = config.keyWidth(layer);
     attention.value_width = config.valueWidth(layer);
     readProjections(reader, config, names, attention);
-    attention.output = reader.linear(names.output, config.hidden_size,
-                                     std::int64_t{config.query_heads} * attention.value_width,
-                                     config.output_bias,
-                                     config.low_rank.has_value() || config.optional_biases);
+    attention.output = reader.linear(
+        names.output, config.hidden_size, std::int64_t{config.query_heads} * attention.value_width,
+        config.output_bias, config.low_rank.has_value() || config.optional_biases);
     if (config.qk_norm) {
-        attention.query_norm = reader.norm(names.query_norm, std::int64_t{config.query_heads} * config.head_dim,
-                                           config.norm_affine, config.norm_bias, config.optional_biases);
+        attention.query_norm =
+            reader.norm(names.query_norm, std::int64_t{config.query_heads} * config.head_dim,
+                        config.norm_affine, config.norm_bias, config.optional_biases);
         attention.key_norm = reader.norm(names.key_norm, std::int64_t{config.kv_heads} * config.head_dim,
                                          config.norm_affine, config.norm_bias, config.optional_biases);
     }
@@ -179,7 +179,8 @@ std::shared_ptr<const Model> loadModel(JobContext& job, Backend& backend, const 
         reader.matrix(names.token_embedding + ".weight", config.vocab_size, config.embedding_size);
     if (config.projectsEmbeddings()) {
         model->project_in = reader.linear(names.project_in, config.hidden_size, config.embedding_size, false);
-        model->project_out = reader.linear(names.project_out, config.embedding_size, config.hidden_size, false);
+        model->project_out =
+            reader.linear(names.project_out, config.embedding_size, config.hidden_size, false);
     }
     for (int layer = 0; layer < config.layers; ++layer) {
         job.checkCancelled();
@@ -193,7 +194,8 @@ std::shared_ptr<const Model> loadModel(JobContext& job, Backend& backend, const 
     if (config.tied_embeddings) {
         model->output_head.weight = model->token_embedding;
     } else {
-        model->output_head = reader.linear(names.output_head, config.vocab_size, config.embedding_size, false);
+        model->output_head =
+            reader.linear(names.output_head, config.vocab_size, config.embedding_size, false);
     }
     // Last: by now the tensors' shapes have confirmed the widths that the tables' sizes follow from.
     readPositions(reader, names, *model);

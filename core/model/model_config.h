@@ -54,8 +54,8 @@ struct ModelConfig {
     double rope_theta = 10000.0;
     RopeScaling rope_scaling;
     double alibi_bias_max = 8.0;
-    // 1 / sqrt(head_dim) unless the configuration says otherwise. YaRN's factor on rotated queries and keys is
-    // in here too, squared, so that rotations are rotations.
+    // 1 / sqrt(head_dim) unless the configuration says otherwise. YaRN's factor on rotated queries and keys
+    // is in here too, squared, so that rotations are rotations.
     float attention_scale = 1.0f;
     std::vector<int> windows;  // [layers]: positions a query sees, its own included; 0: all. Empty: all zero
 

@@ -16,8 +16,8 @@
 namespace eigenscope {
 
 struct Preset {
-    std::string_view name;   // "llama-2-7b"
-    std::string_view title;  // "Llama 2 7B"
+    std::string_view name;    // "llama-2-7b"
+    std::string_view title;   // "Llama 2 7B"
     std::string_view config;  // JSON, as config.json has it
 };
 std::span<const Preset> presets();

@@ -20,8 +20,8 @@ double stretchedLlama3(double frequency, const RopeScaling& scaling) {
     if (wavelength > n / scaling.low_freq_factor) {
         return frequency / scaling.factor;
     }
-    const double smooth = (n / wavelength - scaling.low_freq_factor) /
-                          (scaling.high_freq_factor - scaling.low_freq_factor);
+    const double smooth =
+        (n / wavelength - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
     return (1.0 - smooth) * frequency / scaling.factor + smooth * frequency;
 }
 
@@ -90,8 +90,8 @@ std::vector<float> rotaryFrequencies(const ModelConfig& config, std::int64_t len
         for (int i = 0; i < d / 2; ++i) {
             float& frequency = frequencies[static_cast<std::size_t>(i)];
             const double stretched = ramp.at(i);
-            frequency = static_cast<float>(frequency / scaling.factor * stretched +
-                                           frequency * (1.0 - stretched));
+            frequency =
+                static_cast<float>(frequency / scaling.factor * stretched + frequency * (1.0 - stretched));
         }
     }
     return frequencies;

@@ -13,7 +13,8 @@ namespace eigenscope {
 // Angle of pair i at position p is p * f_i with f_i = theta^(-2i / head_dim) (RoFormer, arXiv 2104.09864),
 // changed by config.rope_scaling, s its factor and n its original positions:
 // Linear: f_i / s.
-// Dynamic (NTK-aware): theta grows with the length L > n of the text, theta (s L / n - (s - 1))^(d / (d - 2)).
+// Dynamic (NTK-aware): theta grows with the length L > n of the text, theta (s L / n - (s - 1))^(d / (d -
+// 2)).
 //     All positions of a run must agree, however the text is fed: L is what the run's cache has room for.
 // Llama3: wavelengths above n / low_freq_factor are stretched by s, below n / high_freq_factor not at all,
 //     and in between in part.

@@ -69,9 +69,10 @@ std::shared_ptr<const ChatTemplate> ChatTemplate::load(const fs::path& directory
             source = readMember(directory / name);
     }
     if (!source)
-        failUnsupported(directory.string() +
-                        ": there is no chat template (looked for chat_template.jinja, and for chat_template in "
-                        "tokenizer_config.json and chat_template.json)");
+        failUnsupported(
+            directory.string() +
+            ": there is no chat template (looked for chat_template.jinja, and for chat_template in "
+            "tokenizer_config.json and chat_template.json)");
     std::map<std::string, jinja::Value> tokens;
     for (const auto& [name, token] : readTokenizerSettings(directory).named)
         tokens[name] = token.content;

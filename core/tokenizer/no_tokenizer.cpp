@@ -6,8 +6,9 @@
 namespace eigenscope {
 
 void NoTokenizer::refuse() const {
-    failUnsupported(m_model + ": this model has no tokenizer, so nothing can be done with text; open a checkpoint "
-                              "directory that has one");
+    failUnsupported(m_model +
+                    ": this model has no tokenizer, so nothing can be done with text; open a checkpoint "
+                    "directory that has one");
 }
 
 std::vector<TokenId> NoTokenizer::encode(std::string_view, bool) const { refuse(); }

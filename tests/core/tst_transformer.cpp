@@ -123,12 +123,12 @@ private slots:
         for (const std::int64_t capacity : {100, 40, 128, 100}) {
             KvCache cache = transformer.createCache(DType::F32, capacity);
             const auto count = static_cast<std::size_t>(std::min<std::int64_t>(capacity, 100));
-            const auto found = toHost(transformer.forward(session, std::span(golden.long_ids).first(count),
-                                                          cache, LogitsOf::All));
-            const double difference = worstDifference(
-                {golden.long_logits.begin(),
-                 golden.long_logits.begin() + static_cast<std::ptrdiff_t>(found.size())},
-                found);
+            const auto found = toHost(
+                transformer.forward(session, std::span(golden.long_ids).first(count), cache, LogitsOf::All));
+            const double difference =
+                worstDifference({golden.long_logits.begin(),
+                                 golden.long_logits.begin() + static_cast<std::ptrdiff_t>(found.size())},
+                                found);
             QVERIFY((difference < kGoldenTolerance) == (capacity == 100));
         }
     }

@@ -126,9 +126,11 @@ void addActivate(std::vector<OpCase>& cases) {
     // relative to the RMS.
     const Bound bound{std::pow(8.0 * kEpsilon, 2.0), 64.0 * kEpsilon, 1.0};
     using Kind = ActivateParams::Kind;
-    constexpr std::pair<Kind, const char*> kKinds[] = {
-        {Kind::Relu, "relu"}, {Kind::Gelu, "gelu"}, {Kind::GeluTanh, "gelu tanh"}, {Kind::Silu, "silu"},
-        {Kind::Clamp, "clamp"}};
+    constexpr std::pair<Kind, const char*> kKinds[] = {{Kind::Relu, "relu"},
+                                                       {Kind::Gelu, "gelu"},
+                                                       {Kind::GeluTanh, "gelu tanh"},
+                                                       {Kind::Silu, "silu"},
+                                                       {Kind::Clamp, "clamp"}};
     for (auto [kind, kind_name] : kKinds) {
         for (std::int64_t count : {0, 1, 3, 7, 17, 31, 33, 63, 65, 127, 4099})
             for (bool gate : {false, true})

@@ -61,8 +61,8 @@ ModelConfig readLlamaForm(const JsonView& json, const LlamaDefaults& defaults) {
     config.query_heads = static_cast<int>(json.integer("num_attention_heads", 1, kMaxHeads));
     // Absent and null differ: null is as many as there are query heads.
     const bool silent = !json.json().contains("num_key_value_heads") && defaults.kv_heads > 0;
-    config.kv_heads = static_cast<int>(json.integerOr(
-        "num_key_value_heads", silent ? defaults.kv_heads : config.query_heads, 1, kMaxHeads));
+    config.kv_heads = static_cast<int>(
+        json.integerOr("num_key_value_heads", silent ? defaults.kv_heads : config.query_heads, 1, kMaxHeads));
     config.head_dim = json.has("head_dim")
                           ? static_cast<int>(json.integer("head_dim", 1, kMaxHeadDim))
                           : evenHeadDim(json, "hidden_size", config.hidden_size, config.query_heads);
@@ -130,8 +130,6 @@ LayerTensorNames llamaLayerNames(const ModelConfig& config, int layer) {
     return names;
 }
 
-Family llamaFamily() {
-    return {"llama", kTypes, "Llama", kLlamaPrefixes, read, llamaNames, llamaLayerNames};
-}
+Family llamaFamily() { return {"llama", kTypes, "Llama", kLlamaPrefixes, read, llamaNames, llamaLayerNames}; }
 
 }  // namespace eigenscope

@@ -42,8 +42,9 @@ int readKvHeads(const JsonView& json, int query_heads) {
     }
     const bool one = type == "multiquery_attention";
     if (!one && type != "multihead_attention") {
-        refuseSetting(json.at("attn_type"), "unknown form of attention (known: multihead_attention, "
-                                            "multiquery_attention, grouped_query_attention)");
+        refuseSetting(json.at("attn_type"),
+                      "unknown form of attention (known: multihead_attention, "
+                      "multiquery_attention, grouped_query_attention)");
     }
     const int heads = one ? 1 : query_heads;
     requireSetting(json, "kv_n_heads", heads, "contradicts attn_type");

@@ -13,7 +13,8 @@ constexpr std::string_view kTypes[] = {"qwen2"};
 
 // Layers from max_window_layers on, or those that `layer_types` names.
 bool slides(const JsonView& json, int layer) {
-    if (const auto types = json.find("layer_types"); types && types->size() > static_cast<std::size_t>(layer)) {
+    if (const auto types = json.find("layer_types");
+        types && types->size() > static_cast<std::size_t>(layer)) {
         return types->at(static_cast<std::size_t>(layer)).string() == "sliding_attention";
     }
     return layer >= json.integerOr("max_window_layers", 28, 0, kMaxLayers);
@@ -26,8 +27,9 @@ void readWindows(const JsonView& json, ModelConfig& config) {
             none ? 0 : json.integerOr("sliding_window", 4096, 1, std::int64_t{1} << 40);
         if (window > 0) {
             for (int layer = 0; layer < config.layers; ++layer) {
-                config.windows.push_back(
-                    slides(json, layer) ? static_cast<int>(std::min<std::int64_t>(window, kMaxPositions)) : 0);
+                config.windows.push_back(slides(json, layer)
+                                             ? static_cast<int>(std::min<std::int64_t>(window, kMaxPositions))
+                                             : 0);
             }
         }
     }

@@ -40,9 +40,8 @@ double originalPositions(const JsonView& json, const JsonView& rope, const Model
 }
 
 void extendPositions(ModelConfig& config, double positions) {
-    config.max_positions =
-        std::max(config.max_positions,
-                 static_cast<int>(std::min(positions, static_cast<double>(kMaxPositions))));
+    config.max_positions = std::max(
+        config.max_positions, static_cast<int>(std::min(positions, static_cast<double>(kMaxPositions))));
 }
 
 void readLlama3(const JsonView& rope, RopeScaling& scaling) {
