@@ -32,8 +32,13 @@ constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 
 QString positionsText(const ModelConfig& config) {
     switch (config.position) {
-        case PositionKind::Rotary:
-            return ModelPage::tr("RoPE, θ %L1").arg(config.rope_theta, 0, 'f', 0);
+        case PositionKind::Rotary: {
+            QString text = ModelPage::tr("RoPE, θ %L1").arg(config.rope_theta, 0, 'f', 0);
+            if (config.rope_scaling.kind != RopeScaling::Kind::None) {
+                text += ModelPage::tr(", scaled by %L1").arg(config.rope_scaling.factor);
+            }
+            return text;
+        }
         case PositionKind::Learned:
             return ModelPage::tr("learned");
         case PositionKind::Alibi:
