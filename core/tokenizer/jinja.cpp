@@ -11,7 +11,8 @@ namespace eigenscope::jinja {
 namespace {
 
 // Of one rendering: far above any chat, and soon enough for a loop in a loop in a loop.
-constexpr std::size_t kMostOutput = std::size_t{64} << 20;
+constexpr std::size_t kMostOutput = std::size_t{16} << 20;
+constexpr int kMostSteps = 1'000'000;
 
 using Statements = std::vector<Statement>;
 
@@ -218,6 +219,12 @@ Value* Scopes::find(const std::string& name) {
             return &found->second;
     }
     return nullptr;
+}
+
+void Scopes::push() {
+    if (++m_pushes > kMostSteps)
+        fail("runs too long");
+    m_scopes.emplace_back();
 }
 
 Value Scopes::get(const std::string& name) const {

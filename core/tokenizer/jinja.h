@@ -22,11 +22,12 @@ public:
     Value get(const std::string& name) const;
     Value* find(const std::string& name);
     void set(const std::string& name, Value value) { m_scopes.back()[name] = std::move(value); }
-    void push() { m_scopes.emplace_back(); }
+    void push();  // throws after a million: a template that does not end in any sensible time
     void pop() { m_scopes.pop_back(); }
 
 private:
     std::vector<std::map<std::string, Value>> m_scopes;
+    int m_pushes = 0;
 };
 
 using Expression = std::function<Value(Scopes&)>;

@@ -89,7 +89,9 @@ Expression ExpressionParser::sum() {
 Expression ExpressionParser::joined() {
     Expression left = product();
     while (takeSymbol("~"))
-        left = [left, right = product()](Scopes& s) { return Value(textOf(left(s)) + textOf(right(s))); };
+        left = [left, right = product()](Scopes& s) {
+            return arithmetic("+", textOf(left(s)), textOf(right(s)));
+        };
     return left;
 }
 

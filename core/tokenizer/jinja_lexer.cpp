@@ -2,18 +2,53 @@
 #include "core/tokenizer/jinja_lexer.h"
 
 #include "core/tokenizer/jinja_values.h"
+#include "core/tokenizer/utf8.h"
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 namespace eigenscope::jinja {
 
 namespace {
 
 constexpr std::string_view kSpace = " \t\n\r\f\v";
+// Of one tag: evaluating it takes as much of the stack as it has operations.
+constexpr std::size_t kMostTokens = 2000;
 
 bool isNameCharacter(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+// Escapes of Python's texts, as far as templates use them.
+std::string readEscape(std::string_view tag, std::size_t& at) {
+    const char c = tag[at++];
+    switch (c) {
+        case 'n':
+            return "\n";
+        case 't':
+            return "\t";
+        case 'r':
+            return "\r";
+        case '\\':
+        case '\'':
+        case '"':
+            return std::string(1, c);
+        case 'u': {
+            unsigned code = 0;
+            const std::string_view digits = tag.substr(at, 4);
+            const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), code, 16);
+            const bool whole = error == std::errc() && digits.size() == 4 && end == digits.data() + 4;
+            if (!whole || code == 0 || (code >= 0xd800 && code < 0xe000))
+                fail("an escape in a text is not understood");
+            at += 4;
+            std::string text;
+            appendUtf8(text, code);
+            return text;
+        }
+        default:
+            fail(std::string("the escape \\") + c + " in a text is not understood");
+    }
 }
 
 // From the opening quote; moves `at` behind the closing one.
@@ -21,12 +56,11 @@ std::string readString(std::string_view tag, std::size_t& at) {
     const char quote = tag[at++];
     std::string text;
     while (at < tag.size() && tag[at] != quote) {
-        char c = tag[at++];
-        if (c == '\\' && at < tag.size()) {
-            c = tag[at++];
-            c = c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c;
-        }
-        text += c;
+        const char c = tag[at++];
+        if (c == '\\' && at < tag.size())
+            text += readEscape(tag, at);
+        else
+            text += c;
     }
     if (at >= tag.size())
         fail("a text in a tag does not end");
@@ -38,6 +72,8 @@ std::vector<Token> tokensOf(std::string_view tag) {
     constexpr std::array<std::string_view, 5> kPairs{"==", "!=", "<=", ">=", "//"};
     std::vector<Token> tokens;
     for (std::size_t at = 0; at < tag.size();) {
+        if (tokens.size() > kMostTokens)
+            fail("a tag is too long");
         const char c = tag[at];
         if (kSpace.find(c) != std::string_view::npos) {
             ++at;
@@ -63,9 +99,10 @@ std::vector<Token> tokensOf(std::string_view tag) {
     return tokens;
 }
 
-// Where the tag that begins before `at` ends; closing marks within texts do not count.
+// Where the tag that begins before `at` ends; closing marks within texts and braces do not count.
 std::size_t endOfTag(std::string_view source, std::size_t at, std::string_view close) {
     char quote = 0;
+    int braces = 0;
     for (; at < source.size(); ++at) {
         const char c = source[at];
         if (quote != 0) {
@@ -75,6 +112,10 @@ std::size_t endOfTag(std::string_view source, std::size_t at, std::string_view c
                 quote = 0;
         } else if (close != "#}" && (c == '\'' || c == '"')) {
             quote = c;
+        } else if (close != "#}" && c == '{') {
+            ++braces;
+        } else if (braces > 0 && c == '}') {
+            --braces;
         } else if (source.substr(at).starts_with(close)) {
             return at;
         }

@@ -2,6 +2,7 @@
 #include "core/tokenizer/jinja_values.h"
 
 #include "core/base/fail.h"
+#include "core/tokenizer/normalizer.h"
 
 #include <algorithm>
 #include <array>
@@ -14,6 +15,14 @@ namespace {
 constexpr std::string_view kSpace = " \t\n\r\f\v";
 // What a template may make; far above any chat.
 constexpr std::int64_t kMostElements = 1 << 20;
+
+constexpr std::size_t kMostText = std::size_t{16} << 20;
+
+std::string checked(std::string text) {
+    if (text.size() > kMostText)
+        fail("makes too much text");
+    return text;
+}
 
 std::string stripped(const std::string& text, std::string_view characters, bool left, bool right) {
     const std::size_t begin = left ? text.find_first_not_of(characters) : 0;
@@ -32,12 +41,17 @@ std::string withCase(std::string text, bool upper) {
     return text;
 }
 
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
+std::string replaced(const std::string& text, const std::string& from, const std::string& to) {
     if (from.empty())
         fail("replacing nothing is not supported");
-    for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-        text.replace(at, from.size(), to);
-    return text;
+    std::size_t grown = text.size();
+    for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += from.size()) {
+        grown += to.size();
+        if (grown > kMostText)
+            fail("makes too much text");
+    }
+    std::string result = replaceAll(text, from, to);
+    return checked(std::move(result));
 }
 
 // Characters, not bytes.
@@ -158,8 +172,10 @@ bool less(const Value& a, const Value& b) {
 
 Value arithmetic(const std::string& op, const Value& a, const Value& b) {
     if (op == "+" && a.is_string() && b.is_string())
-        return a.get<std::string>() + b.get<std::string>();
+        return checked(a.get<std::string>() + b.get<std::string>());
     if (op == "+" && a.is_array() && b.is_array()) {
+        if (a.size() + b.size() > static_cast<std::size_t>(kMostElements))
+            fail("makes too long a list");
         Value sum = a;
         for (const Value& member : b)
             sum.push_back(member);
@@ -270,7 +286,7 @@ Value filter(const std::string& name, const Value& value, const Arguments& argum
         const std::string between = textOf(arguments.at(0, "d"));
         for (std::size_t i = 0; i < items.size(); ++i)
             text += (i == 0 ? "" : between) + textOf(items[i]);
-        return text;
+        return checked(std::move(text));
     }
     fail("the filter '" + name + "' is not understood");
 }

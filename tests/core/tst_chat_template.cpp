@@ -100,6 +100,8 @@ private slots:
         refused("{{ 1 // 0 }}", "division by zero");
         refused("{{ nothing.x }}", "a member of something that is undefined");
         refused("{{ $ }}", "a tag holds '$'");
+        refused("{{ '\\x41' }}", "the escape \\x in a text is not understood");
+        row("{{ {'a': {'b': 1}}.a.b }}{{ '\\u2581' }}", "= 1\u2581");
         refused("{% set a.b = 1 %}", "'a.b' is set, but 'a' is no namespace");
         refused("{{ messages }}", "a list or an object cannot be printed");
         refused("{{ range(99999999) }}", "a range needs whole numbers, not too far apart");
@@ -113,17 +115,25 @@ private slots:
     }
 
     void nothingEndless() {
-        // A loop in a loop in a loop, and parentheses without end.
-        std::string source =
-            "{% for a in range(90000) %}{% for b in range(90000) %}{{ 'xxxxxxxxxxxxxxxxxxxxxxxx' }}"
-            "{% endfor %}{% endfor %}";
-        QVERIFY(resultOf(source).contains("makes too much text"));
-        source = "{{ " + std::string(5000, '(') + "1" + std::string(5000, ')') + " }}";
-        QVERIFY(resultOf(source).contains("is nested too deeply"));
-        source.clear();
+        const std::string loops = "{% for a in range(90000) %}{% for b in range(90000) %}";
+        const std::string ends = "{% endfor %}{% endfor %}";
+        QVERIFY(resultOf(loops + ends).contains("runs too long"));
+        QVERIFY(resultOf(loops + "{{ 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' }}" + ends)
+                    .contains("makes too much text"));
+        QVERIFY(resultOf("{% set n = namespace(x='ab') %}{% for a in range(99) %}{% set n.x = n.x + n.x %}{% "
+                         "endfor %}")
+                    .contains("makes too much text"));
+        QVERIFY(resultOf("{{ " + std::string(5000, '(') + "1" + std::string(5000, ')') + " }}")
+                    .contains("is too long"));
+        QVERIFY(resultOf("{{ " + std::string(900, '(') + "1" + std::string(900, ')') + " }}")
+                    .contains("is nested too deeply"));
+        std::string sum = "{{ 1", branches;
+        for (int i = 0; i < 900; ++i)
+            sum += "+1";
+        QCOMPARE(resultOf(sum + " }}"), QString("= 901"));
         for (int i = 0; i < 5000; ++i)
-            source += "{% if true %}";
-        QVERIFY(resultOf(source).contains("is nested too deeply"));
+            branches += "{% if true %}";
+        QVERIFY(resultOf(branches).contains("is nested too deeply"));
     }
 
     void noTemplate() {
