@@ -16,7 +16,7 @@ constexpr std::string_view kSpace = " \t\n\r\f\v";
 // What a template may make; far above any chat.
 constexpr std::int64_t kMostElements = 1 << 20;
 
-constexpr std::size_t kMostText = std::size_t{16} << 20;
+constexpr std::size_t kMostText = std::size_t{4} << 20;
 
 std::string checked(std::string text) {
     if (text.size() > kMostText)
@@ -50,8 +50,7 @@ std::string replaced(const std::string& text, const std::string& from, const std
         if (grown > kMostText)
             fail("makes too much text");
     }
-    std::string result = replaceAll(text, from, to);
-    return checked(std::move(result));
+    return replaceAll(text, from, to);
 }
 
 // Characters, not bytes.
