@@ -75,7 +75,7 @@ ExitStatus runProgram(int argc, char** argv) {
     for (const auto add :
          {addInspect, addTokenize, addLogits, addGenerate, addPerplexity, addEstimate, addCalibrate,
           addSensitivity, addSpectrum, addSubspaces, addPlan, addConvert, addTradeoff, addCompare, addFidelity, addDiff,
-          addReport})
+          addReport, addPresets})
         commands.push_back(add(app, options));
     try {
         app.parse(argc, argv);

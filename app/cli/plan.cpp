@@ -73,7 +73,7 @@ public:
             m_format = run.kvFormat().value_or(DType::F32);
             return;
         }
-        const ModelFacts facts = readModelFacts(options.model);
+        const ModelFacts facts = readModelFacts(options.model, LoadFormat::Auto);
         if (facts.config.layers != m_config.layers || facts.config.kv_heads != m_config.kv_heads ||
             facts.config.head_dim != m_config.head_dim || facts.config.low_rank) {
             failInput(options.model,

@@ -89,7 +89,7 @@ public:
 
 private:
     void openOriginal() {
-        const ModelFacts facts = readModelFacts(m_options.model);
+        const ModelFacts facts = readModelFacts(m_options.model, m_run.loadFormat());
         m_original = m_run.open(m_options.model);
         m_run_options = m_run.runOptions(m_original);
         m_format = resolveKvFormat(m_run_options, m_original);
@@ -134,7 +134,8 @@ private:
             layerErrors(m_run.job(), m_original, overlay, m_statistics.probe_windows, m_run_options);
         writeConverted(m_run.job(), m_original, overlay, m_folder / kConvertedFolder);
         writeTextFile(m_folder / "plan.csv", planCsv(m_data.plan, *m_data.spectrum, m_data.layer_errors));
-        m_converted = m_run.open(m_folder / kConvertedFolder);  // what is on disk is what is measured
+        m_converted = openModel(m_run.job(), m_run.backend(),
+                                m_folder / kConvertedFolder);  // what is on disk is what is measured
         m_data.kv_bytes_per_token[0] = kvBytesPerToken(m_original.model->config, m_format);
         m_data.kv_bytes_per_token[1] = kvBytesPerToken(m_converted.model->config, m_format);
         m_data.weight_bytes[0] = m_original.model->weightBytes();

@@ -3,6 +3,7 @@
 
 #include "core/base/job_context.h"
 #include "core/base/parallel.h"
+#include "core/model/positions.h"
 
 #include <Eigen/Core>
 #include <Eigen/Eigenvalues>
@@ -116,6 +117,7 @@ std::vector<double> outputProjectionGram(Backend& backend, const Model& model, i
 
 // Sums of one layer.
 struct AttentionMoments::Layer {
+    int index = 0;
     std::vector<RowMatrix> roots;     // [query_heads] of (W_h^T W_h)^(1/2) [head_dim, head_dim]
     std::vector<double> projection;   // [kv_heads, head_dim, head_dim]
     std::shared_ptr<Buffer> queries;  // device, [kv_heads, head_dim, head_dim] float64: S_q
@@ -197,6 +199,7 @@ AttentionMoments::AttentionMoments(Backend& backend, const Model& model, int que
         m_scratch->slopes = downloadAsF32(backend, stream, model.alibi_slopes);
     for (int layer = 0; layer < config.layers; ++layer) {
         Layer sums;
+        sums.index = layer;
         sums.projection.assign(heads * width * width, 0.0);
         const std::vector<RowMatrixD> grams = headProjections(backend, model, layer);
         for (int head = 0; head < config.query_heads; ++head) {
@@ -216,6 +219,12 @@ AttentionMoments::AttentionMoments(Backend& backend, const Model& model, int que
 AttentionMoments::~AttentionMoments() = default;
 
 void AttentionMoments::startWindow(std::int64_t length) {
+    const ModelConfig& config = m_model.config;
+    if (rotationDependsOnLength(config, length) && m_scratch->cos.rows() != length) {
+        const RotaryNumbers numbers = rotaryNumbers(rotaryFrequencies(config, length), length);
+        m_scratch->cos = Eigen::Map<const RowMatrix>(numbers.cos.data(), length, config.head_dim / 2);
+        m_scratch->sin = Eigen::Map<const RowMatrix>(numbers.sin.data(), length, config.head_dim / 2);
+    }
     m_positions.clear();
     if (length <= m_queries) {
         for (std::int64_t i = 0; i < length; ++i)
@@ -260,6 +269,8 @@ void AttentionMoments::weighQuery(const Layer& layer, int head, std::size_t samp
     if (!s.slopes.empty())
         scores += static_cast<double>(s.slopes[static_cast<std::size_t>(head)]) *
                   Eigen::ArrayXd::LinSpaced(count, -static_cast<double>(position), 0.0);
+    if (const int window = config.window(layer.index); window > 0 && window < count)
+        scores.head(count - window) = -std::numeric_limits<double>::infinity();
     const Eigen::ArrayXd attention = (scores - scores.maxCoeff()).exp();
     const Eigen::RowVectorXf projected = output * layer.roots[static_cast<std::size_t>(head)];
     Eigen::Map<Eigen::ArrayXd> weights(s.weights.data() + start, count);

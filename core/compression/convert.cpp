@@ -14,6 +14,11 @@ void checkStatistics(const OpenModel& original, const Statistics& statistics) {
     const ModelConfig& config = original.model->config;
     if (config.low_rank)
         fail(original.name + ": is a converted model already; convert the original");
+    if (!config.linearProjections())
+        throw Error(ErrorCode::Unsupported,
+                    original.name + ": " + (config.qk_norm ? "qk_ln" : "clip_qkv") +
+                        " stands between its projections and attention, so no basis can be folded into them; "
+                        "this model cannot be converted");
     if (statistics.model_fingerprint != original.checkpoint->fingerprint())
         fail("the statistics were made from " + statistics.model_name +
              ", whose weights differ from those of " + original.name + "; calibrate this model");

@@ -38,6 +38,9 @@ ActivationLayout layoutActivations(const ModelConfig& config, std::int64_t rows)
     Placement shared(0);
     layout.hidden = shared.place(rows * config.hidden_size, sizeof(float));
     layout.normed = shared.place(rows * config.hidden_size, sizeof(float));
+    if (config.projectsEmbeddings()) {
+        layout.narrow = shared.place(rows * config.embedding_size, sizeof(float));
+    }
     layout.ids = shared.place(rows, sizeof(TokenId));
     if (config.position == PositionKind::Learned) {
         layout.positions =

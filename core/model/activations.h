@@ -16,6 +16,7 @@ namespace eigenscope {
 struct ActivationLayout {
     std::size_t hidden = 0;  // f32 [rows, hidden]
     std::size_t normed = 0;  // f32 [rows, hidden]
+    std::size_t narrow = 0;  // f32 [rows, embedding]: token embeddings, when their width is not hidden
     std::size_t ids = 0;     // TokenId [rows]
     std::size_t query = 0;   // f32 [rows, query_heads * widest query]
     std::size_t key = 0;     // f32 [rows, cached heads * widest key]

@@ -115,6 +115,8 @@ void check(const ActivateParams& p) {
     atLeast(Op::Activate, 0, {{"count", p.count}});
     present(Op::Activate, "x", p.x, p.count);
     present(Op::Activate, "y", p.y, p.count);
+    require(p.kind != ActivateParams::Kind::Clamp || p.limit >= 0.0f, Op::Activate,
+            "limit is " + std::to_string(p.limit) + "; expected a number that is not negative");
 }
 
 void check(const AddParams& p) {

@@ -68,13 +68,14 @@ struct NormParams {
 };
 
 // y = f(x), or y = f(x) * gate. Gelu is the exact form with erf; GeluTanh the usual approximation; Silu
-// x*sigmoid(x).
+// x*sigmoid(x); Clamp min(max(x, -limit), limit).
 struct ActivateParams {
-    enum class Kind : std::uint8_t { Relu, Gelu, GeluTanh, Silu } kind = Kind::Relu;
+    enum class Kind : std::uint8_t { Relu, Gelu, GeluTanh, Silu, Clamp } kind = Kind::Relu;
     const float* x = nullptr;     // [count]
     const float* gate = nullptr;  // [count] or null
     float* y = nullptr;           // [count]; may equal x
     std::int64_t count = 0;
+    float limit = 0.0f;  // Clamp only; not negative
 };
 
 // y += x.

@@ -128,6 +128,17 @@ private slots:
             << QStringList{"tokenize", at("no-tokenizer"), "--text", "a"} << "no-tokenizer";
         QTest::newRow("bad tokenizer")
             << QStringList{"tokenize", at("bad-tokenizer"), "--text", "a"} << "bad-tokenizer";
+        QTest::newRow("unknown preset") << QStringList{"inspect", "preset:gpt-9"} << "tinyllama-1.1b";
+        QTest::newRow("a preset has no text")
+            << QStringList{"generate", "preset:tinyllama-1.1b", "--prompt", "a"} << "no tokenizer";
+        QTest::newRow("a preset has no tokens")
+            << QStringList{"tokenize", "preset:tinyllama-1.1b", "--text", "a"} << "no tokenizer";
+        QTest::newRow("random weights without configuration")
+            << QStringList{"inspect", at("no-config"), "--load-format", "dummy"} << "no-config";
+        QTest::newRow("no chat template")
+            << QStringList{"generate", good, "--prompt", "a", "--chat"} << "chat template";
+        QTest::newRow("no chat template to tokenise")
+            << QStringList{"tokenize", good, "--text", "a", "--chat"} << "chat_template.jinja";
         QTest::newRow("id beyond the vocabulary")
             << QStringList{"logits", good, "--ids", "1,288", "--output", out} << "288";
         QTest::newRow("negative id") << QStringList{"tokenize", good, "--decode=-1"} << "-1";
@@ -297,6 +308,11 @@ private slots:
                                << "--top-p";
         QTest::newRow("device") << QStringList{"estimate", good, "--device", "abacus"} << "cpu";
         QTest::newRow("cache format") << QStringList{"inspect", good, "--kv-format", "q4"} << "bf16";
+        QTest::newRow("load format") << QStringList{"inspect", good, "--load-format", "fast"} << "dummy";
+        QTest::newRow("system without chat")
+            << QStringList{"generate", good, "--prompt", "a", "--system", "b"} << "--chat";
+        QTest::newRow("ids in a chat")
+            << QStringList{"tokenize", good, "--decode", "1", "--chat"} << "--chat";
         QTest::newRow("no goal") << QStringList{"plan", stats, "--output", at("p")} << "--threshold";
         QTest::newRow("two goals") << QStringList{"plan",       stats, "--threshold", "0.9",
                                                   "--kv-ratio", "0.5", "--output",    at("p")}

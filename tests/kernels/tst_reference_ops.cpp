@@ -117,7 +117,9 @@ Results activate(Backend& backend, Stream& stream, Golden& golden) {
     p.kind = kind == "relu"        ? ActivateParams::Kind::Relu
              : kind == "gelu"      ? ActivateParams::Kind::Gelu
              : kind == "gelu_tanh" ? ActivateParams::Kind::GeluTanh
+             : kind == "clamp"     ? ActivateParams::Kind::Clamp
                                    : ActivateParams::Kind::Silu;
+    p.limit = 1.5f;  // of clamp
     p.x = golden.floats("x"), p.gate = golden.floats("gate"), p.y = y.data();
     p.count = static_cast<std::int64_t>(y.size());
     backend.activate(stream, p);

@@ -11,6 +11,8 @@
 #include "ui/workspaces/compare/token_diff_view.h"
 
 #include <QAbstractButton>
+#include <QCheckBox>
+#include <QDir>
 #include <QFile>
 #include <QFileInfo>
 #include <QImage>
@@ -76,6 +78,40 @@ private slots:
         }
         QVERIFY(expected >= 0);
         QCOMPARE(comparison.firstDifference(), expected);
+    }
+
+    // Without a template the toggle is off and says why; with one, prompts are asked as a user's message.
+    void chatFollowsTheTemplate() {
+        auto* chat = m_ui->find<QCheckBox>("chat");
+        QVERIFY(!chat->isEnabled());
+        QVERIFY2(chat->toolTip().contains("chat_template"), qPrintable(chat->toolTip()));
+        const QString folder = m_ui->folder.filePath("chat-model");
+        const QString demo = WindowFixture::demoModel("llama-stories");
+        QVERIFY(QDir().mkpath(folder));
+        for (const QString& name : QDir(demo).entryList(QDir::Files)) {
+            QVERIFY(QFile::copy(demo + "/" + name, folder + "/" + name));
+        }
+        QFile file(folder + "/chat_template.jinja");
+        QVERIFY(file.open(QIODevice::WriteOnly));
+        file.write("{{ bos_token }}Q: {{ messages[0].content | trim }} A:");
+        file.close();
+        WindowFixture ui;
+        ui.workspace->openModel(folder);
+        QTRY_VERIFY_WITH_TIMEOUT(ui.workspace->model().has_value() && !ui.jobs.busy(), 30000);
+        ui.window->showPage(PageId::Compare);
+        chat = ui.find<QCheckBox>("chat");
+        QVERIFY(chat->isEnabled() && !chat->isChecked());
+        QTest::mouseClick(chat, Qt::LeftButton, {}, QPoint(8, chat->height() / 2));
+        QVERIFY(chat->isChecked());
+        ui.find<QPlainTextEdit>("prompt")->setPlainText("  Who?  ");
+        ui.find<QSpinBox>("newTokens")->setValue(5);
+        QTest::mouseClick(ui.find<QPushButton>("generate"), Qt::LeftButton);
+        Comparison& comparison = static_cast<ComparePage*>(ui.window->page(PageId::Compare))->comparison();
+        QTRY_VERIFY_WITH_TIMEOUT(!comparison.streaming(), 60000);
+        QCOMPARE(comparison.leftRun().state(), GenerationRun::State::Done);
+        QCOMPARE(comparison.leftRun().result()->prompt_ids,
+                 ui.workspace->model()->tokenizer->encode("<s>Q: Who? A:", false));
+        ui.grab("compare-chat");
     }
 
     void stopEndsBothWithinASecond() {

@@ -115,7 +115,9 @@ Job* Workspace::openModel(const QString& path) {
             m_side = Side::Keys;
             m_plan.setSpectrum(nullptr);
             m_plan.setTables({});
-            m_settings.addRecentModel(m_model_path);
+            if (!m_model->checkpoint->hasDummyWeights()) {
+                m_settings.addRecentModel(m_model_path);  // presets have their own list
+            }
             emit modelChanged();
             emit otherModelChanged();
             emit statisticsChanged();

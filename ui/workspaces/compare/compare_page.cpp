@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/workspaces/compare/compare_page.h"
 
+#include "core/tokenizer/chat_template.h"
 #include "ui/model/comparison.h"
 #include "ui/model/units.h"
 #include "ui/widgets/panel.h"
@@ -12,6 +13,7 @@
 #include "ui/workspaces/compare/measurement_panel.h"
 #include "ui/workspaces/compare/prompt_library.h"
 
+#include <QCheckBox>
 #include <QComboBox>
 #include <QDoubleSpinBox>
 #include <QFileDialog>
@@ -167,6 +169,9 @@ QWidget* ComparePage::makePrompt() {
     m_view = new SegmentedControl({tr("Answers"), tr("Fidelity")}, panel);
     m_view->setObjectName(QStringLiteral("compareView"));
     m_view->setToolTip(tr("Below: what both write, or where the other departs from the original"));
+    m_chat = new QCheckBox(tr("Chat"), panel);
+    m_chat->setObjectName(QStringLiteral("chat"));
+    panel->header()->addWidget(m_chat);
     panel->header()->addWidget(library);
     panel->header()->addWidget(m_view);
     m_prompt = new QPlainTextEdit(panel);
@@ -286,7 +291,37 @@ void ComparePage::generate() {
         options.run.threads = std::max(1, threads / 2);
     }
     addToHistory(m_workspace.settings(), m_prompt->toPlainText());
-    m_comparison->generate(m_prompt->toPlainText(), options);
+    QString prompt = m_prompt->toPlainText();
+    if (m_chat->isChecked() && m_chat_template) {
+        try {
+            prompt = QString::fromStdString(applyChat(*m_chat_template, prompt.toStdString(), {}));
+        } catch (const Error& error) {
+            emit m_workspace.notice(tr("The prompt is no chat"), QString::fromUtf8(error.what()), true);
+            return;
+        }
+        options.add_special_tokens = false;  // the template writes them
+    }
+    m_comparison->generate(prompt, options);
+}
+
+// The toggle is for models that have a template; else it says why not.
+void ComparePage::refreshChat() {
+    const OpenModel* left = m_comparison->left();
+    const std::filesystem::path directory = left ? left->checkpoint->directory() : std::filesystem::path();
+    if (directory == m_chat_directory) {
+        return;
+    }
+    m_chat_directory = directory;
+    m_chat_template.reset();
+    QString why = tr("Ask the prompt as a user's message, by the model's chat template");
+    try {
+        m_chat_template = ChatTemplate::load(directory);
+    } catch (const Error& error) {
+        why = QString::fromUtf8(error.what());
+    }
+    m_chat->setEnabled(m_chat_template != nullptr);
+    m_chat->setChecked(m_chat->isChecked() && m_chat_template);
+    m_chat->setToolTip(why);
 }
 
 void ComparePage::refreshModels() {
@@ -294,6 +329,7 @@ void ComparePage::refreshModels() {
     const OpenModel* right = m_comparison->right();
     m_stack->setCurrentIndex(left ? 1 : 0);
     m_right_stack->setCurrentIndex(right ? 1 : 0);
+    refreshChat();
     if (left) {
         m_left->setModel(QString::fromStdString(left->name), tr("original"), true);
         m_measurement->suggestText(m_workspace.suggestedEvaluationText());

@@ -6,6 +6,10 @@
 
 #include "ui/widgets/page.h"
 
+#include <filesystem>
+#include <memory>
+
+class QCheckBox;
 class QComboBox;
 class QDoubleSpinBox;
 class QMenu;
@@ -19,6 +23,7 @@ namespace eigenscope {
 
 class AgreementPlot;
 class AnswerPanel;
+class ChatTemplate;
 class Comparison;
 class FidelityPanel;
 class MeasurementPanel;
@@ -43,12 +48,16 @@ private:
     void refreshMeasurement();
     void fillPromptMenu(QMenu* menu);
     void generate();
+    void refreshChat();
 
     Workspace& m_workspace;
     const Theme& m_theme;
     Comparison* m_comparison;
     QStackedLayout* m_stack;
     QPlainTextEdit* m_prompt;
+    QCheckBox* m_chat;
+    std::shared_ptr<const ChatTemplate> m_chat_template;  // the left model's; null when it has none
+    std::filesystem::path m_chat_directory;               // where that was looked for
     QDoubleSpinBox *m_temperature, *m_top_p;
     QSpinBox *m_tokens, *m_top_k, *m_seed;
     QPushButton *m_generate, *m_stop;
