@@ -292,6 +292,9 @@ private slots:
         QCOMPARE(notices.count(), 1);
         QVERIFY(notices[0][1].toString().contains("calibration.txt"));
         QCOMPARE(compared.count(), 3);
+        dialog.close();
+        m_ui->window->activateWindow();  // nobody does that on the offscreen platform
+        QVERIFY(QTest::qWaitForWindowActive(m_ui->window.get()));
     }
 
     void thePageFollowsADragOnTheRealModel() {
@@ -506,7 +509,10 @@ private:
             QVERIFY(widget.grab().save(folder + QLatin1Char('/') + name + QStringLiteral(".png")));
         }
     }
-    void picture(const QString& name) { save(*m_ui->window, name); }
+    void picture(const QString& name) {
+        QCoreApplication::processEvents();  // what has just been shown or hidden is laid out
+        save(*m_ui->window, name);
+    }
 
     static QPushButton* visibleButton(QWidget* parent, const QString& text) {
         for (QPushButton* button : parent->findChildren<QPushButton*>()) {

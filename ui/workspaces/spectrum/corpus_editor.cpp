@@ -18,6 +18,7 @@
 namespace eigenscope {
 
 CorpusEditor::CorpusEditor(QWidget* parent) : QWidget(parent) {
+    setSizePolicy(QSizePolicy::Preferred, QSizePolicy::Fixed);  // rows keep their height
     auto* column = new QVBoxLayout(this);
     column->setContentsMargins(0, 0, 0, 0);
     column->setSpacing(6);
@@ -64,11 +65,17 @@ void CorpusEditor::buildOptions() {
     buttons->addWidget(m_browse);
     buttons->addWidget(m_add);
     buttons->addStretch(1);
-    buttons->addWidget(label(tr("Field"), m_field));
-    buttons->addWidget(m_field);
-    buttons->addWidget(label(tr("Documents"), m_documents));
-    buttons->addWidget(m_documents);
-    static_cast<QVBoxLayout*>(layout())->addLayout(buttons);
+    auto* records = new QHBoxLayout;
+    records->setSpacing(8);
+    records->addWidget(label(tr("Field"), m_field));
+    records->addWidget(m_field);
+    records->addSpacing(8);
+    records->addWidget(label(tr("Documents"), m_documents));
+    records->addWidget(m_documents);
+    records->addStretch(1);
+    auto* column = static_cast<QVBoxLayout*>(layout());
+    column->addLayout(buttons);
+    column->addLayout(records);
     connect(m_browse, &QPushButton::clicked, this, &CorpusEditor::browseRequested);
     connect(m_add, &QPushButton::clicked, this, [this] {
         addRow({});
@@ -117,6 +124,7 @@ void CorpusEditor::addRow(const QString& file) {
     connect(row.remove, &QToolButton::clicked, this, [this, box = row.box] { removeRow(box); });
     m_rows.push_back(row);
     rowsChanged();
+    row.box->show();  // at once, so that it can take the focus
 }
 
 void CorpusEditor::removeRow(QWidget* box) {

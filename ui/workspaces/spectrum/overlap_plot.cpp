@@ -26,6 +26,11 @@ OverlapPlot::OverlapPlot(const Theme& theme, QWidget* parent)
     m_values->setName(tr("values"));
     m_key_chance->setName(tr("keys, by chance"));
     m_value_chance->setName(tr("values, by chance"));
+    // Above the lines, where it covers none of them.
+    plotLayout()->insertRow(0);
+    plotLayout()->addElement(0, 0, legend);
+    plotLayout()->setRowStretchFactor(0, 0.001);
+    legend->setFillOrder(QCPLayoutGrid::foColumnsFirst);
     legend->setVisible(true);
     setAccessibleName(tr("Overlap of the leading subspaces by layer"));
     auto ticker = QSharedPointer<QCPAxisTicker>::create();
@@ -97,7 +102,7 @@ void OverlapPlot::restyle() {
     style(m_key_chance, theme().side(true), true);
     style(m_value_chance, theme().side(false), true);
     legend->setBrush(theme().colours().panel);
-    legend->setBorderPen(QPen(theme().colours().line));
+    legend->setBorderPen(Qt::NoPen);
     legend->setTextColor(theme().colours().text);
     replot(rpQueuedReplot);
 }
