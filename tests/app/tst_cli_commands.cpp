@@ -560,8 +560,8 @@ private slots:
         QCOMPARE(llama["parameters"].toInteger(), 6738415616);
         QVERIFY(llama["dummy_weights"].toBool() && llama["tokenizer"].isNull());
         RUN_JSON(large, "estimate", "preset:llama-3-70b", "--context", "8192");
-        QCOMPARE(large["weight_bytes"].toInteger(), 2 * 70553706496);
-        QCOMPARE(large["kv_bytes"].toInteger(), 8192 * 327680);
+        QCOMPARE(large["weight_bytes"].toInteger(), qint64{2} * 70553706496);
+        QCOMPARE(large["kv_bytes"].toInteger(), qint64{8192} * 327680);
     }
 
     void dummyWeights() {

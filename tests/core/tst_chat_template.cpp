@@ -4,6 +4,7 @@
 #include "core/base/json.h"
 #include "core/tokenizer/chat_template.h"
 #include "core/tokenizer/tokenizer.h"
+#include "kernels/api/error.h"
 
 #include <QTemporaryDir>
 #include <QTest>

@@ -2,6 +2,7 @@
 // Reading config.json: what its settings mean, and what is refused and with which words.
 #include "core/model/model_config.h"
 #include "core/model/positions.h"
+#include "kernels/api/error.h"
 #include "tests/support/random_checkpoint.h"
 
 #include <QTest>

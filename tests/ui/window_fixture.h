@@ -48,10 +48,10 @@ struct WindowFixture {
     }
     // A picture to look at, where EIGENSCOPE_SCREENSHOTS names a folder.
     void grab(const QString& name) const {
-        const QString folder = qEnvironmentVariable("EIGENSCOPE_SCREENSHOTS");
-        if (!folder.isEmpty()) {
+        const QString pictures = qEnvironmentVariable("EIGENSCOPE_SCREENSHOTS");
+        if (!pictures.isEmpty()) {
             QTest::qWait(200);
-            window->grab().save(folder + "/" + name + ".png");
+            window->grab().save(pictures + "/" + name + ".png");
         }
     }
     template <typename Widget>

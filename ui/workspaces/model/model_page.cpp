@@ -61,6 +61,8 @@ QString activationText(const ModelConfig& config) {
             return QStringLiteral("GELU (tanh)");
         case ActivateParams::Kind::Silu:
             return config.gated_mlp ? QStringLiteral("SwiGLU") : QStringLiteral("SiLU");
+        case ActivateParams::Kind::Clamp:  // no model's MLP
+            break;
     }
     return {};
 }
