@@ -44,6 +44,7 @@ private:
     void changeBasis();
     void changeAllocation();
     void syncAllocation();
+    void syncGroups();
     void follow(Job* job);
     void sync();         // everything from the document
     void syncFigures();  // totals
@@ -52,7 +53,8 @@ private:
     void saveStatistics();
 
     Workspace& m_workspace;
-    QComboBox *m_method = nullptr, *m_criterion = nullptr, *m_multiple = nullptr, *m_allocation = nullptr;
+    QComboBox *m_method = nullptr, *m_criterion = nullptr, *m_multiple = nullptr, *m_allocation = nullptr,
+              *m_group = nullptr;
     QCheckBox *m_share = nullptr, *m_link = nullptr;
     SliderRow *m_keys = nullptr, *m_values = nullptr, *m_budget = nullptr, *m_target = nullptr;
     MeasureBox* m_measure = nullptr;
