@@ -228,7 +228,7 @@ void TestRankPlan::fileRoundTripIsExact() {
     p.kv_target = 2.0 / 3.0;
     savePlan(p, directory / "plan.json");
     QVERIFY(loadPlan(directory / "plan.json") == p);
-    QCOMPARE(readJsonFile(directory / "plan.json").size(), std::size_t{14});
+    QCOMPARE(readJsonFile(directory / "plan.json").size(), std::size_t{15});
 }
 
 void TestRankPlan::shortFilesHaveDefaults() {
