@@ -17,8 +17,19 @@
 
 namespace eigenscope {
 
+namespace {
+
+// The height of a line of the form, said outright: rows that come later are laid out before they have their
+// style.
+void keepHeight(std::initializer_list<QWidget*> controls) {
+    for (QWidget* control : controls) {
+        control->setMinimumHeight(control->fontMetrics().height() + 13);
+    }
+}
+
+}  // namespace
+
 CorpusEditor::CorpusEditor(QWidget* parent) : QWidget(parent) {
-    setSizePolicy(QSizePolicy::Preferred, QSizePolicy::Fixed);  // rows keep their height
     auto* column = new QVBoxLayout(this);
     column->setContentsMargins(0, 0, 0, 0);
     column->setSpacing(6);
@@ -56,6 +67,7 @@ void CorpusEditor::buildOptions() {
     m_documents->addItem(tr("automatic"), static_cast<int>(DocumentRule::Auto));
     m_documents->addItem(tr("apart"), static_cast<int>(DocumentRule::Separate));
     m_documents->addItem(tr("packed"), static_cast<int>(DocumentRule::Packed));
+    keepHeight({m_browse, m_add, m_field, m_documents});
     const auto label = [this](const QString& text, QWidget* buddy) {
         auto* made = mutedLabel(text, this);
         made->setBuddy(buddy);
@@ -114,6 +126,7 @@ void CorpusEditor::addRow(const QString& file) {
     row.remove->setText(QStringLiteral("×"));
     row.remove->setAccessibleName(tr("Remove this text"));
     row.remove->setToolTip(row.remove->accessibleName());
+    keepHeight({row.file, row.weight});
     line->addWidget(row.file, 1);
     line->addWidget(row.weight);
     line->addWidget(row.remove);
