@@ -19,22 +19,19 @@ namespace eigenscope {
 
 namespace {
 
-// The height of a line of the form, said outright: rows that come later are laid out before they have their
-// style.
-void keepHeight(std::initializer_list<QWidget*> controls) {
-    for (QWidget* control : controls) {
-        control->setMinimumHeight(control->fontMetrics().height() + 13);
-    }
-}
+constexpr int kSpacing = 6;
+
+// The height of a line, said outright: rows that come later are laid out before they have their style.
+int lineHeight(const QWidget& widget) { return widget.fontMetrics().height() + 13; }
 
 }  // namespace
 
 CorpusEditor::CorpusEditor(QWidget* parent) : QWidget(parent) {
     auto* column = new QVBoxLayout(this);
     column->setContentsMargins(0, 0, 0, 0);
-    column->setSpacing(6);
+    column->setSpacing(kSpacing);
     m_list = new QVBoxLayout;
-    m_list->setSpacing(6);
+    m_list->setSpacing(kSpacing);
     column->addLayout(m_list);
     buildOptions();
     addRow({});
@@ -67,7 +64,6 @@ void CorpusEditor::buildOptions() {
     m_documents->addItem(tr("automatic"), static_cast<int>(DocumentRule::Auto));
     m_documents->addItem(tr("apart"), static_cast<int>(DocumentRule::Separate));
     m_documents->addItem(tr("packed"), static_cast<int>(DocumentRule::Packed));
-    keepHeight({m_browse, m_add, m_field, m_documents});
     const auto label = [this](const QString& text, QWidget* buddy) {
         auto* made = mutedLabel(text, this);
         made->setBuddy(buddy);
@@ -126,10 +122,10 @@ void CorpusEditor::addRow(const QString& file) {
     row.remove->setText(QStringLiteral("×"));
     row.remove->setAccessibleName(tr("Remove this text"));
     row.remove->setToolTip(row.remove->accessibleName());
-    keepHeight({row.file, row.weight});
     line->addWidget(row.file, 1);
     line->addWidget(row.weight);
     line->addWidget(row.remove);
+    row.box->setMinimumHeight(lineHeight(*this));
     m_list->addWidget(row.box);
     connect(row.file, &QLineEdit::textChanged, this, &CorpusEditor::changed);
     connect(row.file, &QLineEdit::returnPressed, this, &CorpusEditor::submitted);
@@ -156,6 +152,8 @@ void CorpusEditor::rowsChanged() {
         row.weight->setVisible(several);
         row.remove->setVisible(several);
     }
+    const int lines = static_cast<int>(m_rows.size()) + 2;  // and the buttons and options below
+    setMinimumHeight(lines * (lineHeight(*this) + kSpacing) - kSpacing);
     m_add->setEnabled(m_rows.size() < static_cast<std::size_t>(kMostFiles));
     emit changed();
 }
