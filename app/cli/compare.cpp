@@ -29,9 +29,15 @@ void compare(Run& run, const Options& options) {
     checkSamplingOptions(options.generation.options.sampling);
     const OpenModel first = run.open(options.first);
     const OpenModel second = run.open(options.second);
-    run.runOptions(second);  // refuses what the second model cannot do before the first one has run
-    const ComparisonResult result = compareModels(run.job(), first, second, options.text,
-                                                  options.perplexity.options(run.runOptions(first)));
+    // Refuses what the second model cannot do before the first one has run.
+    const RunOptions runs[] = {run.runOptions(first), run.secondRunOptions(second)};
+    const ComparisonResult result =
+        compareModels(run.job(), first, second, options.text, options.perplexity.options(runs[0]), runs[1]);
+    const KvFormat formats[] = {resolveKvFormat(runs[0], first), resolveKvFormat(runs[1], second)};
+    const std::string format_texts[] = {kvFormatText(formats[0], first.model->config),
+                                        kvFormatText(formats[1], second.model->config)};
+    const std::size_t per_token[] = {kvBytesPerToken(first.model->config, formats[0]),
+                                     kvBytesPerToken(second.model->config, formats[1])};
 
     ResultJson json;
     json["perplexity"] = {result.first.perplexity, result.second.perplexity};
@@ -39,6 +45,8 @@ void compare(Run& run, const Options& options) {
     json["kl_divergence"] = result.kl_divergence;
     json["kl_standard_error"] = result.kl_standard_error;
     json["top1_agreement"] = result.top1_agreement;
+    json["kv_format"] = {nameOf(formats[0]), nameOf(formats[1])};
+    json["kv_bytes_per_token"] = {per_token[0], per_token[1]};
     json["tokens"] = result.first.tokens;
     json["windows"] = result.first.windows;
     json["generations"] = ResultJson::array();
@@ -47,7 +55,7 @@ void compare(Run& run, const Options& options) {
     if (has_prompt) {
         for (const OpenModel* model : {&first, &second}) {
             GenerationOptions generation = options.generation.options;
-            generation.run = run.runOptions(*model);
+            generation.run = runs[model == &second ? 1 : 0];
             generated.push_back(generate(run.job(), *model, options.prompt, generation));
             json["generations"].push_back(toJson(generated.back()));
             generations += generationText(model->name, generated.back());
@@ -65,7 +73,10 @@ void compare(Run& run, const Options& options) {
     run.console().print(
         tableLines({{"", first.name, second.name},
                     {"Perplexity", text::fixed(result.first.perplexity, 4),
-                     text::fixed(result.second.perplexity, 4)}}) +
+                     text::fixed(result.second.perplexity, 4)},
+                    {"KV cache", format_texts[0], format_texts[1]},
+                    {"Bytes a token", text::bytes(static_cast<double>(per_token[0])),
+                     text::bytes(static_cast<double>(per_token[1]))}}) +
         "\n" +
         factLines(
             {{"KL divergence", fmt::format("{} nats a token", text::significant(result.kl_divergence, 4))},
@@ -88,6 +99,7 @@ Command addCompare(CLI::App& app, CommonOptions& common) {
     addPerplexityOptions(*sub, options->perplexity);
     addGenerationOptions(*sub, options->generation);
     addModelOptions(*sub, common);
+    addKvFormat2Option(*sub, common);
     addOutputOptions(*sub, common);
     return {sub, [options](Run& run) { compare(run, *options); }};
 }

@@ -151,7 +151,7 @@ Statistics calibrate(JobContext& job, const OpenModel& model, const std::filesys
                                                  .compute = resolveCompute(options.run, model),
                                                  .max_rows = chunk,
                                                  .stop = job.stopToken()});
-    KvCache cache = transformer.createCache(resolveKvFormat(options.run, model), length);
+    KvCache cache = transformer.createCache(resolveKvFormat(options.run, model), length, 1, chunk);
     std::optional<AttentionMoments> attention;
     if (options.attention_queries > 0)
         attention.emplace(*model.backend, *model.model, options.attention_queries, options.seed,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/compression/convert.h"
 
+#include "core/compression/balance.h"
 #include "core/compression/folding.h"
 #include "kernels/api/error.h"
 
@@ -35,16 +36,21 @@ void checkSpectrum(const ModelConfig& config, const Spectrum& spectrum, const Ra
     checkPlan(plan, config.layers, config.head_dim, "plan");
 }
 
-std::vector<HeadBasis> basesOf(const Spectrum& spectrum, int layer, Side side) {
+// Of one layer's side; balanced when its cache is to be quantised, which changes nothing else.
+std::vector<HeadBasis> basesOf(const Spectrum& spectrum, const Statistics& statistics, const RankPlan& plan,
+                               int layer, Side side) {
+    const auto i = static_cast<std::size_t>(layer);
     std::vector<HeadBasis> bases;
     for (int head = 0; head < spectrum.heads(); ++head)
         bases.push_back(spectrum.basis(layer, side, head));
+    const std::vector<int>& bits = side == Side::Keys ? plan.kv_bits.keys : plan.kv_bits.values;
+    if (!bits.empty() && bits.at(i) < kUnquantised && !basisMethod(plan.method).balanced)
+        (side == Side::Keys ? balanceKeys : balanceValues)(bases, statistics.layers.at(i));
     return bases;
 }
 
 void foldKeys(Folder& folder, const ModelConfig& config, const AttentionWeights& original,
-              const Spectrum& spectrum, int layer, AttentionWeights& weights) {
-    const std::vector<HeadBasis> keys = basesOf(spectrum, layer, Side::Keys);
+              const std::vector<HeadBasis>& keys, int layer, AttentionWeights& weights) {
     const int rank = config.keyWidth(layer);
     weights.query_width = config.queryWidth(layer);
     weights.key_width = rank;
@@ -60,20 +66,11 @@ void foldKeys(Folder& folder, const ModelConfig& config, const AttentionWeights&
 }
 
 void foldValues(Folder& folder, const ModelConfig& config, const AttentionWeights& original,
-                const Spectrum& spectrum, int layer, AttentionWeights& weights) {
-    const std::vector<HeadBasis> values = basesOf(spectrum, layer, Side::Values);
+                const std::vector<HeadBasis>& values, int layer, AttentionWeights& weights) {
     const int rank = config.valueWidth(layer);
     weights.value_width = rank;
     weights.value = folder.encodeRows(original.value, values, rank, 1);
     weights.output = folder.decodeColumns(original.output, values, rank, config.group());
-}
-
-AttentionWeights foldAttention(Folder& folder, const ModelConfig& config, const AttentionWeights& original,
-                               const Spectrum& spectrum, int layer) {
-    AttentionWeights weights = original;
-    foldKeys(folder, config, original, spectrum, layer, weights);
-    foldValues(folder, config, original, spectrum, layer, weights);
-    return weights;
 }
 
 LowRankDescription describe(const OpenModel& original, const Statistics& statistics, const RankPlan& plan) {
@@ -84,6 +81,7 @@ LowRankDescription describe(const OpenModel& original, const Statistics& statist
     description.calibration = statistics.calibration;
     description.key_ranks = plan.key_ranks;
     description.value_ranks = plan.value_ranks;
+    description.kv_bits = plan.kv_bits;
     description.kv_ratio = kvRatioOf(plan, statistics.head_dim);
     description.share_key_basis = plan.share_key_basis;
     return description;
@@ -102,8 +100,12 @@ OpenModel convertInMemory(JobContext& job, const OpenModel& original, const Stat
     for (int layer = 0; layer < layers; ++layer) {
         job.checkCancelled();
         job.progress("converting layers", layer, layers);
+        const AttentionWeights from = model->layers[static_cast<std::size_t>(layer)].attention;
         AttentionWeights& attention = model->layers[static_cast<std::size_t>(layer)].attention;
-        attention = foldAttention(folder, model->config, attention, spectrum, layer);
+        foldKeys(folder, model->config, from, basesOf(spectrum, statistics, plan, layer, Side::Keys), layer,
+                 attention);
+        foldValues(folder, model->config, from, basesOf(spectrum, statistics, plan, layer, Side::Values),
+                   layer, attention);
     }
     job.progress("converting layers", layers, layers);
     OpenModel converted = original;
@@ -123,7 +125,8 @@ OpenModel convertOneSide(const JobContext& job, const OpenModel& original, const
     Folder folder(*original.backend, job);
     const auto i = static_cast<std::size_t>(layer);
     (side == Side::Keys ? foldKeys : foldValues)(folder, model->config, original.model->layers[i].attention,
-                                                 spectrum, layer, model->layers[i].attention);
+                                                 basesOf(spectrum, statistics, plan, layer, side), layer,
+                                                 model->layers[i].attention);
     OpenModel converted = original;
     converted.model = std::move(model);
     return converted;

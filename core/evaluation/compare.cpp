@@ -78,13 +78,19 @@ void checkComparable(const OpenModel& first, const OpenModel& second) {
 
 ComparisonResult compareModels(JobContext& job, const OpenModel& first, const OpenModel& second,
                                const std::filesystem::path& text, const PerplexityOptions& options) {
+    return compareModels(job, first, second, text, options, options.run);
+}
+
+ComparisonResult compareModels(JobContext& job, const OpenModel& first, const OpenModel& second,
+                               const std::filesystem::path& text, const PerplexityOptions& options,
+                               const RunOptions& second_run) {
     checkComparable(first, second);
     const int positions = std::min(first.model->config.max_positions, second.model->config.max_positions);
     const auto windows = evaluationWindows(job, *first.tokenizer, positions, text, options);
     const std::size_t predicted = windows.front().size() - 1;
     const auto longest = static_cast<std::int64_t>(predicted);
     WindowRunner first_runner(job, first, options.run, options.chunk, longest);
-    WindowRunner second_runner(job, second, options.run, options.chunk, longest);
+    WindowRunner second_runner(job, second, second_run, options.chunk, longest);
     const auto chunk = static_cast<std::size_t>(first_runner.chunk());
     const auto vocabulary = static_cast<std::size_t>(first_runner.vocabulary());
 

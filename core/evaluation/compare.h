@@ -15,7 +15,11 @@ struct ComparisonResult {
     double top1_agreement = 0;     // share of positions with the same most likely token
     std::vector<double> token_kl;  // [tokens], in reading order
 };
-// Both models must have the same vocabulary size.
+// Both models must have the same vocabulary size. options.run is the first model's; the second's is
+// `second_run`, or the same.
+ComparisonResult compareModels(JobContext& job, const OpenModel& first, const OpenModel& second,
+                               const std::filesystem::path& text, const PerplexityOptions& options,
+                               const RunOptions& second_run);
 ComparisonResult compareModels(JobContext& job, const OpenModel& first, const OpenModel& second,
                                const std::filesystem::path& text, const PerplexityOptions& options);
 

@@ -45,7 +45,7 @@ public:
                                                  .compute = resolveCompute(run, original),
                                                  .max_rows = m_length,
                                                  .stop = job.stopToken()})),
-          m_cache(m_transformer.createCache(resolveKvFormat(run, original), m_length)),
+          m_cache(m_transformer.createCache(resolveKvFormat(run, original), m_length, 1, m_length)),
           m_hidden(makeTensor(m_backend, DType::F32, {m_length, m_config.hidden_size})) {
         // A window's last token is predicted but predicts nothing.
         for (const auto& window : windows)
@@ -76,7 +76,7 @@ public:
     // Mean divergence when `layer`, whose inputs are kept, is that of `converted`.
     double cost(const OpenModel& converted, int layer) {
         const Transformer transformer(converted.backend, converted.model);
-        KvCache cache = transformer.createCache(resolveKvFormat(m_run, m_original), m_length);
+        KvCache cache = transformer.createCache(resolveKvFormat(m_run, m_original), m_length, 1, m_length);
         double sum = 0;
         for (std::size_t window = 0; window < m_windows.size(); ++window) {
             m_job.checkCancelled();

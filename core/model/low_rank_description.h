@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/base/json.h"
+#include "core/model/kv_format.h"
 
 #include <cstdint>
 #include <string>
@@ -25,7 +26,8 @@ struct LowRankDescription {
     CalibrationSummary calibration;
     std::vector<int> key_ranks;    // [layers], per key/value head
     std::vector<int> value_ranks;  // [layers]
-    double kv_ratio = 1.0;         // converted / original KV-cache bytes
+    KvBits kv_bits;                // what `--kv-format auto` uses; empty: the checkpoint's dtype
+    double kv_ratio = 1.0;         // converted / original KV-cache bytes in f16, kvRatioOf()
     bool share_key_basis = false;
 };
 

@@ -41,15 +41,6 @@ void checkShape(const RankPlan& plan, const Spectrum& spectrum) {
                                                  " layers, the statistics have " + std::to_string(layers));
 }
 
-std::int64_t rankSum(const RankPlan& plan) {
-    std::int64_t sum = 0;
-    for (const auto* ranks : {&plan.key_ranks, &plan.value_ranks}) {
-        for (int rank : *ranks)
-            sum += rank;
-    }
-    return sum;
-}
-
 Json boolArray(const std::vector<bool>& flags) {
     Json array = Json::array();
     for (bool flag : flags)
@@ -138,12 +129,11 @@ void applyKvRatio(RankPlan& plan, const Spectrum& spectrum, double target) {
         throw Error(ErrorCode::InvalidInput,
                     "KV ratio " + numberText(target) + ": expected a number above 0, at most 1");
     RankPlan trial = plan;
-    // Ranks are integers, so the ratio is a count; the slack is for targets such as 0.6 that binary cannot
-    // hold.
-    const double budget = target * 2.0 * spectrum.layers() * spectrum.headDim() + 1e-6;
     const auto fits = [&](double threshold) {
         applyThresholds(trial, spectrum, threshold, threshold);
-        return static_cast<double>(rankSum(trial)) <= budget;
+        // Ranks are integers, so the ratio is a count; the slack is for targets such as 0.6 that binary
+        // cannot hold.
+        return kvRatioOf(trial, spectrum.headDim()) <= target + 1e-10;
     };
     if (fits(1.0)) {
         plan = std::move(trial);
@@ -186,8 +176,11 @@ void unpin(RankPlan& plan, const Spectrum& spectrum, Side side, int layer) {
 }
 
 double kvRatioOf(const RankPlan& plan, int head_dim) {
-    const double full = 2.0 * static_cast<double>(plan.key_ranks.size()) * head_dim;
-    return full > 0 ? static_cast<double>(rankSum(plan)) / full : 1.0;
+    return kvRatioOf(plan.key_ranks, plan.value_ranks, plan.kv_bits, head_dim);
+}
+
+double rankRatioOf(const RankPlan& plan, int head_dim) {
+    return kvRatioOf(plan.key_ranks, plan.value_ranks, {}, head_dim);
 }
 
 double expectedErrorOf(const RankPlan& plan, const Spectrum& spectrum) {
@@ -214,6 +207,7 @@ void savePlan(const RankPlan& plan, const std::filesystem::path& file) {
     json["value_ranks"] = plan.value_ranks;
     json["pinned"] = {{"keys", boolArray(plan.key_pinned)}, {"values", boolArray(plan.value_pinned)}};
     json["thresholds"] = {{"keys", plan.key_threshold}, {"values", plan.value_threshold}};
+    writeKvBits(plan.kv_bits, json);
     writeTextFile(file, json.dump(2) + "\n");
 }
 
@@ -252,6 +246,7 @@ RankPlan loadPlan(const std::filesystem::path& file) {
         failField(file, "value_ranks",
                   "expected " + std::to_string(layers) + " ranks, as many as key_ranks, found " +
                       std::to_string(plan.value_ranks.size()));
+    plan.kv_bits = readKvBits(root, layers);
     plan.key_pinned.assign(layers, false);
     plan.value_pinned.assign(layers, false);
     if (const auto pinned = root.find("pinned")) {

@@ -3,6 +3,7 @@
 // live.
 #pragma once
 
+#include "core/model/kv_format.h"
 #include "core/spectrum/spectrum.h"
 
 #include <filesystem>
@@ -30,6 +31,7 @@ struct RankPlan {
     double key_threshold = 1.0, value_threshold = 1.0;
     std::vector<int> key_ranks, value_ranks;     // [layers]
     std::vector<bool> key_pinned, value_pinned;  // [layers]: set by hand, kept whatever else changes
+    KvBits kv_bits;  // what the converted checkpoint's cache uses by default; empty: its dtype
     bool operator==(const RankPlan&) const = default;
 };
 
@@ -44,7 +46,10 @@ void applyKvRatio(RankPlan& plan, const Spectrum& spectrum, double target);
 void pinRank(RankPlan& plan, const Spectrum& spectrum, Side side, int layer, int rank);
 void unpin(RankPlan& plan, const Spectrum& spectrum, Side side, int layer);
 
+// Converted KV-cache bytes / original KV-cache bytes in f16: ranks and bits.
 double kvRatioOf(const RankPlan& plan, int head_dim);
+// The share of ranks kept, whatever the bits.
+double rankRatioOf(const RankPlan& plan, int head_dim);
 // Root mean square over layers and sides of Spectrum::expectedError.
 double expectedErrorOf(const RankPlan& plan, const Spectrum& spectrum);
 

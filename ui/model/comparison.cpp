@@ -49,7 +49,7 @@ Comparison::Comparison(Workspace& workspace, QObject* parent)
     }
     connect(&workspace, &Workspace::modelChanged, this, &Comparison::reset);
     connect(&workspace, &Workspace::conversionChanged, this, [this] {
-        if (m_workspace.conversion() && m_other != Other::Conversion && !m_workspace.otherModel()) {
+        if (m_workspace.conversion() && m_other == Other::Checkpoint && !m_workspace.otherModel()) {
             m_other = Other::Conversion;
         }
         if (m_other == Other::Conversion) {
@@ -71,6 +71,13 @@ void Comparison::setOther(Other other) {
     }
 }
 
+void Comparison::setFormats(const std::optional<KvFormat>& left, const std::optional<KvFormat>& right) {
+    if (left != m_formats[0] || right != m_formats[1]) {
+        m_formats = {left, right};
+        reset();
+    }
+}
+
 void Comparison::reset() {
     stop();
     m_left.clear();
@@ -83,6 +90,9 @@ void Comparison::reset() {
 const OpenModel* Comparison::left() const { return m_workspace.model() ? &*m_workspace.model() : nullptr; }
 
 const OpenModel* Comparison::right() const {
+    if (m_other == Other::Same) {
+        return left();
+    }
     if (m_other == Other::Checkpoint) {
         return m_workspace.otherModel() ? &*m_workspace.otherModel() : nullptr;
     }
@@ -95,11 +105,14 @@ bool Comparison::streaming() const {
 }
 
 void Comparison::generate(const QString& prompt, const GenerationOptions& options) {
+    GenerationOptions own = options;
     if (left()) {
-        m_left.start(*left(), prompt, options);
+        own.run.kv_format = m_formats[0];
+        m_left.start(*left(), prompt, own);
     }
     if (right()) {
-        m_right.start(*right(), prompt, options);
+        own.run.kv_format = m_formats[1];
+        m_right.start(*right(), prompt, own);
     }
 }
 
@@ -129,20 +142,25 @@ Job* Comparison::measure(const MeasureOptions& options) {
     }
     return m_workspace.jobs().submit(
         Lane::Engine, tr("Measure on %1").arg(QFileInfo(options.text).fileName()), this,
-        [first = *left(), second = *right(), options, run = m_workspace.runOptions()](JobContext& job) {
+        [first = *left(), second = *right(), options, run = m_workspace.runOptions(),
+         formats = m_formats](JobContext& job) {
+            std::array<RunOptions, 2> runs = {run, run};
+            for (std::size_t i = 0; i < runs.size(); ++i) {
+                runs[i].kv_format = formats[i];
+            }
             PerplexityOptions evaluation;
             evaluation.windows = options.windows;
             evaluation.sequence_length = options.sequence_length;
-            evaluation.run = run;
+            evaluation.run = runs[0];
             Measurement measurement;
             measurement.text = options.text;
             measurement.repetitions = kRepetitions;
             measurement.new_tokens = options.new_tokens;
             measurement.quality = compareModels(
-                job, first, second, std::filesystem::path(options.text.toStdString()), evaluation);
+                job, first, second, std::filesystem::path(options.text.toStdString()), evaluation, runs[1]);
             const std::string prompt = options.prompt.toStdString();
-            measurement.figures[0] = measureAlone(job, first, prompt, options.new_tokens, run);
-            measurement.figures[1] = measureAlone(job, second, prompt, options.new_tokens, run);
+            measurement.figures[0] = measureAlone(job, first, prompt, options.new_tokens, runs[0]);
+            measurement.figures[1] = measureAlone(job, second, prompt, options.new_tokens, runs[1]);
             return measurement;
         },
         [this, a = left()->model, b = right()->model](Measurement measurement) {

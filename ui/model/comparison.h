@@ -38,7 +38,7 @@ struct MeasureOptions {
 class Comparison : public QObject {
     Q_OBJECT
 public:
-    enum class Other { Conversion, Checkpoint };
+    enum class Other { Conversion, Checkpoint, Same };  // Same: the original, with another cache format
 
     explicit Comparison(Workspace& workspace, QObject* parent = nullptr);
 
@@ -46,6 +46,10 @@ public:
     void setOther(Other other);
     const OpenModel* left() const;   // the original; null when nothing is open
     const OpenModel* right() const;  // null when there is nothing to compare with
+    // The KV-cache formats the two run with; empty: automatic.
+    const std::optional<KvFormat>& leftFormat() const { return m_formats[0]; }
+    const std::optional<KvFormat>& rightFormat() const { return m_formats[1]; }
+    void setFormats(const std::optional<KvFormat>& left, const std::optional<KvFormat>& right);
     GenerationRun& leftRun() { return m_left; }
     GenerationRun& rightRun() { return m_right; }
     bool streaming() const;
@@ -67,6 +71,7 @@ private:
     void reset();
 
     Workspace& m_workspace;
+    std::array<std::optional<KvFormat>, 2> m_formats;
     Other m_other = Other::Conversion;
     GenerationRun m_left, m_right;
     std::optional<Measurement> m_measurement;

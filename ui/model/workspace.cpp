@@ -46,6 +46,7 @@ RunOptions Workspace::runOptions() const {
 bool Workspace::planChangedSinceConversion() const {
     return m_conversion && (m_conversion->plan.key_ranks != m_plan.plan().key_ranks ||
                             m_conversion->plan.value_ranks != m_plan.plan().value_ranks ||
+                            m_conversion->plan.kv_bits != m_plan.plan().kv_bits ||
                             m_conversion->plan.method != m_plan.plan().method ||
                             m_conversion->plan.share_key_basis != m_plan.plan().share_key_basis);
 }

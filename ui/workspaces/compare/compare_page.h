@@ -19,6 +19,8 @@ namespace eigenscope {
 class AgreementPlot;
 class AnswerPanel;
 class Comparison;
+class KvFormatBox;
+struct OpenModel;
 class MeasurementPanel;
 class Panel;
 class Theme;
@@ -33,6 +35,8 @@ public:
 private:
     QWidget* makePrompt();
     QWidget* makeSampling();
+    KvFormatBox* addFormatBox(AnswerPanel* panel, const QString& name);
+    QString badge(const OpenModel& model, const KvFormatBox& box, const QString& kind) const;
     void refreshModels();
     void refreshAnswers();
     void refreshMeasurement();
@@ -49,6 +53,7 @@ private:
     QPushButton *m_generate, *m_stop;
     AnswerPanel *m_left, *m_right;
     QStackedLayout* m_right_stack;
+    KvFormatBox *m_left_format, *m_right_format;
     QComboBox* m_other;
     Panel* m_agreement_panel;
     AgreementPlot* m_agreement;

@@ -5,9 +5,12 @@
 
 #include "ui/widgets/panel.h"
 
+#include <vector>
+
 class QCheckBox;
 class QComboBox;
 class QDoubleSpinBox;
+class QGridLayout;
 class QPushButton;
 
 namespace eigenscope {
@@ -37,6 +40,8 @@ private:
     void buildActions();
     void connectRow(SliderRow* row);
     void editThresholds(SliderRow* row, double value);
+    QComboBox* bitsRow(QGridLayout* grid, const QString& name);
+    void syncBits(QComboBox* combo, const std::vector<int>& bits);
     void changeBasis();
     void follow(Job* job);
     void sync();         // everything from the document
@@ -46,7 +51,8 @@ private:
     void saveStatistics();
 
     Workspace& m_workspace;
-    QComboBox *m_method = nullptr, *m_criterion = nullptr, *m_multiple = nullptr;
+    QComboBox *m_method = nullptr, *m_criterion = nullptr, *m_multiple = nullptr, *m_key_bits = nullptr,
+              *m_value_bits = nullptr;
     QCheckBox *m_share = nullptr, *m_link = nullptr;
     SliderRow *m_keys = nullptr, *m_values = nullptr, *m_target = nullptr;
     QLabel *m_ratio = nullptr, *m_context = nullptr;
