@@ -58,8 +58,12 @@ int main(int argc, char** argv) {
     parser.process(application);
 
     Settings settings(std::make_unique<QSettings>());
-    if (parser.isSet(threads)) {
-        settings.setThreads(parser.value(threads).toInt());
+    bool threads_valid = true;
+    const int thread_count = parser.isSet(threads) ? parser.value(threads).toInt(&threads_valid) : 0;
+    if (!threads_valid || thread_count < 0) {
+        std::fprintf(stderr, "eigenscope: --threads %s: expected a count, or 0 for all\n",
+                     qPrintable(parser.value(threads)));
+        return 2;
     }
     BackendRegistry registry = availableBackends();
     BackendChoice choice;
@@ -71,7 +75,7 @@ int main(int argc, char** argv) {
         return 1;
     }
     JobRunner jobs;
-    Workspace workspace(std::move(choice), jobs, settings);
+    Workspace workspace(std::move(choice), thread_count, jobs, settings);
     Theme theme(settings);
     MainWindow window(workspace, theme);
     window.setDemoFolder(demoFolder());

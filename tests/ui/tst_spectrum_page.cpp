@@ -249,6 +249,32 @@ private slots:
         QCOMPARE(m_ui->workspace->selectedLayer(), 3);
     }
 
+    // A plan made for other bases brings them along, and its ranks are not overwritten by thresholds.
+    void aPlanOfAnotherMethodKeepsItsRanks() {
+        Workspace& workspace = *m_ui->workspace;
+        RankPlan plan = workspace.plan().plan();
+        plan.method = "attention-aware";
+        plan.allocation = Allocation::Sensitivity;
+        plan.key_ranks = {24, 40, 16, 32};
+        plan.value_ranks = {48, 8, 56, 64};
+        const QString file = m_ui->folder.filePath("other.json");
+        savePlan(plan, file.toStdString());
+        QVERIFY(workspace.loadPlan(file));
+        QTRY_VERIFY_WITH_TIMEOUT(workspace.plan().plan().key_ranks == plan.key_ranks, 30000);
+        QVERIFY(workspace.plan().plan() == plan);
+        QCOMPARE(workspace.plan().spectrum()->method(), plan.method);
+
+        const QString saved = m_ui->folder.filePath("saved.json");
+        QVERIFY(workspace.savePlan(saved));
+        QTRY_VERIFY_WITH_TIMEOUT(QFile::exists(saved), 10000);
+        QVERIFY(loadPlan(saved.toStdString()) == plan);
+
+        // Calibrating again is no reason to forget the method.
+        QVERIFY(m_ui->calibrateShortly());
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy(), 60000);
+        QCOMPARE(workspace.plan().spectrum()->method(), plan.method);
+    }
+
     void recalibrateOffersTheFormAndAWayBack() {
         auto* panel = m_ui->window->findChild<PlanPanel*>();
         auto* form = m_ui->window->findChild<CalibrationForm*>();

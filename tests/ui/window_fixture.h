@@ -19,7 +19,7 @@ struct WindowFixture {
         : settings(std::make_unique<QSettings>(folder.filePath("settings.ini"), QSettings::IniFormat)) {
         settings.setTheme(look);
         theme = std::make_unique<Theme>(settings);
-        workspace = std::make_unique<Workspace>(BackendChoice{createCpuBackend(), {}}, jobs, settings);
+        workspace = std::make_unique<Workspace>(BackendChoice{createCpuBackend(), {}}, 0, jobs, settings);
         window = std::make_unique<MainWindow>(*workspace, *theme);
         window->setDemoFolder(demoFolder());
         window->resize(1440, 900);

@@ -219,42 +219,4 @@ void JobRunner::finish(Job* job, Job::State state, const QString& error) {
     emit jobsChanged();
 }
 
-JobListModel::JobListModel(JobRunner& runner, QObject* parent)
-    : QAbstractListModel(parent), m_runner(runner) {
-    connect(&runner, &JobRunner::jobAdded, this, [this] {
-        beginResetModel();
-        endResetModel();
-    });
-    connect(&runner, &JobRunner::jobsChanged, this, [this] {
-        if (rowCount() > 0) {
-            emit dataChanged(index(0), index(rowCount() - 1));
-        }
-    });
-}
-
-int JobListModel::rowCount(const QModelIndex& parent) const {
-    return parent.isValid() ? 0 : static_cast<int>(m_runner.jobs().size());
-}
-
-QVariant JobListModel::data(const QModelIndex& index, int role) const {
-    const auto& jobs = m_runner.jobs();
-    const auto row = static_cast<std::size_t>(index.row());
-    if (!index.isValid() || row >= jobs.size()) {
-        return {};
-    }
-    Job* job = jobs[jobs.size() - 1 - row];
-    switch (role) {
-        case Qt::DisplayRole:
-            return tr("%1 — %2").arg(job->title(), job->summary());
-        case Qt::ToolTipRole:
-            return job->summary();
-        case JobRole:
-            return QVariant::fromValue<QObject*>(job);
-        case FractionRole:
-            return job->fraction();
-        default:
-            return {};
-    }
-}
-
 }  // namespace eigenscope

@@ -7,7 +7,6 @@
 
 #include "core/base/job_context.h"
 
-#include <QAbstractListModel>
 #include <QElapsedTimer>
 #include <QObject>
 #include <QPointer>
@@ -117,19 +116,6 @@ private:
 
     std::vector<Job*> m_jobs;
     bool m_shutting_down = false;
-};
-
-// The jobs as rows, newest first: for a job list.
-class JobListModel : public QAbstractListModel {
-    Q_OBJECT
-public:
-    enum Role { JobRole = Qt::UserRole + 1, FractionRole };
-    explicit JobListModel(JobRunner& runner, QObject* parent = nullptr);
-    int rowCount(const QModelIndex& parent = {}) const override;
-    QVariant data(const QModelIndex& index, int role) const override;
-
-private:
-    JobRunner& m_runner;
 };
 
 }  // namespace eigenscope

@@ -11,7 +11,6 @@ namespace {
 constexpr int kRecentModels = 12;
 const QString kThemeKey = QStringLiteral("theme");
 const QString kRecentKey = QStringLiteral("recentModels");
-const QString kThreadsKey = QStringLiteral("threads");
 
 }  // namespace
 
@@ -60,9 +59,6 @@ void Settings::clearRecentModels() {
     m_store->remove(kRecentKey);
     emit recentModelsChanged();
 }
-
-int Settings::threads() const { return m_store->value(kThreadsKey, 0).toInt(); }
-void Settings::setThreads(int threads) { m_store->setValue(kThreadsKey, threads); }
 
 QString Settings::folder(const QString& purpose) const {
     return m_store->value(QStringLiteral("folders/") + purpose, QDir::homePath()).toString();

@@ -28,9 +28,6 @@ public:
     void removeRecentModel(const QString& path);
     void clearRecentModels();
 
-    int threads() const;  // 0: all
-    void setThreads(int threads);
-
     QString folder(const QString& purpose) const;  // where a file dialog of that purpose was last
     void setFolder(const QString& purpose, const QString& folder);
 

@@ -26,8 +26,8 @@ QString besideModel(const QString& model_path, const QString& relative) {
 
 }  // namespace
 
-Workspace::Workspace(BackendChoice device, JobRunner& jobs, Settings& settings, QObject* parent)
-    : QObject(parent), m_device(std::move(device)), m_jobs(jobs), m_settings(settings) {}
+Workspace::Workspace(BackendChoice device, int threads, JobRunner& jobs, Settings& settings, QObject* parent)
+    : QObject(parent), m_device(std::move(device)), m_threads(threads), m_jobs(jobs), m_settings(settings) {}
 
 QString Workspace::deviceText() const {
     const DeviceInfo& info = m_device.backend->info();
@@ -39,12 +39,13 @@ QString Workspace::deviceFallback() const { return QString::fromStdString(m_devi
 
 RunOptions Workspace::runOptions() const {
     RunOptions options;
-    options.threads = m_settings.threads();
+    options.threads = m_threads;
     return options;
 }
 
 bool Workspace::planChangedSinceConversion() const {
-    return m_conversion && (m_conversion->plan.key_ranks != m_plan.plan().key_ranks ||
+    return m_conversion && (m_conversion->statistics != m_statistics ||
+                            m_conversion->plan.key_ranks != m_plan.plan().key_ranks ||
                             m_conversion->plan.value_ranks != m_plan.plan().value_ranks ||
                             m_conversion->plan.kv_bits != m_plan.plan().kv_bits ||
                             m_conversion->plan.method != m_plan.plan().method ||
@@ -120,56 +121,53 @@ Job* Workspace::calibrate(const QString& text, const CalibrationOptions& options
     if (!m_model) {
         return nullptr;
     }
-    struct Outcome {
-        std::shared_ptr<const Statistics> statistics;
-        std::shared_ptr<const Spectrum> spectrum;
-    };
-    const OpenModel model = *m_model;
-    return m_jobs.submit(
-        Lane::Engine, tr("Calibrate on %1").arg(QFileInfo(text).fileName()), this,
-        [model, text, options](JobContext& job) {
-            Outcome outcome;
-            outcome.statistics =
-                std::make_shared<Statistics>(eigenscope::calibrate(job, model, toPath(text), options));
-            outcome.spectrum = computeSpectrum(job, *model.backend, *outcome.statistics, "eigen");
-            return outcome;
-        },
-        [this, opened = model.model](const Outcome& outcome) {
-            if (m_model && m_model->model == opened) {  // else another model was opened meanwhile
-                setStatistics(outcome.statistics, outcome.spectrum);
-            }
-        },
-        report(tr("Calibration failed")));
+    return takeStatistics(tr("Calibrate on %1").arg(QFileInfo(text).fileName()), tr("Calibration failed"),
+                          [model = *m_model, text, options](JobContext& job) {
+                              return std::make_shared<const Statistics>(
+                                  eigenscope::calibrate(job, model, toPath(text), options));
+                          });
 }
 
 Job* Workspace::loadStatistics(const QString& file) {
     if (!m_model) {
         return nullptr;
     }
+    return takeStatistics(
+        tr("Load %1").arg(QFileInfo(file).fileName()), tr("The statistics could not be read"),
+        [model = *m_model, file](JobContext&) {
+            auto statistics = std::make_shared<const Statistics>(eigenscope::loadStatistics(toPath(file)));
+            if (statistics->model_fingerprint != model.checkpoint->fingerprint()) {
+                throw Error(ErrorCode::InvalidInput, file.toStdString() + ": these statistics are of " +
+                                                         statistics->model_name + ", not of " + model.name);
+            }
+            return statistics;
+        });
+}
+
+Job* Workspace::takeStatistics(const QString& title, const QString& failure, StatisticsSource source) {
     struct Outcome {
         std::shared_ptr<const Statistics> statistics;
         std::shared_ptr<const Spectrum> spectrum;
     };
-    const OpenModel model = *m_model;
+    // The basis chosen so far is kept: calibrating again is no reason to change the method.
+    const std::string method = m_plan.empty() ? "eigen" : m_plan.spectrum()->method();
+    const BasisOptions basis = m_plan.empty() ? BasisOptions() : m_plan.spectrum()->options();
     return m_jobs.submit(
-        Lane::Engine, tr("Load %1").arg(QFileInfo(file).fileName()), this,
-        [model, file](JobContext& job) {
+        Lane::Engine, title, this,
+        [backend = m_device.backend, source = std::move(source), method, basis](JobContext& job) {
             Outcome outcome;
-            outcome.statistics = std::make_shared<Statistics>(eigenscope::loadStatistics(toPath(file)));
-            if (outcome.statistics->model_fingerprint != model.checkpoint->fingerprint()) {
-                throw Error(ErrorCode::InvalidInput, file.toStdString() + ": these statistics are of " +
-                                                         outcome.statistics->model_name + ", not of " +
-                                                         model.name);
-            }
-            outcome.spectrum = computeSpectrum(job, *model.backend, *outcome.statistics, "eigen");
+            outcome.statistics = source(job);
+            outcome.spectrum = computeSpectrum(job, *backend, *outcome.statistics, method, basis);
             return outcome;
         },
-        [this, opened = model.model](const Outcome& outcome) {
-            if (m_model && m_model->model == opened) {
-                setStatistics(outcome.statistics, outcome.spectrum);
+        [this, opened = m_model->model](const Outcome& outcome) {
+            if (m_model && m_model->model == opened) {  // else another model was opened meanwhile
+                m_statistics = outcome.statistics;
+                m_plan.setSpectrum(outcome.spectrum);
+                emit statisticsChanged();
             }
         },
-        report(tr("The statistics could not be read")));
+        report(failure));
 }
 
 Job* Workspace::saveStatistics(const QString& file) {
@@ -186,14 +184,11 @@ Job* Workspace::saveStatistics(const QString& file) {
         report(tr("The statistics could not be saved")));
 }
 
-void Workspace::setStatistics(std::shared_ptr<const Statistics> statistics,
-                              std::shared_ptr<const Spectrum> spectrum) {
-    m_statistics = std::move(statistics);
-    m_plan.setSpectrum(std::move(spectrum));
-    emit statisticsChanged();
+Job* Workspace::setBasis(const QString& method, const BasisOptions& options) {
+    return changeBasis(method, options, {});
 }
 
-Job* Workspace::setBasis(const QString& method, const BasisOptions& options) {
+Job* Workspace::changeBasis(const QString& method, const BasisOptions& options, std::function<void()> then) {
     if (!m_model || !m_statistics) {
         return nullptr;
     }
@@ -202,9 +197,12 @@ Job* Workspace::setBasis(const QString& method, const BasisOptions& options) {
         [backend = m_device.backend, statistics = m_statistics, method, options](JobContext& job) {
             return computeSpectrum(job, *backend, *statistics, method.toStdString(), options);
         },
-        [this, statistics = m_statistics](std::shared_ptr<const Spectrum> spectrum) {
+        [this, statistics = m_statistics, then = std::move(then)](std::shared_ptr<const Spectrum> spectrum) {
             if (m_statistics == statistics) {
                 m_plan.setSpectrum(std::move(spectrum));
+                if (then) {
+                    then();
+                }
             }
         },
         report(tr("The bases could not be computed")));
@@ -223,6 +221,7 @@ Job* Workspace::convert() {
             Conversion conversion;
             conversion.model = convertInMemory(job, model, *statistics, *spectrum, plan);
             conversion.plan = plan;
+            conversion.statistics = statistics;
             conversion.kv_ratio = kvRatio(conversion.model.model->config);
             conversion.layer_errors =
                 layerErrors(job, model, conversion.model, statistics->probe_windows, run);
@@ -258,31 +257,47 @@ Job* Workspace::saveConverted(const QString& directory) {
         report(tr("The converted model could not be saved")));
 }
 
-void Workspace::savePlan(const QString& file) {
-    try {
-        eigenscope::savePlan(m_plan.plan(), toPath(file));
-        emit notice(tr("Plan saved"), file, false);
-    } catch (const std::exception& error) {
-        emit notice(tr("The plan could not be saved"), QString::fromUtf8(error.what()), true);
+Job* Workspace::savePlan(const QString& file) {
+    if (m_plan.empty()) {
+        return nullptr;
     }
+    return m_jobs.submit(
+        Lane::Parallel, tr("Save %1").arg(QFileInfo(file).fileName()), this,
+        [plan = m_plan.plan(), file](JobContext&) {
+            eigenscope::savePlan(plan, toPath(file));
+            return file;
+        },
+        [this](const QString& saved) { emit notice(tr("Plan saved"), saved, false); },
+        report(tr("The plan could not be saved")));
 }
 
-void Workspace::loadPlan(const QString& file) {
+Job* Workspace::loadPlan(const QString& file) {
     if (m_plan.empty()) {
-        return;
+        return nullptr;
     }
-    try {
-        RankPlan plan = eigenscope::loadPlan(toPath(file));
-        checkPlan(plan, m_plan.spectrum()->layers(), m_plan.spectrum()->headDim(), toPath(file));
-        if (plan.method != m_plan.plan().method || plan.share_key_basis != m_plan.plan().share_key_basis) {
+    return m_jobs.submit(
+        Lane::Parallel, tr("Load %1").arg(QFileInfo(file).fileName()), this,
+        [spectrum = m_plan.spectrum(), file](JobContext&) {
+            RankPlan plan = eigenscope::loadPlan(toPath(file));
+            checkPlan(plan, spectrum->layers(), spectrum->headDim(), toPath(file));
+            return plan;
+        },
+        [this, statistics = m_statistics](const RankPlan& plan) {
+            if (m_statistics != statistics) {
+                return;  // another model or calibration meanwhile
+            }
+            const auto take = [this, plan] { m_plan.setPlan(plan, tr("Load plan")); };
+            const RankPlan& current = m_plan.plan();
+            if (plan.method == current.method && plan.share_key_basis == current.share_key_basis) {
+                take();
+                return;
+            }
             BasisOptions options;
             options.share_key_basis = plan.share_key_basis;
-            setBasis(QString::fromStdString(plan.method), options);
-        }
-        m_plan.setPlan(plan, tr("Load plan"));
-    } catch (const std::exception& error) {
-        emit notice(tr("The plan could not be loaded"), QString::fromUtf8(error.what()), true);
-    }
+            changeBasis(QString::fromStdString(plan.method), options,
+                        take);  // its ranks belong to that basis
+        },
+        report(tr("The plan could not be loaded")));
 }
 
 QString Workspace::suggestedCalibrationText() const {

@@ -27,6 +27,7 @@ namespace eigenscope {
 struct Conversion {
     OpenModel model;
     RankPlan plan;
+    std::shared_ptr<const Statistics> statistics;  // whose bases were folded in
     double kv_ratio = 1.0;
     std::vector<double> layer_errors;  // [layers], measured on the calibration's probe windows
     QString saved_to;                  // directory, empty while only in memory
@@ -35,7 +36,9 @@ struct Conversion {
 class Workspace : public QObject {
     Q_OBJECT
 public:
-    Workspace(BackendChoice device, JobRunner& jobs, Settings& settings, QObject* parent = nullptr);
+    // threads: of every job; 0: the device's default.
+    Workspace(BackendChoice device, int threads, JobRunner& jobs, Settings& settings,
+              QObject* parent = nullptr);
 
     JobRunner& jobs() { return m_jobs; }
     Settings& settings() { return m_settings; }
@@ -43,7 +46,7 @@ public:
     const std::shared_ptr<Backend>& backend() const { return m_device.backend; }
     QString deviceText() const;      // "CPU · AMD EPYC, 2 threads"
     QString deviceFallback() const;  // why not the preferred device; empty when nothing was lost
-    RunOptions runOptions() const;   // threads from the settings
+    RunOptions runOptions() const;   // threads as given at the start
 
     const std::optional<OpenModel>& model() const { return m_model; }
     QString modelPath() const { return m_model_path; }
@@ -73,8 +76,8 @@ public:
         return m_conversion_job;
     }  // the latest convert(), running or ended; or null
     Job* saveConverted(const QString& directory);
-    void savePlan(const QString& file);
-    void loadPlan(const QString& file);
+    Job* savePlan(const QString& file);
+    Job* loadPlan(const QString& file);  // changes the basis too when the plan was made for another
 
     // Default texts: the demo's beside the model's folder (../text), else empty.
     QString suggestedCalibrationText() const;
@@ -89,11 +92,14 @@ signals:
     void notice(const QString& title, const QString& text, bool error);  // for the message bar; errors stay
 
 private:
-    void setStatistics(std::shared_ptr<const Statistics> statistics,
-                       std::shared_ptr<const Spectrum> spectrum);
+    using StatisticsSource = std::function<std::shared_ptr<const Statistics>(JobContext&)>;
+    // Statistics from a run or a file, and their spectrum, take the place of what was there.
+    Job* takeStatistics(const QString& title, const QString& failure, StatisticsSource source);
+    Job* changeBasis(const QString& method, const BasisOptions& options, std::function<void()> then);
     std::function<void(const QString&)> report(const QString& title);
 
     BackendChoice m_device;
+    int m_threads;
     JobRunner& m_jobs;
     Settings& m_settings;
     PlanDocument m_plan;

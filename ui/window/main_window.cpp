@@ -209,7 +209,6 @@ void MainWindow::showPage(PageId page) {
 }
 
 void MainWindow::setDemoFolder(const QString& folder) {
-    m_demo_folder = folder;
     static_cast<StartPage*>(page(PageId::Start))->setDemoFolder(folder);
 }
 

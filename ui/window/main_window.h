@@ -53,7 +53,6 @@ private:
     JobBar* m_jobs;
     QStackedWidget* m_pages;
     QMenu* m_recent = nullptr;
-    QString m_demo_folder;
 };
 
 }  // namespace eigenscope

@@ -27,7 +27,7 @@ namespace eigenscope {
 
 namespace {
 
-constexpr qsizetype kTryOutCharacters = 20000;  // more than anyone reads token by token
+constexpr qsizetype kTryOutCharacters = 8000;  // tokenised within a frame or two, on the GUI thread
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 
 QString positionsText(const ModelConfig& config) {
