@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/compression/convert.h"
 
-#include "core/compression/balance.h"
 #include "core/compression/folding.h"
+#include "core/compression/spread.h"
 #include "kernels/api/error.h"
 
 namespace eigenscope {
@@ -36,16 +36,18 @@ void checkSpectrum(const ModelConfig& config, const Spectrum& spectrum, const Ra
     checkPlan(plan, config.layers, config.head_dim, "plan");
 }
 
-// Of one layer's side; balanced when its cache is to be quantised, which changes nothing else.
-std::vector<HeadBasis> basesOf(const Spectrum& spectrum, const Statistics& statistics, const RankPlan& plan,
-                               int layer, Side side) {
+// Of one layer's side; spread when its cache is to be quantised, which changes nothing else.
+std::vector<HeadBasis> basesOf(const Spectrum& spectrum, const RankPlan& plan, int layer, Side side) {
     const auto i = static_cast<std::size_t>(layer);
+    const bool keys = side == Side::Keys;
+    const std::vector<int>& bits = keys ? plan.kv_bits.keys : plan.kv_bits.values;
+    const bool quantised = !bits.empty() && bits.at(i) < kUnquantised;
     std::vector<HeadBasis> bases;
-    for (int head = 0; head < spectrum.heads(); ++head)
+    for (int head = 0; head < spectrum.heads(); ++head) {
         bases.push_back(spectrum.basis(layer, side, head));
-    const std::vector<int>& bits = side == Side::Keys ? plan.kv_bits.keys : plan.kv_bits.values;
-    if (!bits.empty() && bits.at(i) < kUnquantised && !basisMethod(plan.method).balanced)
-        (side == Side::Keys ? balanceKeys : balanceValues)(bases, statistics.layers.at(i));
+        if (quantised)
+            spreadLatents(bases.back(), keys ? plan.key_ranks.at(i) : plan.value_ranks.at(i));
+    }
     return bases;
 }
 
@@ -102,10 +104,9 @@ OpenModel convertInMemory(JobContext& job, const OpenModel& original, const Stat
         job.progress("converting layers", layer, layers);
         const AttentionWeights from = model->layers[static_cast<std::size_t>(layer)].attention;
         AttentionWeights& attention = model->layers[static_cast<std::size_t>(layer)].attention;
-        foldKeys(folder, model->config, from, basesOf(spectrum, statistics, plan, layer, Side::Keys), layer,
-                 attention);
-        foldValues(folder, model->config, from, basesOf(spectrum, statistics, plan, layer, Side::Values),
-                   layer, attention);
+        foldKeys(folder, model->config, from, basesOf(spectrum, plan, layer, Side::Keys), layer, attention);
+        foldValues(folder, model->config, from, basesOf(spectrum, plan, layer, Side::Values), layer,
+                   attention);
     }
     job.progress("converting layers", layers, layers);
     OpenModel converted = original;
@@ -125,7 +126,7 @@ OpenModel convertOneSide(const JobContext& job, const OpenModel& original, const
     Folder folder(*original.backend, job);
     const auto i = static_cast<std::size_t>(layer);
     (side == Side::Keys ? foldKeys : foldValues)(folder, model->config, original.model->layers[i].attention,
-                                                 basesOf(spectrum, statistics, plan, layer, side), layer,
+                                                 basesOf(spectrum, plan, layer, side), layer,
                                                  model->layers[i].attention);
     OpenModel converted = original;
     converted.model = std::move(model);

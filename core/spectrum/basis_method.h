@@ -38,7 +38,6 @@ struct BasisMethod {
     std::string_view source;     // paper and section
     LayerBases (*compute)(Backend& backend, const Statistics& statistics, int layer,
                           const BasisOptions& options);
-    bool balanced;  // latents are scaled for quantised caches already (core/compression/balance.h)
 };
 
 std::span<const BasisMethod> basisMethods();

@@ -274,6 +274,11 @@ void checkPlan(const RankPlan& plan, int layers, int head_dim, const std::filesy
                           "rank " + std::to_string(ranks[i]) + ": expected 1 to the head dimension, " +
                               std::to_string(head_dim));
         }
+        const std::vector<int>& bits = side == Side::Keys ? plan.kv_bits.keys : plan.kv_bits.values;
+        if (!plan.kv_bits.empty() && bits.size() != static_cast<std::size_t>(layers))
+            failField(
+                file, side == Side::Keys ? "key_bits" : "value_bits",
+                "has " + std::to_string(bits.size()) + " layers, the model has " + std::to_string(layers));
     }
 }
 

@@ -164,7 +164,7 @@ def f16_down(v):
 
 def group_scale(lo, hi, bits):
     """Scale and minimum in float16 of groups ranging over [lo, hi] (float32 arrays)."""
-    minimum = f16_down(lo)
+    minimum = f16_down(lo + np.float32(0))  # zero is positive
     width = (hi - minimum.astype(np.float32)) / np.float32(2**bits - 1)
     return -f16_down(-width), minimum
 
