@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// --method and --share-key-basis, for subcommands that compute bases from statistics.
+// --method, --share-key-basis, --center and --head-group, for subcommands that compute bases from statistics.
 #pragma once
 
 #include "app/cli/command.h"
@@ -12,7 +12,8 @@ namespace eigenscope {
 
 struct BasisArguments {
     std::string method = "eigen";
-    bool share_key_basis = false;
+    BasisOptions options;
+    std::string text() const;  // as arguments of a command
     std::shared_ptr<const Spectrum> compute(Run& run, const Statistics& statistics) const;
 };
 void addBasisOptions(CLI::App& app, BasisArguments& arguments);

@@ -56,7 +56,9 @@ const std::shared_ptr<Backend>& Run::backend() {
     return m_choice.backend;
 }
 
-OpenModel Run::open(const std::filesystem::path& path) { return openModel(m_job, backend(), path); }
+OpenModel Run::open(const std::filesystem::path& path) {
+    return openModel(m_job, backend(), path, loadFormat());
+}
 
 std::optional<KvFormat> Run::kvFormat() const { return formatOf(m_options.kv, m_options.kv.format); }
 
@@ -131,6 +133,14 @@ void addModelOptions(CLI::App& app, CommonOptions& options) {
         ->check(CLI::IsMember({"auto", "f32", "f16", "bf16"}))
         ->capture_default_str();
     addKvFormatOption(app, options);
+    addLoadFormatOption(app, options);
+}
+
+void addLoadFormatOption(CLI::App& app, CommonOptions& options) {
+    app.add_option("--load-format", options.load_format,
+                   "Weights: auto, the checkpoint's; dummy, random ones, for which config.json suffices")
+        ->check(CLI::IsMember({"auto", "dummy"}))
+        ->capture_default_str();
 }
 
 void addKvFormatOption(CLI::App& app, CommonOptions& options) {

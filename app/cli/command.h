@@ -34,7 +34,7 @@ struct KvArguments {
 };
 
 struct CommonOptions {
-    std::string device = "auto", compute = "auto";
+    std::string device = "auto", compute = "auto", load_format = "auto";
     KvArguments kv;
     int threads = 0;
     bool json = false, quiet = false;
@@ -48,7 +48,11 @@ public:
     JobContext& job() { return m_job; }
     // The chosen device, created on first use.
     const std::shared_ptr<Backend>& backend();
+    // A directory or a preset, with the weights that --load-format names.
     OpenModel open(const std::filesystem::path& path);
+    LoadFormat loadFormat() const {
+        return m_options.load_format == "dummy" ? LoadFormat::Dummy : LoadFormat::Auto;
+    }
     // Threads, arithmetic and cache format for this model; throws when the device does not do what was asked
     // for.
     RunOptions runOptions(const OpenModel& model);
@@ -78,7 +82,9 @@ struct Command {
 void addOutputOptions(CLI::App& app, CommonOptions& options);
 // --device, --threads: subcommands that compute.
 void addDeviceOptions(CLI::App& app, CommonOptions& options);
-// --device, --threads, --compute, --kv-format: subcommands that run a model.
+// --load-format: subcommands that take a model.
+void addLoadFormatOption(CLI::App& app, CommonOptions& options);
+// --device, --threads, --compute, --kv-format, --load-format: subcommands that run a model.
 void addModelOptions(CLI::App& app, CommonOptions& options);
 // --kv-format with --kv-group, --kv-keys and --kv-recent.
 void addKvFormatOption(CLI::App& app, CommonOptions& options);

@@ -15,9 +15,14 @@ Command addEstimate(CLI::App& app, CommonOptions& common);
 Command addCalibrate(CLI::App& app, CommonOptions& common);
 Command addSensitivity(CLI::App& app, CommonOptions& common);
 Command addSpectrum(CLI::App& app, CommonOptions& common);
+Command addSubspaces(CLI::App& app, CommonOptions& common);
 Command addPlan(CLI::App& app, CommonOptions& common);
 Command addConvert(CLI::App& app, CommonOptions& common);
+Command addTradeoff(CLI::App& app, CommonOptions& common);
 Command addCompare(CLI::App& app, CommonOptions& common);
+Command addFidelity(CLI::App& app, CommonOptions& common);
+Command addDiff(CLI::App& app, CommonOptions& common);
+Command addPresets(CLI::App& app, CommonOptions& common);
 Command addReport(CLI::App& app, CommonOptions& common);
 
 }  // namespace eigenscope

@@ -39,16 +39,9 @@ void compare(Run& run, const Options& options) {
     const std::size_t per_token[] = {kvBytesPerToken(first.model->config, formats[0]),
                                      kvBytesPerToken(second.model->config, formats[1])};
 
-    ResultJson json;
-    json["perplexity"] = {result.first.perplexity, result.second.perplexity};
-    json["perplexity_standard_error"] = {result.first.standard_error, result.second.standard_error};
-    json["kl_divergence"] = result.kl_divergence;
-    json["kl_standard_error"] = result.kl_standard_error;
-    json["top1_agreement"] = result.top1_agreement;
+    ResultJson json = toJson(result);
     json["kv_format"] = {nameOf(formats[0]), nameOf(formats[1])};
     json["kv_bytes_per_token"] = {per_token[0], per_token[1]};
-    json["tokens"] = result.first.tokens;
-    json["windows"] = result.first.windows;
     json["generations"] = ResultJson::array();
     std::string generations;
     std::vector<GenerationResult> generated;
@@ -71,19 +64,10 @@ void compare(Run& run, const Options& options) {
     json["device"] = run.deviceJson();
     run.console().printResult(json);
     run.console().print(
-        tableLines({{"", first.name, second.name},
-                    {"Perplexity", text::fixed(result.first.perplexity, 4),
-                     text::fixed(result.second.perplexity, 4)},
-                    {"KV cache", format_texts[0], format_texts[1]},
-                    {"Bytes a token", text::bytes(static_cast<double>(per_token[0])),
-                     text::bytes(static_cast<double>(per_token[1]))}}) +
-        "\n" +
-        factLines(
-            {{"KL divergence", fmt::format("{} nats a token", text::significant(result.kl_divergence, 4))},
-             {"Same most likely token", text::percent(result.top1_agreement)},
-             {"Tokens", fmt::format("{} in {} windows", text::count(result.first.tokens),
-                                    text::count(result.first.windows))},
-             {"Device", run.deviceText()}}) +
+        qualityLines(first.name, second.name, result, run.deviceText()) + "\n" +
+        factLines({{"KV cache", fmt::format("{} ({} a token) and {} ({} a token)", format_texts[0],
+                                            text::bytes(static_cast<double>(per_token[0])), format_texts[1],
+                                            text::bytes(static_cast<double>(per_token[1])))}}) +
         generations);
 }
 

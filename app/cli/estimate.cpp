@@ -25,7 +25,7 @@ struct Options {
 };
 
 void estimate(Run& run, const Options& options) {
-    const ModelFacts facts = readModelFacts(options.model);
+    const ModelFacts facts = readModelFacts(options.model, run.loadFormat());
     const ModelConfig& config = facts.config;
     const KvFormat format = resolveKvFormat(run.kvFormat(), config, facts.dtype);
     const std::int64_t context = options.context > 0 ? options.context : config.max_positions;
@@ -75,7 +75,9 @@ void estimate(Run& run, const Options& options) {
 Command addEstimate(CLI::App& app, CommonOptions& common) {
     CLI::App* sub = app.add_subcommand("estimate", "Memory of a run, and the longest context that fits");
     auto options = std::make_shared<Options>();
-    sub->add_option("MODEL", options->model, "Checkpoint directory, original or converted")->required();
+    sub->add_option("MODEL", options->model,
+                    "Checkpoint directory, original or converted, or a preset (see presets)")
+        ->required();
     sub->add_option("--context", options->context, "Tokens in the cache (default: the model's positions)")
         ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
     sub->add_option("--batch", options->batch, "Sequences at a time")
@@ -83,6 +85,7 @@ Command addEstimate(CLI::App& app, CommonOptions& common) {
         ->capture_default_str();
     addDeviceOptions(*sub, common);
     addKvFormatOption(*sub, common);
+    addLoadFormatOption(*sub, common);
     addOutputOptions(*sub, common);
     return {sub, [options](Run& run) { estimate(run, *options); }};
 }

@@ -2,6 +2,7 @@
 // generate MODEL --prompt S: text, streamed as it is made, and its timing.
 #include "app/cli/commands.h"
 #include "app/cli/results.h"
+#include "core/tokenizer/chat_template.h"
 
 #include <memory>
 
@@ -10,7 +11,8 @@ namespace eigenscope {
 namespace {
 
 struct Options {
-    std::string model, prompt;
+    std::string model, prompt, system;
+    bool chat = false;
     GenerationArguments generation;
 };
 
@@ -19,13 +21,19 @@ void generateText(Run& run, const Options& options) {
     const OpenModel model = run.open(options.model);
     GenerationOptions generation = options.generation.options;
     generation.run = run.runOptions(model);
+    std::string prompt = options.prompt;
+    if (options.chat) {
+        // The template writes the special tokens itself.
+        prompt = applyChat(*ChatTemplate::load(model.checkpoint->directory()), prompt, options.system);
+        generation.add_special_tokens = false;
+    }
 
     Console& console = run.console();
-    console.print(options.prompt);
+    console.print(options.chat ? "" : options.prompt);
     // Streamed text and a progress line would write over each other.
     JobContext silent(run.job().stopToken());
-    const GenerationResult result = generate(console.json() ? run.job() : silent, model, options.prompt,
-                                             generation, [&console](const TokenEvent& event) {
+    const GenerationResult result = generate(console.json() ? run.job() : silent, model, prompt, generation,
+                                             [&console](const TokenEvent& event) {
                                                  console.print(event.text);
                                                  if (!console.json())
                                                      console.flush();
@@ -47,6 +55,9 @@ Command addGenerate(CLI::App& app, CommonOptions& common) {
     auto options = std::make_shared<Options>();
     sub->add_option("MODEL", options->model, "Checkpoint directory, original or converted")->required();
     sub->add_option("--prompt,-p", options->prompt, "Text to continue")->required();
+    const auto chat =
+        sub->add_flag("--chat", options->chat, "Ask the prompt as a user, by the checkpoint's chat template");
+    sub->add_option("--system", options->system, "System message before it")->needs(chat);
     addGenerationOptions(*sub, options->generation);
     addModelOptions(*sub, common);
     addOutputOptions(*sub, common);

@@ -13,7 +13,7 @@ namespace eigenscope {
 namespace {
 
 void inspect(Run& run, const std::string& model) {
-    const ModelFacts facts = readModelFacts(model);
+    const ModelFacts facts = readModelFacts(model, run.loadFormat());
     const ModelConfig& config = facts.config;
     const KvFormat kv_format = resolveKvFormat(run.kvFormat(), config, facts.dtype);
     std::string problem;
@@ -34,6 +34,7 @@ void inspect(Run& run, const std::string& model) {
     json["positions"] = positionText(config);
     json["dtype"] = nameOf(facts.dtype);
     json["parameters"] = facts.checkpoint->parameterCount();
+    json["dummy_weights"] = facts.checkpoint->hasDummyWeights();
     json["weight_bytes"] = facts.checkpoint->weightBytes();
     addKvFormat(json, kv_format, config);
     json["kv_bytes_per_token"] = kvBytesPerToken(config, kv_format);
@@ -65,8 +66,9 @@ void inspect(Run& run, const std::string& model) {
 Command addInspect(CLI::App& app, CommonOptions& common) {
     CLI::App* sub = app.add_subcommand("inspect", "Show what a checkpoint is (reads headers only)");
     auto model = std::make_shared<std::string>();
-    sub->add_option("MODEL", *model, "Checkpoint directory")->required();
+    sub->add_option("MODEL", *model, "Checkpoint directory, or a preset (see presets)")->required();
     addKvFormatOption(*sub, common);
+    addLoadFormatOption(*sub, common);
     addOutputOptions(*sub, common);
     return {sub, [model](Run& run) { inspect(run, *model); }};
 }

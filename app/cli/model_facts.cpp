@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace eigenscope {
 
 namespace {
@@ -33,11 +35,27 @@ DType queryDType(const Checkpoint& checkpoint, ModelConfig config) {
     failField(checkpoint.directory(), usual_name, "the tensor is missing");
 }
 
+std::string scalingText(const RopeScaling& scaling) {
+    switch (scaling.kind) {
+        case RopeScaling::Kind::None:
+            break;
+        case RopeScaling::Kind::Linear:
+            return fmt::format(", linear scaling by {:g}", scaling.factor);
+        case RopeScaling::Kind::Dynamic:
+            return fmt::format(", dynamic scaling by {:g}", scaling.factor);
+        case RopeScaling::Kind::Llama3:
+            return fmt::format(", Llama 3 scaling by {:g}", scaling.factor);
+        case RopeScaling::Kind::Yarn:
+            return fmt::format(", YaRN scaling by {:g}", scaling.factor);
+    }
+    return "";
+}
+
 }  // namespace
 
-ModelFacts readModelFacts(const std::filesystem::path& model) {
+ModelFacts readModelFacts(const std::filesystem::path& model, LoadFormat format) {
     ModelFacts facts;
-    facts.checkpoint = Checkpoint::open(model);
+    facts.checkpoint = openCheckpoint(model, format);
     facts.config = readModelConfig(facts.checkpoint->config(), facts.checkpoint->configFile());
     facts.dtype = queryDType(*facts.checkpoint, facts.config);
     return facts;
@@ -46,7 +64,8 @@ ModelFacts readModelFacts(const std::filesystem::path& model) {
 std::string positionText(const ModelConfig& config) {
     switch (config.position) {
         case PositionKind::Rotary:
-            return fmt::format("rotary (RoPE), theta {:g}", config.rope_theta);
+            return fmt::format("rotary (RoPE), theta {:g}{}", config.rope_theta,
+                               scalingText(config.rope_scaling));
         case PositionKind::Alibi:
             return "linear biases (ALiBi)";
         case PositionKind::Learned:
@@ -75,6 +94,10 @@ std::vector<std::pair<std::string, std::string>> factsText(const ModelFacts& fac
         {"KV cache",
          fmt::format("{} a token at {}", text::bytes(per_token), kvFormatText(kv_format, config))},
     };
+    if (!config.windows.empty())
+        lines.emplace_back("Sliding window", text::count(*std::ranges::max_element(config.windows)));
+    if (facts.checkpoint->hasDummyWeights())
+        lines.emplace_back("Note", "random weights: memory and speed are right, text is not");
     if (config.low_rank) {
         lines.emplace_back("Converted", fmt::format("{}, KV ratio {:.3f}, from {}", config.low_rank->method,
                                                     config.low_rank->kv_ratio, config.low_rank->source));
@@ -83,8 +106,12 @@ std::vector<std::pair<std::string, std::string>> factsText(const ModelFacts& fac
 }
 
 std::optional<std::string> tokenizerDescription(const ModelFacts& facts, std::string& problem) {
+    if (facts.checkpoint->hasDummyWeights() && !hasTokenizer(facts.checkpoint->directory())) {
+        problem = "there is none";
+        return std::nullopt;
+    }
     try {
-        return loadTokenizer(facts.checkpoint->directory())->description();
+        return openTokenizer(*facts.checkpoint)->description();
     } catch (const Error& error) {
         problem = error.what();
         return std::nullopt;

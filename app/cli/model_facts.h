@@ -5,6 +5,7 @@
 #include "core/checkpoint/checkpoint.h"
 #include "core/model/kv_format.h"
 #include "core/model/model_config.h"
+#include "core/model/open_checkpoint.h"
 
 #include <filesystem>
 #include <memory>
@@ -21,7 +22,8 @@ struct ModelFacts {
     DType dtype = DType::F32;  // of the first layer's query projection
 };
 
-ModelFacts readModelFacts(const std::filesystem::path& model);
+// `model`: a directory or a preset.
+ModelFacts readModelFacts(const std::filesystem::path& model, LoadFormat format);
 
 // "rotary, theta 10000", "learned", "ALiBi": how the model knows positions.
 std::string positionText(const ModelConfig& config);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// plan STATS: ranks for every layer, from thresholds, a KV ratio or a memory size.
+// plan STATS: ranks for every layer, from thresholds, an error budget, a KV ratio or a memory size.
 #include "app/cli/basis_arguments.h"
 #include "app/cli/commands.h"
+#include "app/cli/layer_settings.h"
 #include "app/cli/model_facts.h"
 #include "app/cli/results.h"
 #include "core/base/fail.h"
@@ -9,11 +10,13 @@
 #include "core/generation/generate.h"
 #include "core/report/number_text.h"
 #include "core/spectrum/allocation.h"
+#include "core/spectrum/error_budget.h"
 #include "core/spectrum/rank_plan.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -25,9 +28,10 @@ namespace {
 struct Options {
     std::string statistics, output, model, memory, criterion = "energy", allocation = "threshold";
     BasisArguments basis;
+    LayerSettings layers;
     int rank_multiple = 8;
-    double threshold = 0, key_threshold = 0, value_threshold = 0, kv_ratio = 0;
-    double rank_ratio = 0;
+    double threshold = 0, key_threshold = 0, value_threshold = 0, kv_ratio = 0, rank_ratio = 0,
+           error_budget = 0;
     std::int64_t fit_context = 0;
     int batch = 1, kv_bits = kUnquantised, key_bits = kUnquantised, value_bits = kUnquantised;
     const KvArguments* kv = nullptr;
@@ -38,23 +42,25 @@ struct Options {
 
 void checkGoal(const Options& options) {
     const bool apart = options.given("--key-threshold") || options.given("--value-threshold");
-    const int goals = (options.given("--threshold") ? 1 : 0) + (apart ? 1 : 0) +
+    const bool thresholds = apart || options.given("--threshold"), budget = options.given("--error-budget");
+    const int goals = (options.given("--threshold") ? 1 : 0) + (apart ? 1 : 0) + (budget ? 1 : 0) +
                       (options.given("--kv-ratio") ? 1 : 0) + (options.given("--rank-ratio") ? 1 : 0) +
                       (options.given("--fit-context") ? 1 : 0);
     if (goals != 1) {
         throw UsageError(
-            "plan: give one of --threshold E, --key-threshold E with --value-threshold E, --kv-ratio X, "
-            "--rank-ratio X, --fit-context N with --memory BYTES");
+            "plan: give one of --threshold E, --key-threshold E with --value-threshold E, --error-budget B, "
+            "--kv-ratio X, --rank-ratio X, --fit-context N with --memory BYTES");
     }
     if (apart && options.given("--key-threshold") != options.given("--value-threshold"))
         throw UsageError("plan: --key-threshold and --value-threshold belong together");
     if (options.given("--fit-context") != options.given("--memory"))
         throw UsageError("plan: --fit-context and --memory belong together");
-    if (options.allocation == "sensitivity" && !options.given("--kv-ratio") &&
-        !options.given("--rank-ratio") && !options.given("--fit-context"))
-        throw UsageError(
-            "plan: --allocation sensitivity shares out --kv-ratio X, --rank-ratio X, or --fit-context N with "
-            "--memory");
+    if (thresholds && options.allocation != "threshold")
+        throw UsageError("plan: --allocation " + options.allocation +
+                         " shares out --kv-ratio X, --rank-ratio X, or --fit-context N with --memory" +
+                         (options.allocation == "error-budget" ? ", or takes --error-budget B" : ""));
+    if (budget && options.given("--allocation") && options.allocation != "error-budget")
+        throw UsageError("plan: --error-budget belongs to --allocation error-budget");
     if (options.given("--kv-bits") && (options.given("--key-bits") || options.given("--value-bits")))
         throw UsageError("plan: --kv-bits sets both --key-bits and --value-bits: give one or the others");
     const bool quantised = std::min({options.kv_bits, options.key_bits, options.value_bits}) < kUnquantised;
@@ -78,7 +84,7 @@ public:
             m_weights_dtype = DType::F32;
             return;
         }
-        const ModelFacts facts = readModelFacts(options.model);
+        const ModelFacts facts = readModelFacts(options.model, LoadFormat::Auto);
         if (facts.config.layers != m_config.layers || facts.config.kv_heads != m_config.kv_heads ||
             facts.config.head_dim != m_config.head_dim || facts.config.low_rank) {
             failInput(options.model,
@@ -95,6 +101,7 @@ public:
     std::int64_t of(const RankPlan& plan) const {
         ModelConfig config = m_config;
         config.low_rank.emplace();
+        config.low_rank->head_group = plan.head_group;
         config.low_rank->key_ranks = plan.key_ranks;
         config.low_rank->value_ranks = plan.value_ranks;
         config.low_rank->kv_bits = plan.kv_bits;
@@ -122,18 +129,20 @@ private:
     DType m_weights_dtype = DType::F32;
 };
 
-// The tables of `sensitivity` for this basis; an error when there are none.
-const SensitivityTable& tableOf(const Statistics& statistics, const Options& options) {
-    const SensitivityTable* table =
-        statistics.findSensitivity(options.basis.method, options.basis.share_key_basis);
-    if (!table) {
-        failInput(options.statistics,
-                  fmt::format("holds no sensitivity tables for method {0}{1}; measure them: eigenscope-cli "
-                              "sensitivity MODEL --stats {2} --text FILE --method {0}{1}",
-                              options.basis.method, options.basis.share_key_basis ? " --share-key-basis" : "",
-                              options.statistics));
-    }
-    return *table;
+// Fails, naming the command that measures them, when the statistics lack the allocation's tables.
+void checkTables(const RankPlan& plan, const MeasuredTables& tables, const Options& options) {
+    if (canAllocate(plan.allocation, plan, tables))
+        return;
+    const bool errors = plan.allocation == Allocation::ErrorBudget;
+    failInput(
+        options.statistics,
+        fmt::format("holds no {0} tables for {1}; measure them: eigenscope-cli sensitivity MODEL --stats "
+                    "{2} {3} {1}",
+                    errors ? "layer-error" : "sensitivity",
+                    options.basis.text() + (errors && plan.criterion != Criterion::Energy
+                                                ? " --criterion " + std::string(nameOf(plan.criterion))
+                                                : ""),
+                    options.statistics, errors ? "--errors-only" : "--text FILE"));
 }
 
 // Ranks that meet a KV ratio, as a function of it.
@@ -190,82 +199,37 @@ KvBits bitsOf(const Options& options, std::size_t layers) {
 }
 
 // As `meet` on ranks alone, whatever the plan's bits.
-void meetRankRatio(RankPlan& plan, const MeetRatio& meet, double ratio) {
+void meetRankRatio(RankPlan& plan, const MeetRatio& meet, double ratio, int basis_width) {
     KvBits bits = std::exchange(plan.kv_bits, {});
     meet(plan, ratio);
     plan.kv_bits = std::move(bits);
+    if (plan.kv_target)  // in bytes, as every reader takes it
+        plan.kv_target = kvRatioOf(plan, basis_width);
 }
 
-// Sensitivity tables count ranks: the largest share of ranks whose bytes, with the plan's bits, meet the
-// ratio.
-void meetBytes(RankPlan& plan, const MeetRatio& meet, double ratio, int head_dim) {
-    RankPlan best;
-    bool found = false;
-    double low = 0, high = 1, least = 1;
-    for (int step = 0; step < 30; ++step) {
-        const double middle = step == 0 ? 1.0 : (low + high) / 2;
-        RankPlan candidate = plan;
-        bool possible = true;
-        try {
-            meetRankRatio(candidate, meet, middle);
-        } catch (const Error&) {
-            possible = false;  // below the smallest ranks
-        }
-        const double bytes = possible ? kvRatioOf(candidate, head_dim) : 0.0;
-        if (possible)
-            least = std::min(least, bytes);
-        if (bytes > ratio + 1e-10) {
-            high = middle;
-            continue;
-        }
-        low = middle;
-        if (possible) {
-            best = std::move(candidate);
-            found = true;
-        }
-        if (step == 0)
-            break;
-    }
-    if (!found) {
-        throw Error(
-            ErrorCode::InvalidInput,
-            fmt::format("KV ratio {:.4g} cannot be had: the smallest ranks give {:.4g}", ratio, least));
-    }
-    plan = std::move(best);
-}
-
-void makePlan(Run& run, const Options& options) {
-    checkWritableFile(options.output);
-    const Statistics statistics = loadStatistics(options.statistics);
-    const auto spectrum = options.basis.compute(run, statistics);
-    RankPlan plan = fullPlan(*spectrum, options.rank_multiple);
-    plan.method = options.basis.method;
+RankPlan planOf(Run& run, const Options& options, const Statistics& statistics, const Spectrum& spectrum,
+                ResultJson& json) {
+    RankPlan plan = fullPlan(spectrum, options.rank_multiple);
     plan.criterion = criterionFromName(options.criterion);
-    plan.share_key_basis = options.basis.share_key_basis;
-    const bool measured = options.allocation == "sensitivity";
-    const SensitivityTable* table = measured ? &tableOf(statistics, options) : nullptr;
+    plan.allocation =
+        options.given("--error-budget") ? Allocation::ErrorBudget : allocationFromName(options.allocation);
     plan.kv_bits = bitsOf(options, plan.key_ranks.size());
-    const MeetRatio meet_ranks = [&](RankPlan& p, double ratio) {
-        if (table)
-            applySensitivity(p, *spectrum, *table, ratio);
-        else
-            applyKvRatio(p, *spectrum, ratio);
-    };
+    checkTables(plan, statistics.tables, options);
+    options.layers.apply(plan, spectrum);
     const MeetRatio meet = [&](RankPlan& p, double ratio) {
-        if (table && !p.kv_bits.empty())
-            meetBytes(p, meet_ranks, ratio, spectrum->headDim());
-        else
-            meet_ranks(p, ratio);
+        applyTarget(p, spectrum, statistics.tables, ratio);
     };
-    ResultJson json = ResultJson::object();
     if (options.given("--threshold")) {
-        applyThresholds(plan, *spectrum, options.threshold, options.threshold);
+        applyThresholds(plan, spectrum, options.threshold, options.threshold);
     } else if (options.given("--key-threshold")) {
-        applyThresholds(plan, *spectrum, options.key_threshold, options.value_threshold);
+        applyThresholds(plan, spectrum, options.key_threshold, options.value_threshold);
+    } else if (options.given("--error-budget")) {
+        plan.error_budget = options.error_budget;
+        reallocate(plan, spectrum, statistics.tables);
     } else if (options.given("--kv-ratio")) {
         meet(plan, options.kv_ratio);
     } else if (options.given("--rank-ratio")) {
-        meetRankRatio(plan, meet_ranks, options.rank_ratio);
+        meetRankRatio(plan, meet, options.rank_ratio, spectrum.basisWidth());
     } else {
         const MemoryNeed need(run, options, statistics);
         fitMemory(plan, meet, need, options);
@@ -280,16 +244,51 @@ void makePlan(Run& run, const Options& options) {
                                                                       : plan.kv_bits.text()));
         }
     }
-    savePlan(plan, options.output);
-    if (table)
-        json["expected_divergence"] = expectedDivergence(plan, *table);
+    return plan;
+}
 
-    const double ratio = kvRatioOf(plan, spectrum->headDim());
+// What the statistics' tables say about the plan, whatever allocation made it.
+void addMeasured(const RankPlan& plan, const MeasuredTables& tables, ResultJson& json,
+                 std::vector<std::pair<std::string, std::string>>& facts, std::vector<double>& errors) {
+    if (const auto* table =
+            tables.findLayerErrors(plan.method, plan.basisOptions(), nameOf(plan.criterion))) {
+        errors = measuredErrors(plan, *table);
+        json["layer_errors"] = errors;  // null below the ranks that were measured
+        if (plan.allocation == Allocation::ErrorBudget)
+            json["error_budget"] = plan.error_budget;
+        const bool known = std::none_of(errors.begin(), errors.end(), [](double e) { return std::isnan(e); });
+        facts.emplace_back("Largest layer error",
+                           known ? text::percent(*std::max_element(errors.begin(), errors.end()))
+                                 : "not measured at ranks this low");
+    }
+    if (const auto* table = tables.findSensitivity(plan.method, plan.basisOptions())) {
+        const double divergence = expectedDivergence(plan, *table);
+        json["expected_divergence"] = divergence;
+        facts.emplace_back("Expected KL divergence",
+                           fmt::format("{} nats a token", text::significant(divergence, 4)));
+    }
+}
+
+void makePlan(Run& run, const Options& options) {
+    checkWritableFile(options.output);
+    const Statistics statistics = loadStatistics(options.statistics);
+    const auto spectrum = options.basis.compute(run, statistics);
+    ResultJson json = ResultJson::object();
+    const RankPlan plan = planOf(run, options, statistics, *spectrum, json);
+    savePlan(plan, options.output);
+    std::vector<std::pair<std::string, std::string>> facts;
+    std::vector<double> errors;
+    addMeasured(plan, statistics.tables, json, facts, errors);
+    if (plan.allocation == Allocation::Threshold)
+        facts.emplace_back("Thresholds", fmt::format("keys {:.5f}, values {:.5f} ({})", plan.key_threshold,
+                                                     plan.value_threshold, nameOf(plan.criterion)));
+
+    const double ratio = kvRatioOf(plan, spectrum->basisWidth());
     const double error = expectedErrorOf(plan, *spectrum);
     ResultJson result = {{"key_ranks", plan.key_ranks},
                          {"value_ranks", plan.value_ranks},
                          {"kv_ratio", ratio},
-                         {"rank_ratio", rankRatioOf(plan, spectrum->headDim())},
+                         {"rank_ratio", rankRatioOf(plan, spectrum->basisWidth())},
                          {"expected_error", error},
                          {"key_threshold", plan.key_threshold},
                          {"value_threshold", plan.value_threshold},
@@ -305,24 +304,16 @@ void makePlan(Run& run, const Options& options) {
     }
     result.update(json);
     run.console().printResult(result);
-    run.console().print(
-        rankTable(plan.key_ranks, plan.value_ranks, spectrum->headDim()) + "\n" +
-        factLines(
-            {{"KV ratio", plan.kv_bits.empty()
-                              ? fmt::format("{:.4f}", ratio)
-                              : fmt::format("{:.4f} of f16: {:.4f} of the ranks, {}", ratio,
-                                            rankRatioOf(plan, spectrum->headDim()), plan.kv_bits.text())},
-             {"Expected error", text::percent(error)},
-             table
-                 ? std::pair<std::string, std::string>{"Expected KL divergence",
-                                                       fmt::format("{} nats a token",
-                                                                   text::significant(
-                                                                       expectedDivergence(plan, *table), 4))}
-                 : std::pair<std::string, std::string>{"Thresholds",
-                                                       fmt::format("keys {:.5f}, values {:.5f} ({})",
-                                                                   plan.key_threshold, plan.value_threshold,
-                                                                   nameOf(plan.criterion))},
-             {"Plan", options.output}}));
+    facts.insert(
+        facts.begin(),
+        {{"KV ratio", plan.kv_bits.empty()
+                          ? fmt::format("{:.4f}", ratio)
+                          : fmt::format("{:.4f} of f16: {:.4f} of the ranks, {}", ratio,
+                                        rankRatioOf(plan, spectrum->basisWidth()), plan.kv_bits.text())},
+         {"Expected error", text::percent(error)}});
+    facts.emplace_back("Plan", options.output);
+    run.console().print(rankTable(plan.key_ranks, plan.value_ranks, spectrum->basisWidth(), errors) + "\n" +
+                        factLines(facts));
 }
 
 void addGoalOptions(CLI::App& sub, Options& options) {
@@ -331,6 +322,9 @@ void addGoalOptions(CLI::App& sub, Options& options) {
         ->check(share);
     sub.add_option("--key-threshold", options.key_threshold, "Share of the keys to keep")->check(share);
     sub.add_option("--value-threshold", options.value_threshold, "Share of the values to keep")->check(share);
+    sub.add_option("--error-budget", options.error_budget,
+                   "Relative error of each layer's output, as measured, at most")
+        ->check(CLI::Range(0.0, 1e6));
     sub.add_option("--kv-ratio", options.kv_ratio,
                    "Converted KV-cache bytes / original KV-cache bytes in f16, at most; --kv-bits count")
         ->check(share);
@@ -360,14 +354,16 @@ Command addPlan(CLI::App& app, CommonOptions& common) {
     sub->add_option("STATS", options->statistics, "Statistics file that `calibrate` wrote")->required();
     addGoalOptions(*sub, *options);
     addBasisOptions(*sub, options->basis);
+    addLayerSettings(*sub, options->layers);
     sub->add_option(
            "--criterion", options->criterion,
            "What a threshold is a share of: eigenvalues (energy) or their roots (the published code)")
         ->check(CLI::IsMember({"energy", "singular-values"}))
         ->capture_default_str();
     sub->add_option("--allocation", options->allocation,
-                    "How a target is shared out among layers: one threshold, or what `sensitivity` measured")
-        ->check(CLI::IsMember({"threshold", "sensitivity"}))
+                    "How a target is shared out among layers: one threshold, one bound on each layer's "
+                    "measured output error, or what `sensitivity` measured")
+        ->check(CLI::IsMember({"threshold", "error-budget", "sensitivity"}))
         ->capture_default_str();
     sub->add_option("--rank-multiple", options->rank_multiple, "Ranks are multiples of this")
         ->check(CLI::Range(1, 1024))

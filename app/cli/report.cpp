@@ -89,7 +89,7 @@ public:
 
 private:
     void openOriginal() {
-        const ModelFacts facts = readModelFacts(m_options.model);
+        const ModelFacts facts = readModelFacts(m_options.model, m_run.loadFormat());
         m_original = m_run.open(m_options.model);
         m_run_options = m_run.runOptions(m_original);
         m_format = resolveKvFormat(m_run_options, m_original);
@@ -111,7 +111,8 @@ private:
                      m_original.model->config.max_positions);
         calibration.seed = m_options.calibration_seed;
         calibration.run = m_run_options;
-        m_statistics = calibrate(m_run.job(), m_original, m_options.calibration_text, calibration);
+        m_statistics = calibrate(m_run.job(), m_original, std::filesystem::path(m_options.calibration_text),
+                                 calibration);
         saveStatistics(m_statistics, m_folder / kStatisticsFile);
         m_data.calibration = fmt::format("calibrated on {}, {} × {} tokens", m_statistics.calibration.text,
                                          calibration.samples, calibration.sequence_length);
@@ -121,7 +122,7 @@ private:
         m_data.spectrum = computeSpectrum(m_run.job(), *m_run.backend(), m_statistics, "eigen");
         m_data.plan = fullPlan(*m_data.spectrum, m_options.rank_multiple);
         applyKvRatio(m_data.plan, *m_data.spectrum, m_options.kv_ratio);
-        m_data.kv_ratio = kvRatioOf(m_data.plan, m_data.spectrum->headDim());
+        m_data.kv_ratio = kvRatioOf(m_data.plan, m_data.spectrum->basisWidth());
         savePlan(m_data.plan, m_folder / "plan.json");
         writeTextFile(m_folder / "spectra.csv", spectrumCsv(*m_data.spectrum));
     }
@@ -133,7 +134,8 @@ private:
             layerErrors(m_run.job(), m_original, overlay, m_statistics.probe_windows, m_run_options);
         writeConverted(m_run.job(), m_original, overlay, m_folder / kConvertedFolder);
         writeTextFile(m_folder / "plan.csv", planCsv(m_data.plan, *m_data.spectrum, m_data.layer_errors));
-        m_converted = m_run.open(m_folder / kConvertedFolder);  // what is on disk is what is measured
+        m_converted = openModel(m_run.job(), m_run.backend(),
+                                m_folder / kConvertedFolder);  // what is on disk is what is measured
         m_data.kv_bytes_per_token[0] = kvBytesPerToken(m_original.model->config, m_format);
         m_data.kv_bytes_per_token[1] = kvBytesPerToken(m_converted.model->config, m_format);
         m_data.weight_bytes[0] = m_original.model->weightBytes();
@@ -178,7 +180,7 @@ private:
             } catch (const Error&) {
                 break;  // below the smallest ranks
             }
-            const double ratio = kvRatioOf(plan, m_data.spectrum->headDim());
+            const double ratio = kvRatioOf(plan, m_data.spectrum->basisWidth());
             if (!m_data.trade_off.empty() && ratio >= m_data.trade_off.back().kv_ratio)
                 continue;  // coarse ranks: the plan before already had it
             const OpenModel overlay =

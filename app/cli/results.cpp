@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <limits>
 
 namespace eigenscope {
@@ -51,6 +52,48 @@ ResultJson toJson(const PerplexityResult& result) {
     return json;
 }
 
+// Standard errors are null for a single window.
+ResultJson toJson(const ComparisonResult& result) {
+    ResultJson json;
+    json["perplexity"] = {result.first.perplexity, result.second.perplexity};
+    json["perplexity_standard_error"] = {result.first.standard_error, result.second.standard_error};
+    json["nll_difference"] = result.nll_difference;
+    json["nll_difference_standard_error"] = result.nll_difference_standard_error;
+    json["kl_divergence"] = result.kl_divergence;
+    json["kl_standard_error"] = result.kl_standard_error;
+    json["top1_agreement"] = result.top1_agreement;
+    json["top1_standard_error"] = result.top1_standard_error;
+    json["tokens"] = result.first.tokens;
+    json["windows"] = result.first.windows;
+    return json;
+}
+
+std::string withError(const MeanAndError& value) {
+    const std::string mean = text::significant(value.mean, 3);
+    return std::isfinite(value.error) ? fmt::format("{} ± {}", mean, text::significant(value.error, 2))
+                                      : mean;
+}
+
+std::string qualityLines(const std::string& first, const std::string& second, const ComparisonResult& result,
+                         const std::string& device) {
+    return tableLines({{"", first, second},
+                       {"Perplexity", text::fixed(result.first.perplexity, 4),
+                        text::fixed(result.second.perplexity, 4)}}) +
+           "\n" +
+           factLines(
+               {{"Lost",
+                 withError({result.nll_difference, result.nll_difference_standard_error}) + " nats a token"},
+                {"KL divergence",
+                 withError({result.kl_divergence, result.kl_standard_error}) + " nats a token"},
+                {"Same most likely token", std::isfinite(result.top1_standard_error)
+                                               ? fmt::format("{} ± {}", text::percent(result.top1_agreement),
+                                                             text::percent(result.top1_standard_error))
+                                               : text::percent(result.top1_agreement)},
+                {"Tokens", fmt::format("{} in {} windows", text::count(result.first.tokens),
+                                       text::count(result.first.windows))},
+                {"Device", device}});
+}
+
 std::string timingText(const GenerationResult& result) {
     return fmt::format(
         "{} prompt + {} new tokens, TTFT {}, TPOT {}, {} tokens/s, KV cache {}, peak memory {}",
@@ -80,6 +123,7 @@ PerplexityOptions PerplexityArguments::options(const RunOptions& run) const {
     result.sequence_length = sequence_length;
     result.windows = windows;
     result.bos = bos == "first" ? BosRule::First : bos == "every" ? BosRule::Every : BosRule::None;
+    result.text_field = text_field;
     result.run = run;
     return result;
 }
@@ -95,6 +139,8 @@ void addPerplexityOptions(CLI::App& app, PerplexityArguments& arguments) {
                    "Beginning-of-text token: first (as the tokenizer adds it), every window, none")
         ->check(CLI::IsMember({"first", "every", "none"}))
         ->capture_default_str();
+    app.add_option("--text-field", arguments.text_field,
+                   "Field that holds the text where the file is of JSON records (default: text)");
 }
 
 void addGenerationOptions(CLI::App& app, GenerationArguments& arguments) {

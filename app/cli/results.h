@@ -16,14 +16,19 @@ namespace eigenscope {
 
 ResultJson toJson(const GenerationResult& result);
 ResultJson toJson(const PerplexityResult& result);
+ResultJson toJson(const ComparisonResult& result);
+std::string withError(const MeanAndError& value);  // "0.0123 ± 0.0004"; the value alone when it is unknown
+// Both perplexities, what was lost, how far the distributions are apart, and where it ran.
+std::string qualityLines(const std::string& first, const std::string& second, const ComparisonResult& result,
+                         const std::string& device);
 std::string timingText(const GenerationResult& result);  // "TTFT 11.2 ms, TPOT 3.1 ms, ..."
 std::string rankTable(const std::vector<int>& key_ranks, const std::vector<int>& value_ranks, int head_dim,
                       const std::vector<double>& layer_errors = {});
 
-// --sequence-length, --windows, --bos.
+// --sequence-length, --windows, --bos, --text-field.
 struct PerplexityArguments {
     int sequence_length = 0, windows = 0;
-    std::string bos = "first";
+    std::string bos = "first", text_field;
     PerplexityOptions options(const RunOptions& run) const;
 };
 void addPerplexityOptions(CLI::App& app, PerplexityArguments& arguments);

@@ -6,6 +6,7 @@
 #include "app/cli/commands.h"
 #include "app/cli/results.h"
 #include "core/calibration/corpus.h"
+#include "core/evaluation/error_table.h"
 #include "core/evaluation/perplexity.h"
 #include "core/report/number_text.h"
 
@@ -21,7 +22,10 @@ namespace {
 struct Options {
     std::string model, statistics, text;
     BasisArguments basis;
-    int windows = 16, sequence_length = 0, grid = 16;
+    std::string criterion = "energy";
+    int windows = 16, sequence_length = 0, grid = 16, error_points = 16;
+    bool errors_only = false;
+    CLI::App* app = nullptr;
 };
 
 // [layers] of [ranks], for keys or values.
@@ -36,73 +40,129 @@ ResultJson curves(const SensitivityTable& table, std::size_t layers, std::size_t
     return result;
 }
 
-void runSensitivity(Run& run, const Options& options) {
-    checkWritableFile(options.statistics);
-    Statistics statistics = loadStatistics(options.statistics);
-    const OpenModel model = run.open(options.model);
-    const auto spectrum = options.basis.compute(run, statistics);
+// [layers] of {key_ranks, value_ranks, errors}.
+ResultJson paths(const LayerErrorTable& table) {
+    ResultJson result = ResultJson::array();
+    for (const auto& path : table.layers) {
+        ResultJson key_ranks = ResultJson::array(), value_ranks = key_ranks, errors = key_ranks;
+        for (const LayerErrorTable::Point& point : path) {
+            key_ranks.push_back(point.key_rank);
+            value_ranks.push_back(point.value_rank);
+            errors.push_back(point.error);
+        }
+        result.push_back({{"key_ranks", key_ranks}, {"value_ranks", value_ranks}, {"errors", errors}});
+    }
+    return result;
+}
+
+SensitivityTable measureDivergence(Run& run, const Options& options, const OpenModel& model,
+                                   const Statistics& statistics, const Spectrum& spectrum) {
     PerplexityOptions windows;
     windows.windows = options.windows;
     windows.sequence_length = options.sequence_length;
     windows.run = run.runOptions(model);
     const auto ids = evaluationWindows(run.job(), *model.tokenizer, model.model->config.max_positions,
                                        options.text, windows);
-    SensitivityTable table = measureSensitivity(run.job(), model, statistics, *spectrum, ids,
-                                                rankGrid(statistics.head_dim, options.grid), windows.run);
+    SensitivityTable table = measureSensitivity(run.job(), model, statistics, spectrum, ids,
+                                                rankGrid(spectrum.basisWidth(), options.grid), windows.run);
     table.text = std::filesystem::path(options.text).filename().string();
     table.fingerprint = readCorpus(run.job(), *model.tokenizer, options.text).fingerprint;
-    statistics.setSensitivity(table);
-    saveStatistics(statistics, options.statistics);
+    return table;
+}
 
-    const std::size_t layers = statistics.layers.size();
-    ResultJson json;
-    json["output"] = options.statistics;
-    json["method"] = table.method;
-    json["share_key_basis"] = table.share_key_basis;
+void addDivergence(const SensitivityTable& table, std::size_t layers, ResultJson& json, std::string& text) {
     json["windows"] = table.windows;
     json["sequence_length"] = table.sequence_length;
     json["ranks"] = table.ranks;
     json["keys"] = curves(table, layers, 0);
     json["values"] = curves(table, layers, 1);
-    json["device"] = run.deviceJson();
-    run.console().printResult(json);
     const std::size_t middle = (table.ranks.size() - 1) / 2;
     std::vector<std::vector<std::string>> rows{{"Layer", fmt::format("Keys at rank {}", table.ranks[middle]),
                                                 fmt::format("Values at rank {}", table.ranks[middle])}};
     for (std::size_t layer = 0; layer < layers; ++layer)
         rows.push_back({std::to_string(layer), text::significant(table.at(layer, 0, middle), 4),
                         text::significant(table.at(layer, 1, middle), 4)});
-    run.console().print(
+    text +=
         tableLines(rows) + "\n" +
-        factLines(
-            {{"Measured", fmt::format("KL divergence in nats a token, {} windows of {} tokens, {} ranks",
-                                      table.windows, table.sequence_length, table.ranks.size())},
-             {"Method", table.method},
-             {"Statistics", options.statistics},
-             {"Device", run.deviceText()}}));
+        factLines({{"Divergence", fmt::format("KL in nats a token, {} windows of {} tokens, {} ranks",
+                                              table.windows, table.sequence_length, table.ranks.size())}});
+}
+
+void addErrors(const LayerErrorTable& table, ResultJson& json, std::string& text) {
+    json["criterion"] = table.criterion;
+    json["error_windows"] = table.windows;
+    json["error_sequence_length"] = table.sequence_length;
+    json["layer_errors"] = paths(table);
+    text += factLines(
+        {{"Layer errors", fmt::format("{} windows of {} tokens, {} ranks of each layer", table.windows,
+                                      table.sequence_length, table.layers.front().size())}});
+}
+
+void runSensitivity(Run& run, const Options& options) {
+    if (options.errors_only == (options.app->count("--text") > 0))
+        throw UsageError("sensitivity: give --text FILE, or --errors-only");
+    checkWritableFile(options.statistics);
+    Statistics statistics = loadStatistics(options.statistics);
+    const OpenModel model = run.open(options.model);
+    const auto spectrum = options.basis.compute(run, statistics);
+    ResultJson json;
+    std::string text;
+    json["output"] = options.statistics;
+    json["method"] = options.basis.method;
+    json["share_key_basis"] = options.basis.options.share_key_basis;
+    json["center"] = options.basis.options.center;
+    json["head_group"] = options.basis.options.head_group;
+    if (!options.errors_only) {
+        const SensitivityTable table = measureDivergence(run, options, model, statistics, *spectrum);
+        statistics.tables.set(table);
+        addDivergence(table, statistics.layers.size(), json, text);
+    }
+    const LayerErrorTable errors =
+        measureErrorTable(run.job(), model, statistics, *spectrum, criterionFromName(options.criterion),
+                          statistics.probe_windows, options.error_points, run.runOptions(model));
+    statistics.tables.set(errors);
+    addErrors(errors, json, text);
+    saveStatistics(statistics, options.statistics);
+    json["device"] = run.deviceJson();
+    run.console().printResult(json);
+    run.console().print(text + factLines({{"Method", options.basis.method},
+                                          {"Statistics", options.statistics},
+                                          {"Device", run.deviceText()}}));
 }
 
 }  // namespace
 
 Command addSensitivity(CLI::App& app, CommonOptions& common) {
     CLI::App* sub = app.add_subcommand(
-        "sensitivity", "Measure what each layer's ranks cost, for plan --allocation sensitivity");
+        "sensitivity",
+        "Measure what each layer's ranks cost, for plan --allocation sensitivity and --error-budget");
     auto options = std::make_shared<Options>();
+    options->app = sub;
     constexpr int kMost = std::numeric_limits<int>::max();
     sub->add_option("MODEL", options->model, "Checkpoint directory, not a converted one")->required();
     sub->add_option("--stats", options->statistics,
                     "Statistics file that `calibrate` wrote; keeps the tables")
         ->required();
-    sub->add_option("--text", options->text, "Text file to measure on, best the calibration text")
-        ->required();
+    sub->add_option("--text", options->text, "Text file to measure on, best the calibration text");
+    sub->add_flag("--errors-only", options->errors_only,
+                  "Measure the layers' output errors alone, on windows kept in the statistics: no text");
     sub->add_option("--windows", options->windows, "Windows from the start of the text")
         ->check(CLI::Range(1, kMost))
         ->capture_default_str();
     sub->add_option("--sequence-length", options->sequence_length,
                     "Tokens of a window (default: 2048, or the model's positions when it has fewer)")
         ->check(CLI::Range(2, kMost));
-    sub->add_option("--grid", options->grid, "Ranks measured, spread evenly up to the head dimension")
+    sub->add_option("--grid", options->grid, "Ranks measured, spread evenly up to the full rank")
         ->check(CLI::Range(1, 1 << 16))
+        ->capture_default_str();
+    sub->add_option("--error-points", options->error_points,
+                    "Ranks of each layer whose output error is measured, spread evenly over its cache size")
+        ->check(CLI::Range(1, 1 << 16))
+        ->capture_default_str();
+    sub->add_option("--criterion", options->criterion,
+                    "What the threshold that gives those ranks is a share of: eigenvalues (energy) or their "
+                    "roots")
+        ->check(CLI::IsMember({"energy", "singular-values"}))
         ->capture_default_str();
     addBasisOptions(*sub, options->basis);
     addModelOptions(*sub, common);

@@ -52,14 +52,14 @@ std::string summaryTable(const Spectrum& spectrum, std::pair<int, int> layers) {
         }
     }
     return fmt::format("Rank that keeps a share of the energy, of {} dimensions (largest of {} heads)\n",
-                       spectrum.headDim(), spectrum.heads()) +
+                       spectrum.basisWidth(), spectrum.heads()) +
            tableLines(rows);
 }
 
 std::string eigenvalueTable(const Spectrum& spectrum, int layer, int head) {
     std::vector<std::vector<std::string>> rows = {
         {"rank", "key eigenvalue", "kept", "value eigenvalue", "kept"}};
-    for (int i = 0; i < spectrum.headDim(); ++i) {
+    for (int i = 0; i < spectrum.basisWidth(); ++i) {
         rows.push_back({std::to_string(i + 1)});
         for (const Side side : {Side::Keys, Side::Values}) {
             const HeadBasis& basis = spectrum.basis(layer, side, head);
@@ -84,7 +84,7 @@ void showSpectrum(Run& run, const Options& options) {
     ResultJson json;
     json["model"] = statistics.model_name;
     json["method"] = spectrum->method();
-    json["head_dim"] = spectrum->headDim();
+    json["head_dim"] = spectrum->basisWidth();
     json["layers"] = ResultJson::array();
     for (int layer = layers.first; layer < layers.second; ++layer) {
         ResultJson entry;

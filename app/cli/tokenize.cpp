@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // tokenize MODEL --text S | --decode ID,...: text to token ids and back.
 #include "app/cli/commands.h"
+#include "core/base/fail.h"
+#include "core/model/open_checkpoint.h"
+#include "core/tokenizer/chat_template.h"
 #include "core/tokenizer/tokenizer.h"
 
 #include <fmt/format.h>
@@ -13,7 +16,8 @@ namespace eigenscope {
 namespace {
 
 struct Options {
-    std::string model, text;
+    std::string model, text, system;
+    bool chat = false;
     std::vector<std::int64_t> decode;
     bool no_special_tokens = false;
     CLI::Option *text_option = nullptr, *decode_option = nullptr;
@@ -35,14 +39,22 @@ void decode(Run& run, const Tokenizer& tokenizer, const Options& options) {
 }
 
 void tokenize(Run& run, const Options& options) {
+    if (presetName(options.model))
+        failUnsupported(options.model + ": a preset has no tokenizer");
     const std::filesystem::path model = options.model;
     std::error_code error;
-    const auto tokenizer =
-        loadTokenizer(std::filesystem::is_regular_file(model, error) ? model.parent_path() : model);
+    const std::filesystem::path directory =
+        std::filesystem::is_regular_file(model, error) ? model.parent_path() : model;
+    const auto tokenizer = loadTokenizer(directory);
     if (options.decode_option->count() > 0)
         return decode(run, *tokenizer, options);
-    const std::vector<TokenId> ids = tokenizer->encode(options.text, !options.no_special_tokens);
+    const std::string text =
+        options.chat ? applyChat(*ChatTemplate::load(directory), options.text, options.system) : options.text;
+    // A chat template writes the special tokens itself.
+    const std::vector<TokenId> ids = tokenizer->encode(text, !options.no_special_tokens && !options.chat);
     ResultJson json = {{"ids", ids}, {"pieces", ResultJson::array()}};
+    if (options.chat)
+        json["text"] = text;
     std::vector<std::vector<std::string>> rows = {{"piece", "id"}};
     for (const TokenId id : ids) {
         const std::string piece = tokenizer->piece(id);
@@ -66,6 +78,10 @@ Command addTokenize(CLI::App& app, CommonOptions& common) {
     options->text_option->excludes(options->decode_option);
     sub->add_flag("--no-special-tokens", options->no_special_tokens,
                   "Add none (bos) when encoding, leave them out when decoding");
+    const auto chat = sub->add_flag("--chat", options->chat,
+                                    "Encode the text as a user's message, by the checkpoint's chat template")
+                          ->excludes(options->decode_option);
+    sub->add_option("--system", options->system, "System message before it")->needs(chat);
     addOutputOptions(*sub, common);
     return {sub, [options](Run& run) {
                 if (options->text_option->count() + options->decode_option->count() == 0)

@@ -3,6 +3,7 @@
 
 #include "core/base/job_context.h"
 #include "core/base/parallel.h"
+#include "core/model/positions.h"
 
 #include <Eigen/Core>
 #include <Eigen/Eigenvalues>
@@ -76,6 +77,32 @@ std::int64_t drawBelow(std::mt19937_64& random, std::int64_t bound) {
     return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(bound));
 }
 
+// Weighted sums of keys: of one head, or of several side by side.
+struct KeySums {
+    explicit KeySums(int width) : gram(RowMatrixD::Zero(width, width)), sum(Eigen::VectorXd::Zero(width)) {}
+    void add(const RowMatrixD& keys, const Eigen::VectorXd& weights) {
+        const RowMatrixD weighted = weights.cwiseSqrt().asDiagonal() * keys;
+        gram.noalias() += weighted.transpose() * weighted;
+        sum.noalias() += keys.transpose() * weights;
+    }
+    std::size_t count() const { return static_cast<std::size_t>(gram.size() + sum.size()); }
+    RowMatrixD gram;      // [width, width], sum w k k^T
+    Eigen::VectorXd sum;  // [width], sum w k
+};
+
+Moments momentsOf(const std::vector<KeySums>& keys) {
+    Moments moments;
+    moments.heads = static_cast<int>(keys.size());
+    moments.width = keys.empty() ? 0 : static_cast<int>(keys.front().sum.size());
+    for (const KeySums& sums : keys) {
+        // Symmetric to the last bit, as a Gram matrix is.
+        const RowMatrixD gram = 0.5 * (sums.gram + sums.gram.transpose());
+        moments.gram.insert(moments.gram.end(), gram.data(), gram.data() + gram.size());
+        moments.sum.insert(moments.sum.end(), sums.sum.begin(), sums.sum.end());
+    }
+    return moments;
+}
+
 }  // namespace
 
 std::vector<double> outputProjectionGram(Backend& backend, const Model& model, int layer) {
@@ -90,14 +117,16 @@ std::vector<double> outputProjectionGram(Backend& backend, const Model& model, i
 
 // Sums of one layer.
 struct AttentionMoments::Layer {
+    int index = 0;
     std::vector<RowMatrix> roots;     // [query_heads] of (W_h^T W_h)^(1/2) [head_dim, head_dim]
     std::vector<double> projection;   // [kv_heads, head_dim, head_dim]
     std::shared_ptr<Buffer> queries;  // device, [kv_heads, head_dim, head_dim] float64: S_q
     // On the host, where weights need not be rounded to float32: centring takes most of S_k away when keys
     // have a large mean.
-    std::vector<RowMatrixD> keys;          // [kv_heads] of [head_dim, head_dim]: S_k
-    std::vector<Eigen::VectorXd> key_sum;  // [kv_heads] of [head_dim], sum w k
-    std::vector<double> weight;            // [kv_heads], sum w
+    std::vector<KeySums> keys;  // [kv_heads] of head_dim: S_k
+    std::vector<KeySums>
+        joint;  // [kv_heads / head_group] of head_group * head_dim; empty when they are the same
+    std::vector<double> weight;  // [kv_heads], sum w
 };
 
 // One window of one layer on the host, and rows on their way to the device.
@@ -111,10 +140,19 @@ struct AttentionMoments::Scratch {
     RowMatrix seen;       // rotary: [starts.back(), head_dim]: sqrt(w) q~ of one head's samples by key;
                           // else [samples, head_dim]: sqrt(sum of w) q
     RowMatrix projected;  // [length, head_dim]: values through a head's root
-    std::vector<double> weights;   // [starts.back()]: w of one head's samples by key
-    Eigen::VectorXd key_weights;   // [length]: w of all queries of a group, by key
-    std::shared_ptr<Buffer> rows;  // device
+    std::vector<double> weights;    // [starts.back()]: w of one head's samples by key
+    Eigen::VectorXd key_weights;    // [length]: w of all queries of a group, by key
+    Eigen::VectorXd joint_weights;  // the same of all key/value heads taken together
+    std::shared_ptr<Buffer> rows;   // device
     std::size_t row_bytes = 0;
+
+    // Keys of `count` heads from `first` on, side by side: [length, count * head_dim].
+    RowMatrixD keyRows(const ModelConfig& config, int first, int count) const {
+        return HeadRows(keys.data() + static_cast<std::ptrdiff_t>(first) * config.head_dim, length,
+                        count * config.head_dim,
+                        Eigen::OuterStride<>(static_cast<Eigen::Index>(config.kv_heads) * config.head_dim))
+            .cast<double>();
+    }
 
     void gram(Backend& backend, const RowMatrix& matrix, double* target) {
         const auto bytes = static_cast<std::size_t>(matrix.size()) * sizeof(float);
@@ -134,11 +172,12 @@ struct AttentionMoments::Scratch {
     }
 };
 
-AttentionMoments::AttentionMoments(Backend& backend, const Model& model, int queries, std::uint64_t seed,
-                                   int threads)
+AttentionMoments::AttentionMoments(Backend& backend, const Model& model, int queries, int head_group,
+                                   std::uint64_t seed, int threads)
     : m_backend(backend),
       m_model(model),
       m_queries(queries),
+      m_head_group(head_group),
       m_threads(threads),
       m_random(seed),
       m_scratch(std::make_unique<Scratch>()) {
@@ -160,6 +199,7 @@ AttentionMoments::AttentionMoments(Backend& backend, const Model& model, int que
         m_scratch->slopes = downloadAsF32(backend, stream, model.alibi_slopes);
     for (int layer = 0; layer < config.layers; ++layer) {
         Layer sums;
+        sums.index = layer;
         sums.projection.assign(heads * width * width, 0.0);
         const std::vector<RowMatrixD> grams = headProjections(backend, model, layer);
         for (int head = 0; head < config.query_heads; ++head) {
@@ -168,8 +208,9 @@ AttentionMoments::AttentionMoments(Backend& backend, const Model& model, int que
             sums.roots.push_back(squareRoot(gram));
         }
         sums.queries = zeros(backend, stream, heads * width * width);
-        sums.keys.assign(heads, RowMatrixD::Zero(d, d));
-        sums.key_sum.assign(heads, Eigen::VectorXd::Zero(d));
+        sums.keys.assign(heads, KeySums(d));
+        if (head_group > 1)
+            sums.joint.assign(heads / static_cast<std::size_t>(head_group), KeySums(d * head_group));
         sums.weight.assign(heads, 0.0);
         m_layers.push_back(std::move(sums));
     }
@@ -178,6 +219,12 @@ AttentionMoments::AttentionMoments(Backend& backend, const Model& model, int que
 AttentionMoments::~AttentionMoments() = default;
 
 void AttentionMoments::startWindow(std::int64_t length) {
+    const ModelConfig& config = m_model.config;
+    if (rotationDependsOnLength(config, length) && m_scratch->cos.rows() != length) {
+        const RotaryNumbers numbers = rotaryNumbers(rotaryFrequencies(config, length), length);
+        m_scratch->cos = Eigen::Map<const RowMatrix>(numbers.cos.data(), length, config.head_dim / 2);
+        m_scratch->sin = Eigen::Map<const RowMatrix>(numbers.sin.data(), length, config.head_dim / 2);
+    }
     m_positions.clear();
     if (length <= m_queries) {
         for (std::int64_t i = 0; i < length; ++i)
@@ -222,6 +269,8 @@ void AttentionMoments::weighQuery(const Layer& layer, int head, std::size_t samp
     if (!s.slopes.empty())
         scores += static_cast<double>(s.slopes[static_cast<std::size_t>(head)]) *
                   Eigen::ArrayXd::LinSpaced(count, -static_cast<double>(position), 0.0);
+    if (const int window = config.window(layer.index); window > 0 && window < count)
+        scores.head(count - window) = -std::numeric_limits<double>::infinity();
     const Eigen::ArrayXd attention = (scores - scores.maxCoeff()).exp();
     const Eigen::RowVectorXf projected = output * layer.roots[static_cast<std::size_t>(head)];
     Eigen::Map<Eigen::ArrayXd> weights(s.weights.data() + start, count);
@@ -253,17 +302,6 @@ void AttentionMoments::weighHead(const Layer& layer, int head, const JobContext&
     }
 }
 
-void AttentionMoments::addKeys(Layer& layer, int kv_head) {
-    const Scratch& s = *m_scratch;
-    const auto g = static_cast<std::size_t>(kv_head);
-    const RowMatrixD keys =
-        rowsOf(s.keys, s.length, m_model.config.kv_heads, kv_head, m_model.config.head_dim).cast<double>();
-    const RowMatrixD weighted = s.key_weights.cwiseSqrt().asDiagonal() * keys;
-    layer.keys[g].noalias() += weighted.transpose() * weighted;
-    layer.key_sum[g].noalias() += keys.transpose() * s.key_weights;
-    layer.weight[g] += s.key_weights.sum();
-}
-
 void AttentionMoments::add(int layer_index, Stream& stream, const AttentionTrace& trace,
                            const JobContext& job) {
     Scratch& s = *m_scratch;
@@ -292,7 +330,17 @@ void AttentionMoments::add(int layer_index, Stream& stream, const AttentionTrace
             weighHead(layer, head, job);
             s.gram(m_backend, s.seen, target);
         }
-        addKeys(layer, kv_head);
+        const auto g = static_cast<std::size_t>(kv_head);
+        layer.keys[g].add(s.keyRows(config, kv_head, 1), s.key_weights);
+        layer.weight[g] += s.key_weights.sum();
+        if (layer.joint.empty())
+            continue;
+        if (kv_head % m_head_group == 0)
+            s.joint_weights.setZero(s.length);
+        s.joint_weights += s.key_weights;
+        if ((kv_head + 1) % m_head_group == 0)
+            layer.joint[g / static_cast<std::size_t>(m_head_group)].add(
+                s.keyRows(config, kv_head + 1 - m_head_group, m_head_group), s.joint_weights);
     }
 }
 
@@ -304,18 +352,57 @@ void AttentionMoments::finish(int layer_index, LayerStatistics& statistics) cons
     m_backend.download(*m_scratch->stream, queries.gram.data(), layer.queries->data(),
                        queries.gram.size() * sizeof(double));
     queries.sum.clear();
-    Moments keys(config.kv_heads, config.head_dim);
-    keys.gram.clear();
-    keys.sum.clear();
-    for (std::size_t g = 0; g < layer.keys.size(); ++g) {
-        // Symmetric to the last bit, as a Gram matrix is.
-        const RowMatrixD gram = 0.5 * (layer.keys[g] + layer.keys[g].transpose());
-        keys.gram.insert(keys.gram.end(), gram.data(), gram.data() + gram.size());
-        keys.sum.insert(keys.sum.end(), layer.key_sum[g].begin(), layer.key_sum[g].end());
-    }
-    statistics.logit_keys = std::move(keys);
+    statistics.logit_keys = momentsOf(layer.keys);
+    statistics.joint_logit_keys = momentsOf(layer.joint);
     statistics.logit_weights = layer.weight;
     statistics.projection = layer.projection;
+}
+
+std::size_t AttentionMoments::sumCount() const {
+    const Layer& layer = m_layers.front();
+    const auto width = static_cast<std::size_t>(m_model.config.head_dim);
+    std::size_t count = layer.weight.size() * (width * width + 1);  // queries and weights
+    for (const auto* keys : {&layer.keys, &layer.joint}) {
+        for (const KeySums& sums : *keys)
+            count += sums.count();
+    }
+    return count;
+}
+
+std::vector<double> AttentionMoments::sums(int layer_index) const {
+    const Layer& layer = m_layers.at(static_cast<std::size_t>(layer_index));
+    const auto width = static_cast<std::size_t>(m_model.config.head_dim);
+    std::vector<double> result(layer.weight.size() * width * width);
+    m_backend.download(*m_scratch->stream, result.data(), layer.queries->data(),
+                       result.size() * sizeof(double));
+    for (const auto* keys : {&layer.keys, &layer.joint}) {
+        for (const KeySums& sums : *keys) {
+            result.insert(result.end(), sums.gram.data(), sums.gram.data() + sums.gram.size());
+            result.insert(result.end(), sums.sum.begin(), sums.sum.end());
+        }
+    }
+    result.insert(result.end(), layer.weight.begin(), layer.weight.end());
+    return result;
+}
+
+void AttentionMoments::restoreSums(int layer_index, std::span<const double> sums) {
+    Layer& layer = m_layers.at(static_cast<std::size_t>(layer_index));
+    const auto width = static_cast<std::size_t>(m_model.config.head_dim);
+    const std::size_t queries = layer.weight.size() * width * width;
+    m_backend.upload(*m_scratch->stream, layer.queries->data(), sums.data(), queries * sizeof(double));
+    m_scratch->stream->synchronize();
+    const double* next = sums.data() + queries;
+    const auto take = [&next](double* to, Eigen::Index count) {
+        std::copy_n(next, count, to);
+        next += count;
+    };
+    for (auto* keys : {&layer.keys, &layer.joint}) {
+        for (KeySums& each : *keys) {
+            take(each.gram.data(), each.gram.size());
+            take(each.sum.data(), each.sum.size());
+        }
+    }
+    take(layer.weight.data(), static_cast<Eigen::Index>(layer.weight.size()));
 }
 
 }  // namespace eigenscope

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <random>
+#include <span>
 #include <vector>
 
 namespace eigenscope {
@@ -26,27 +27,34 @@ std::vector<double> outputProjectionGram(Backend& backend, const Model& model, i
 
 class AttentionMoments {
 public:
-    // `queries`: positions sampled in each window. `threads`: 0 for as many as there are processors.
-    AttentionMoments(Backend& backend, const Model& model, int queries, std::uint64_t seed, int threads);
+    // `queries`: positions sampled in each window. `head_group`: key/value heads whose keys are also summed
+    // side by side. `threads`: 0 for as many as there are processors.
+    AttentionMoments(Backend& backend, const Model& model, int queries, int head_group, std::uint64_t seed,
+                     int threads);
     ~AttentionMoments();
 
     // Positions are drawn anew for each window, the same for every layer.
     void startWindow(std::int64_t length);
     // The trace must hold a whole window from its first token on, batch 1.
     void add(int layer, Stream& stream, const AttentionTrace& trace, const JobContext& job);
-    // Sets `logit_queries`, `logit_keys`, `logit_weights` and `projection` of the layer's statistics.
+    // Sets `logit_queries`, `logit_keys`, `joint_logit_keys`, `logit_weights` and `projection` of the layer's
+    // statistics.
     void finish(int layer, LayerStatistics& statistics) const;
+
+    // A layer's sums as they are, to go on from later: what restoreSums() puts back continues bit for bit.
+    std::vector<double> sums(int layer) const;
+    std::size_t sumCount() const;  // of one layer
+    void restoreSums(int layer, std::span<const double> sums);
 
 private:
     struct Layer;
     struct Scratch;
     void weighHead(const Layer& layer, int head, const JobContext& job);
     void weighQuery(const Layer& layer, int head, std::size_t sample);
-    void addKeys(Layer& layer, int kv_head);
 
     Backend& m_backend;
     const Model& m_model;
-    int m_queries, m_threads;
+    int m_queries, m_head_group, m_threads;
     std::mt19937_64 m_random;
     std::vector<std::int64_t> m_positions;
     std::vector<Layer> m_layers;

@@ -2,10 +2,11 @@
 #include "core/calibration/statistics.h"
 
 #include "core/base/fail.h"
+#include "core/calibration/metadata_reader.h"
+#include "core/calibration/tables_file.h"
 #include "core/checkpoint/safetensors.h"
 
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -51,16 +52,26 @@ std::vector<std::int64_t> shapeOf(const AttentionPart& part, std::int64_t heads,
     return shape;
 }
 
+// Moments of several heads side by side, in file order.
+struct JointKind {
+    std::string_view name;
+    Moments LayerStatistics::*moments;
+    bool attention;  // one of the attention moments: weights stand in for rows
+};
+constexpr std::array<JointKind, 3> kJointKinds{
+    {{"joint_keys", &LayerStatistics::joint_keys, false},
+     {"joint_values", &LayerStatistics::joint_values, false},
+     {"joint_logit_keys", &LayerStatistics::joint_logit_keys, true}}};
+bool holds(const JointKind& kind, int head_group, bool attention) {
+    return head_group > 1 && (attention || !kind.attention);
+}
+
 std::string layerName(std::size_t layer, std::string_view part) {
     return "layers." + std::to_string(layer) + "." + std::string(part);
 }
 std::string tensorName(std::size_t layer, std::string_view kind, std::string_view part) {
     return layerName(layer, std::string(kind) + "." + std::string(part));
 }
-std::string sensitivityName(std::size_t index, std::string_view part) {
-    return "sensitivity." + std::to_string(index) + "." + std::string(part);
-}
-
 template <typename T>
 std::span<const std::byte> bytesOf(const std::vector<T>& values) {
     return std::as_bytes(std::span<const T>(values));
@@ -77,23 +88,19 @@ Metadata describe(const Statistics& s) {
                       {"query_heads", std::to_string(s.query_heads)},
                       {"kv_heads", std::to_string(s.kv_heads)},
                       {"head_dim", std::to_string(s.head_dim)},
+                      {"head_group", std::to_string(s.head_group)},
                       {"tokens", std::to_string(s.tokens)},
                       {"calibration.text", s.calibration.text},
                       {"calibration.fingerprint", s.calibration.fingerprint},
                       {"calibration.samples", std::to_string(s.calibration.samples)},
                       {"calibration.sequence_length", std::to_string(s.calibration.sequence_length)},
-                      {"calibration.seed", std::to_string(s.calibration.seed)}};
-    if (!s.sensitivity.empty())
-        metadata["sensitivity.count"] = std::to_string(s.sensitivity.size());
-    for (std::size_t i = 0; i < s.sensitivity.size(); ++i) {
-        const SensitivityTable& table = s.sensitivity[i];
-        metadata[sensitivityName(i, "method")] = table.method;
-        metadata[sensitivityName(i, "share_key_basis")] = table.share_key_basis ? "true" : "false";
-        metadata[sensitivityName(i, "text")] = table.text;
-        metadata[sensitivityName(i, "fingerprint")] = table.fingerprint;
-        metadata[sensitivityName(i, "windows")] = std::to_string(table.windows);
-        metadata[sensitivityName(i, "sequence_length")] = std::to_string(table.sequence_length);
-    }
+                      {"calibration.seed", std::to_string(s.calibration.seed)},
+                      {"calibration.average_samples", std::to_string(s.calibration.average_samples)}};
+    if (!s.corpus.files.empty())
+        metadata["corpus"] = toJson(s.corpus).dump();
+    if (!s.identity.empty())
+        metadata["calibration.identity"] = toJson(s.identity).dump();
+    describeTables(s.tables, metadata);
     return metadata;
 }
 
@@ -119,74 +126,22 @@ void checkConsistent(const Statistics& s) {
             fits = fits && valuesOf(part, layer).size() == count;
         }
     }
-    for (const SensitivityTable& table : s.sensitivity)
-        fits = fits && !table.ranks.empty() && table.kl.size() == s.layers.size() * 2 * table.ranks.size();
+    fits = fits && s.head_group > 0 && s.kv_heads % s.head_group == 0;
+    for (const LayerStatistics& layer : s.layers) {
+        for (const JointKind& kind : kJointKinds) {
+            const Moments& m = layer.*kind.moments;
+            const bool held = fits && holds(kind, s.head_group, attention);
+            const Moments expected =
+                held ? Moments(s.kv_heads / s.head_group, s.head_group * s.head_dim) : Moments();
+            fits = fits && m.heads == expected.heads && m.width == expected.width &&
+                   m.gram.size() == expected.gram.size() && m.sum.size() == expected.sum.size();
+        }
+    }
+    fits = fits && consistent(s.tables, s.layers.size());
     for (const auto& window : s.probe_windows)
         fits = fits && !window.empty() && window.size() == s.probe_windows.front().size();
     if (!fits)
         throw Error(ErrorCode::InvalidInput, "statistics: layers, heads, rows and windows do not agree");
-}
-
-class MetadataReader {
-public:
-    explicit MetadataReader(const SafetensorsFile& file) : m_file(file) {}
-
-    const std::string& text(const std::string& key) const {
-        const auto found = m_file.metadata().find(key);
-        if (found == m_file.metadata().end())
-            failField(m_file.path(), "__metadata__." + key, "is missing");
-        return found->second;
-    }
-    template <typename T>
-    T integer(const std::string& key, T min, T max) const {
-        const std::string& value = text(key);
-        T number{};
-        const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-        if (error != std::errc() || end != value.data() + value.size() || number < min || number > max)
-            failField(m_file.path(), "__metadata__." + key,
-                      "expected an integer from " + std::to_string(min) + " to " + std::to_string(max) +
-                          ", found '" + value.substr(0, 40) + "'");
-        return number;
-    }
-    bool boolean(const std::string& key) const {
-        const std::string& value = text(key);
-        if (value != "true" && value != "false")
-            failField(m_file.path(), "__metadata__." + key, "expected true or false");
-        return value == "true";
-    }
-
-private:
-    const SafetensorsFile& m_file;
-};
-
-std::string shapeText(const std::vector<std::int64_t>& shape) {
-    std::string text = "[";
-    for (std::size_t i = 0; i < shape.size(); ++i)
-        text += (i ? ", " : "") + std::to_string(shape[i]);
-    return text + "]";
-}
-
-const TensorRecord& checkedRecord(const SafetensorsFile& file, const std::string& name, FileDType dtype,
-                                  const std::vector<std::int64_t>& shape) {
-    const TensorRecord& record = file.at(name);
-    if (record.dtype != dtype || record.shape != shape)
-        failField(file.path(), name,
-                  "expected " + std::string(nameOf(dtype)) + " " + shapeText(shape) + ", found " +
-                      std::string(nameOf(record.dtype)) + " " + shapeText(record.shape));
-    return record;
-}
-
-// The bytes in the file need not be aligned, so they are copied.
-std::vector<double> readDoubles(const SafetensorsFile& file, const std::string& name,
-                                const std::vector<std::int64_t>& shape) {
-    const TensorRecord& record = checkedRecord(file, name, FileDType::F64, shape);
-    std::vector<double> values(record.bytes.size() / sizeof(double));
-    std::memcpy(values.data(), record.bytes.data(), record.bytes.size());
-    for (double value : values) {
-        if (!std::isfinite(value))
-            failField(file.path(), name, "holds a number that is not finite");
-    }
-    return values;
 }
 
 // A Gram matrix is symmetric with no negative diagonal element, and |g_ij|^2 <= g_ii g_jj (Cauchy-Schwarz).
@@ -243,40 +198,23 @@ void readAttention(const SafetensorsFile& file, const Statistics& s, std::size_t
     }
 }
 
-SensitivityTable readSensitivity(const SafetensorsFile& file, std::size_t index, std::int64_t layers,
-                                 int head_dim) {
-    const MetadataReader metadata(file);
-    constexpr std::int64_t kMany = std::int64_t{1} << 53;
-    SensitivityTable table;
-    table.method = metadata.text(sensitivityName(index, "method"));
-    table.share_key_basis = metadata.boolean(sensitivityName(index, "share_key_basis"));
-    table.text = metadata.text(sensitivityName(index, "text"));
-    table.fingerprint = metadata.text(sensitivityName(index, "fingerprint"));
-    table.windows = metadata.integer<std::int64_t>(sensitivityName(index, "windows"), 1, kMany);
-    table.sequence_length =
-        metadata.integer<std::int64_t>(sensitivityName(index, "sequence_length"), 1, kMany);
-    const std::string ranks_name = sensitivityName(index, "ranks"), kl_name = sensitivityName(index, "kl");
-    const TensorRecord& ranks = file.at(ranks_name);
-    if (ranks.dtype != FileDType::I32 || ranks.shape.size() != 1 || ranks.shape[0] < 1 ||
-        ranks.shape[0] > head_dim)
-        failField(file.path(), ranks_name, "expected I32 [1 to " + std::to_string(head_dim) + "]");
-    table.ranks.resize(static_cast<std::size_t>(ranks.shape[0]));
-    std::memcpy(table.ranks.data(), ranks.bytes.data(), ranks.bytes.size());
-    int previous = 0;
-    for (int rank : table.ranks) {
-        if (rank <= previous)
-            failField(file.path(), ranks_name, "expected ascending ranks above 0");
-        previous = rank;
+void readJoint(const SafetensorsFile& file, Statistics& s) {
+    for (std::size_t i = 0; i < s.layers.size(); ++i) {
+        for (const JointKind& kind : kJointKinds) {
+            if (!holds(kind, s.head_group, s.layers[i].hasAttentionMoments()))
+                continue;
+            const std::int64_t groups = s.kv_heads / s.head_group,
+                               width = std::int64_t{s.head_group} * s.head_dim;
+            const std::string name = tensorName(i, kind.name, "gram");
+            Moments& moments = s.layers[i].*kind.moments;
+            moments.heads = static_cast<int>(groups);
+            moments.width = static_cast<int>(width);
+            moments.rows = kind.attention ? 0 : s.tokens;
+            moments.gram = readDoubles(file, name, {groups, width, width});
+            moments.sum = readDoubles(file, tensorName(i, kind.name, "sum"), {groups, width});
+            checkGram(file, name, moments);
+        }
     }
-    if (previous != head_dim)
-        failField(file.path(), ranks_name,
-                  "expected the head dimension, " + std::to_string(head_dim) + ", at the end");
-    table.kl = readDoubles(file, kl_name, {layers, 2, ranks.shape[0]});
-    for (double kl : table.kl) {
-        if (kl < 0)
-            failField(file.path(), kl_name, "holds a negative divergence");
-    }
-    return table;
 }
 
 std::vector<std::vector<TokenId>> readWindows(const SafetensorsFile& file) {
@@ -319,12 +257,23 @@ Statistics readDescription(const SafetensorsFile& file) {
     if (s.query_heads % s.kv_heads != 0)
         failField(file.path(), "__metadata__.query_heads", "expected a multiple of kv_heads");
     s.head_dim = metadata.integer<int>("head_dim", 1, 1 << 16);
+    if (metadata.has("head_group"))
+        s.head_group = metadata.integer<int>("head_group", 1, s.kv_heads);
+    if (s.kv_heads % s.head_group != 0)
+        failField(file.path(), "__metadata__.head_group", "expected a divisor of kv_heads");
     s.tokens = metadata.integer<std::int64_t>("tokens", 1, kMany);
     s.calibration.text = metadata.text("calibration.text");
     s.calibration.fingerprint = metadata.text("calibration.fingerprint");
     s.calibration.samples = metadata.integer<std::int64_t>("calibration.samples", 1, kMany);
     s.calibration.sequence_length = metadata.integer<std::int64_t>("calibration.sequence_length", 1, kMany);
     s.calibration.seed = metadata.integer<std::uint64_t>("calibration.seed", 0, ~std::uint64_t{0});
+    if (metadata.has("calibration.average_samples"))
+        s.calibration.average_samples =
+            metadata.integer<std::int64_t>("calibration.average_samples", 1, kMany);
+    if (metadata.has("corpus"))
+        s.corpus = metadata.json("corpus", readCorpusSummary);
+    if (metadata.has("calibration.identity"))
+        s.identity = metadata.json("calibration.identity", readRunIdentity);
     return s;
 }
 
@@ -347,21 +296,6 @@ std::span<const double> Moments::sumOf(int head) const {
     return std::span<const double>(sum).subspan(static_cast<std::size_t>(head) * size, size);
 }
 
-const SensitivityTable* Statistics::findSensitivity(std::string_view method, bool share_key_basis) const {
-    for (const SensitivityTable& table : sensitivity) {
-        if (table.method == method && table.share_key_basis == share_key_basis)
-            return &table;
-    }
-    return nullptr;
-}
-
-void Statistics::setSensitivity(SensitivityTable table) {
-    std::erase_if(sensitivity, [&](const SensitivityTable& other) {
-        return other.method == table.method && other.share_key_basis == table.share_key_basis;
-    });
-    sensitivity.push_back(std::move(table));
-}
-
 void saveStatistics(const Statistics& s, const std::filesystem::path& file) {
     checkConsistent(s);
     const std::int64_t heads = s.kv_heads, width = s.head_dim;
@@ -376,12 +310,16 @@ void saveStatistics(const Statistics& s, const std::filesystem::path& file) {
                 specs.push_back({layerName(i, part.name), FileDType::F64, shapeOf(part, heads, width)});
         }
     }
-    for (std::size_t i = 0; i < s.sensitivity.size(); ++i) {
-        const auto count = static_cast<std::int64_t>(s.sensitivity[i].ranks.size());
-        const auto layers = static_cast<std::int64_t>(s.layers.size());
-        specs.push_back({sensitivityName(i, "ranks"), FileDType::I32, {count}});
-        specs.push_back({sensitivityName(i, "kl"), FileDType::F64, {layers, 2, count}});
+    for (std::size_t i = 0; i < s.layers.size(); ++i) {
+        for (const JointKind& kind : kJointKinds) {
+            if (!holds(kind, s.head_group, s.layers[i].hasAttentionMoments()))
+                continue;
+            const std::int64_t groups = heads / s.head_group, joint = width * s.head_group;
+            specs.push_back({tensorName(i, kind.name, "gram"), FileDType::F64, {groups, joint, joint}});
+            specs.push_back({tensorName(i, kind.name, "sum"), FileDType::F64, {groups, joint}});
+        }
     }
+    addTableSpecs(s.tables, specs);
     std::vector<TokenId> windows;
     for (const auto& window : s.probe_windows)
         windows.insert(windows.end(), window.begin(), window.end());
@@ -402,10 +340,16 @@ void saveStatistics(const Statistics& s, const std::filesystem::path& file) {
                 writer.write(layerName(i, part.name), bytesOf(valuesOf(part, s.layers[i])));
         }
     }
-    for (std::size_t i = 0; i < s.sensitivity.size(); ++i) {
-        writer.write(sensitivityName(i, "ranks"), bytesOf(s.sensitivity[i].ranks));
-        writer.write(sensitivityName(i, "kl"), bytesOf(s.sensitivity[i].kl));
+    for (std::size_t i = 0; i < s.layers.size(); ++i) {
+        for (const JointKind& kind : kJointKinds) {
+            if (!holds(kind, s.head_group, s.layers[i].hasAttentionMoments()))
+                continue;
+            const Moments& moments = s.layers[i].*kind.moments;
+            writer.write(tensorName(i, kind.name, "gram"), bytesOf(moments.gram));
+            writer.write(tensorName(i, kind.name, "sum"), bytesOf(moments.sum));
+        }
     }
+    writeTables(s.tables, writer);
     if (!windows.empty())
         writer.write("probe_windows", bytesOf(windows));
     writer.commit();
@@ -432,12 +376,9 @@ Statistics loadStatistics(const std::filesystem::path& path) {
         s.layers.push_back(std::move(layer));
     }
     readAttention(file, s, layers, s.layers);
+    readJoint(file, s);
     s.probe_windows = readWindows(file);
-    if (file.metadata().contains("sensitivity.count")) {
-        const auto tables = MetadataReader(file).integer<std::size_t>("sensitivity.count", 0, 64);
-        for (std::size_t i = 0; i < tables; ++i)
-            s.sensitivity.push_back(readSensitivity(file, i, static_cast<std::int64_t>(layers), s.head_dim));
-    }
+    s.tables = readTables(file, layers, s.head_dim, s.head_group);
     return s;
 }
 

@@ -4,6 +4,8 @@
 #pragma once
 
 #include "core/base/job_context.h"
+#include "core/calibration/corpus_summary.h"
+#include "core/calibration/measured_tables.h"
 #include "core/model/low_rank_description.h"
 #include "kernels/api/ops.h"
 
@@ -40,21 +42,11 @@ struct LayerStatistics {
     Moments logit_queries{}, logit_keys{};
     std::vector<double> logit_weights{};  // [kv_heads]
     std::vector<double> projection{};     // [kv_heads, head_dim, head_dim]
+    // Of Statistics::head_group consecutive key/value heads side by side, [kv_heads / head_group] of width
+    // head_group * head_dim, for latents that they share; empty when head_group is 1. Keys of the last kind
+    // are weighted by the weights of all heads of the group together (it needs the attention moments).
+    Moments joint_keys{}, joint_values{}, joint_logit_keys{};
     bool hasAttentionMoments() const { return !logit_weights.empty(); }
-};
-
-// What compressing one layer's keys or values alone costs, measured (core/evaluation/sensitivity.h).
-struct SensitivityTable {
-    std::string method;  // of the bases
-    bool share_key_basis = false;
-    std::string text, fingerprint;  // what it was measured on
-    std::int64_t windows = 0, sequence_length = 0;
-    std::vector<int> ranks;  // [ranks], ascending, the last is head_dim
-    std::vector<double> kl;  // [layers, keys then values, ranks], KL(original || that model), nats a token
-    double at(std::size_t layer, std::size_t side, std::size_t rank) const {
-        return kl[(layer * 2 + side) * ranks.size() + rank];
-    }
-    bool operator==(const SensitivityTable&) const = default;
 };
 
 struct Statistics {
@@ -62,21 +54,22 @@ struct Statistics {
     std::string model_name, model_fingerprint, family;
     bool rotary = false;  // keys are rotated after the projection
     int query_heads = 0, kv_heads = 0, head_dim = 0;
+    int head_group = 1;  // key/value heads that the joint moments take together; divides kv_heads
     CalibrationSummary calibration;
+    CorpusSummary corpus;  // its files; none in statistics of earlier versions
+    RunIdentity identity;  // of the run that made them; likewise
     std::int64_t tokens = 0;
     std::vector<LayerStatistics> layers;
-    std::vector<std::vector<TokenId>>
-        probe_windows;                          // a few of the sampled windows, for measuring layer errors
-    std::vector<SensitivityTable> sensitivity;  // at most one for each method and way of sharing
-
-    const SensitivityTable* findSensitivity(std::string_view method, bool share_key_basis) const;  // or null
-    void setSensitivity(SensitivityTable table);  // in place of the one with the same method and sharing
+    std::vector<std::vector<TokenId>> probe_windows;  // a few of the sampled windows, for layer errors
+    MeasuredTables tables;
 };
 
 // `*.stats.safetensors`, written whole or not at all. Tensors
 // layers.<i>.<keys|queries|values|outputs>.<gram|sum> (F64), probe_windows (I32 [windows, length]);
 // layers.<i>.<logit_queries.gram|logit_keys.gram|logit_keys.sum|logit_weights| projection> (F64), all or
-// none; sensitivity.<i>.<ranks (I32)|kl (F64)>; the rest in the metadata.
+// none; layers.<i>.<joint_keys|joint_values|joint_logit_keys>.<gram|sum> (F64) when head_group is above 1
+// (the last with the attention moments); measured tables (core/calibration/tables_file.h); the rest in the
+// metadata.
 void saveStatistics(const Statistics& statistics, const std::filesystem::path& file);
 Statistics loadStatistics(const std::filesystem::path& file);
 

@@ -15,16 +15,6 @@ namespace {
 
 constexpr const char* kConfigFile = "config.json";
 
-fs::path directoryOf(const fs::path& path) {
-    std::error_code error;
-    const fs::file_status status = fs::status(path, error);
-    if (!fs::exists(status))
-        failInput(path, "no such file or directory");
-    if (fs::is_directory(status))
-        return path;
-    return path.has_parent_path() ? path.parent_path() : fs::path(".");
-}
-
 // A tensor's start and evenly spaced blocks of the rest: reading all of a large checkpoint would take
 // minutes.
 void addSample(Fingerprint& fingerprint, std::span<const std::byte> bytes) {
@@ -40,16 +30,52 @@ void addSample(Fingerprint& fingerprint, std::span<const std::byte> bytes) {
 
 }  // namespace
 
+fs::path Checkpoint::directoryOf(const fs::path& path) {
+    std::error_code error;
+    const fs::file_status status = fs::status(path, error);
+    if (!fs::exists(status))
+        failInput(path, "no such file or directory");
+    if (fs::is_directory(status))
+        return path;
+    return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+Json Checkpoint::readConfig(const fs::path& directory) {
+    std::error_code error;
+    if (!fs::exists(directory / kConfigFile, error))
+        failInput(directory, "no config.json in this directory, expected a Hugging Face checkpoint");
+    Json config = readJsonFile(directory / kConfigFile);
+    if (!config.is_object())
+        failInput(directory / kConfigFile, "expected a JSON object");
+    return config;
+}
+
+std::shared_ptr<const Checkpoint> Checkpoint::withDummyWeights(const fs::path& directory, Json config,
+                                                               std::shared_ptr<const DummyWeights> weights,
+                                                               std::string name) {
+    auto checkpoint = std::make_shared<Checkpoint>();
+    checkpoint->m_directory = directory;
+    checkpoint->m_name = std::move(name);
+    checkpoint->m_config = std::move(config);
+    checkpoint->m_records.push_back(weights->records());
+    checkpoint->m_dummy = std::move(weights);
+    for (const TensorRecord& tensor : checkpoint->m_records.front()) {
+        checkpoint->m_index.emplace(tensor.name, &tensor);
+        checkpoint->m_tensors.push_back(&tensor);
+    }
+    return checkpoint;
+}
+
+void Checkpoint::prepareBytes() const {
+    if (m_dummy)
+        m_dummy->fill();
+}
+
 std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) {
     auto checkpoint = std::make_shared<Checkpoint>();
     const fs::path directory = directoryOf(path);
     checkpoint->m_directory = directory;
-    std::error_code error;
-    if (!fs::exists(directory / kConfigFile, error))
-        failInput(directory, "no config.json in this directory, expected a Hugging Face checkpoint");
-    checkpoint->m_config = readJsonFile(directory / kConfigFile);
-    if (!checkpoint->m_config.is_object())
-        failInput(directory / kConfigFile, "expected a JSON object");
+    checkpoint->m_config = readConfig(directory);
 
     WeightFiles files = findWeightFiles(directory);
     checkpoint->m_shards = files.shards;
@@ -75,6 +101,8 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) {
 }
 
 std::string Checkpoint::name() const {
+    if (!m_name.empty())
+        return m_name;
     std::error_code error;
     const fs::path full = fs::canonical(m_directory, error);
     return (error ? m_directory : full).filename().string();
@@ -108,6 +136,7 @@ std::int64_t Checkpoint::weightBytes() const {
 }
 
 std::string Checkpoint::fingerprint() const {
+    prepareBytes();
     Fingerprint fingerprint;
     fingerprint.add(m_config.dump());
     for (const auto& [name, tensor] : m_index) {  // by name: how the weights are sharded makes no difference

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/base/json.h"
+#include "core/checkpoint/dummy_weights.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/checkpoint/tensor_record.h"
 
@@ -19,9 +20,21 @@ class Checkpoint {
 public:
     // Accepts the directory or any file in it. Throws naming what is missing and what was looked for.
     static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path);
+    // Of a configuration alone. `directory` need not exist; an empty name is the directory's.
+    static std::shared_ptr<const Checkpoint> withDummyWeights(const std::filesystem::path& directory,
+                                                              Json config,
+                                                              std::shared_ptr<const DummyWeights> weights,
+                                                              std::string name);
+    // The directory that open() would take, and its config.json.
+    static std::filesystem::path directoryOf(const std::filesystem::path& path);
+    static Json readConfig(const std::filesystem::path& directory);
+
+    bool hasDummyWeights() const { return m_dummy != nullptr; }
+    // To be called before bytes are read; cheap from the second time on.
+    void prepareBytes() const;
 
     const std::filesystem::path& directory() const { return m_directory; }
-    std::string name() const;  // the directory's name
+    std::string name() const;  // the directory's name, or a preset's title
     const Json& config() const { return m_config; }
     std::filesystem::path configFile() const { return m_directory / "config.json"; }
     const std::vector<std::filesystem::path>& shards() const { return m_shards; }
@@ -37,7 +50,9 @@ public:
 
 private:
     std::filesystem::path m_directory;
+    std::string m_name;  // empty: the directory's
     Json m_config;
+    std::shared_ptr<const DummyWeights> m_dummy;
     std::vector<std::filesystem::path> m_shards;
     std::vector<std::vector<TensorRecord>> m_records;  // by shard
     std::vector<const TensorRecord*> m_tensors;

@@ -15,6 +15,11 @@ void checkStatistics(const OpenModel& original, const Statistics& statistics) {
     const ModelConfig& config = original.model->config;
     if (config.low_rank)
         fail(original.name + ": is a converted model already; convert the original");
+    if (!config.linearProjections())
+        throw Error(ErrorCode::Unsupported,
+                    original.name + ": " + (config.qk_norm ? "qk_ln" : "clip_qkv") +
+                        " stands between its projections and attention, so no basis can be folded into them; "
+                        "this model cannot be converted");
     if (statistics.model_fingerprint != original.checkpoint->fingerprint())
         fail("the statistics were made from " + statistics.model_name +
              ", whose weights differ from those of " + original.name + "; calibrate this model");
@@ -25,15 +30,21 @@ void checkStatistics(const OpenModel& original, const Statistics& statistics) {
         fail("the statistics have other layers or heads than " + original.name);
 }
 
+std::string basisText(const std::string& method, const BasisOptions& options) {
+    return "method " + method + (options.share_key_basis ? " with a shared key basis" : "") +
+           (options.center ? ", centred" : "") +
+           (options.head_group > 1 ? ", " + std::to_string(options.head_group) + " heads a latent" : "");
+}
+
 void checkSpectrum(const ModelConfig& config, const Spectrum& spectrum, const RankPlan& plan) {
-    if (spectrum.layers() != config.layers || spectrum.heads() != config.kv_heads ||
-        spectrum.headDim() != config.head_dim)
+    const int group = spectrum.options().head_group;
+    if (spectrum.layers() != config.layers || spectrum.heads() * group != config.kv_heads ||
+        spectrum.basisWidth() != config.head_dim * group)
         fail("the spectrum has other layers or heads than the model");
-    if (spectrum.method() != plan.method || spectrum.options().share_key_basis != plan.share_key_basis)
-        fail("the plan was made for method " + plan.method +
-             (plan.share_key_basis ? " with a shared key basis" : "") + ", the spectrum for " +
-             spectrum.method() + (spectrum.options().share_key_basis ? " with a shared key basis" : ""));
-    checkPlan(plan, config.layers, config.head_dim, "plan");
+    if (spectrum.method() != plan.method || spectrum.options() != plan.basisOptions())
+        fail("the plan was made for " + basisText(plan.method, plan.basisOptions()) + ", the spectrum for " +
+             basisText(spectrum.method(), spectrum.options()));
+    checkPlan(plan, config.layers, spectrum.basisWidth(), "plan");
 }
 
 // Of one layer's side; spread when its cache is to be quantised, which changes nothing else.
@@ -56,14 +67,14 @@ void foldKeys(Folder& folder, const ModelConfig& config, const AttentionWeights&
     const int rank = config.keyWidth(layer);
     weights.query_width = config.queryWidth(layer);
     weights.key_width = rank;
-    weights.key = folder.encodeRows(original.key, keys, rank, 1);
+    weights.key = folder.encodeRows(original.key, keys, rank);
     if (config.rebuildsKeys()) {
-        weights.lift_basis = folder.decoders(keys, rank);
-        weights.lift_mean = folder.means(keys);
+        weights.lift_basis = folder.decoders(keys, rank, config.kv_heads);
+        weights.lift_mean = folder.means(keys, config.kv_heads);
     } else {
         // A mean of the keys adds the same number to all scores of a query, which softmax ignores: it is
         // dropped.
-        weights.query = folder.transposedDecodeRows(original.query, keys, rank, config.group());
+        weights.query = folder.transposedDecodeRows(original.query, keys, rank, config.query_heads);
     }
 }
 
@@ -71,8 +82,8 @@ void foldValues(Folder& folder, const ModelConfig& config, const AttentionWeight
                 const std::vector<HeadBasis>& values, int layer, AttentionWeights& weights) {
     const int rank = config.valueWidth(layer);
     weights.value_width = rank;
-    weights.value = folder.encodeRows(original.value, values, rank, 1);
-    weights.output = folder.decodeColumns(original.output, values, rank, config.group());
+    weights.value = folder.encodeRows(original.value, values, rank);
+    weights.output = folder.decodeColumns(original.output, values, rank, config.query_heads);
 }
 
 LowRankDescription describe(const OpenModel& original, const Statistics& statistics, const RankPlan& plan) {
@@ -84,8 +95,10 @@ LowRankDescription describe(const OpenModel& original, const Statistics& statist
     description.key_ranks = plan.key_ranks;
     description.value_ranks = plan.value_ranks;
     description.kv_bits = plan.kv_bits;
-    description.kv_ratio = kvRatioOf(plan, statistics.head_dim);
+    description.kv_ratio = kvRatioOf(plan, statistics.head_dim * plan.head_group);
+    description.head_group = plan.head_group;
     description.share_key_basis = plan.share_key_basis;
+    description.center = plan.center;
     return description;
 }
 
@@ -115,19 +128,26 @@ OpenModel convertInMemory(JobContext& job, const OpenModel& original, const Stat
     return converted;
 }
 
-OpenModel convertOneSide(const JobContext& job, const OpenModel& original, const Statistics& statistics,
-                         const Spectrum& spectrum, int layer, Side side, int rank) {
+OpenModel convertOneLayer(const JobContext& job, const OpenModel& original, const Statistics& statistics,
+                          const Spectrum& spectrum, int layer, std::optional<int> key_rank,
+                          std::optional<int> value_rank) {
     checkStatistics(original, statistics);
     RankPlan plan = fullPlan(spectrum, 1);
-    (side == Side::Keys ? plan.key_ranks : plan.value_ranks).at(static_cast<std::size_t>(layer)) = rank;
+    const auto i = static_cast<std::size_t>(layer);
+    plan.key_ranks.at(i) = key_rank.value_or(spectrum.basisWidth());
+    plan.value_ranks.at(i) = value_rank.value_or(spectrum.basisWidth());
     checkSpectrum(original.model->config, spectrum, plan);
     auto model = std::make_shared<Model>(*original.model);
     model->config.low_rank = describe(original, statistics, plan);
     Folder folder(*original.backend, job);
-    const auto i = static_cast<std::size_t>(layer);
-    (side == Side::Keys ? foldKeys : foldValues)(folder, model->config, original.model->layers[i].attention,
-                                                 basesOf(spectrum, plan, layer, side), layer,
-                                                 model->layers[i].attention);
+    const AttentionWeights& before = original.model->layers[i].attention;
+    AttentionWeights& after = model->layers[i].attention;
+    // Heads that share a latent do so for keys and values alike: the other side is then of full rank.
+    const bool joint = plan.head_group > 1;
+    if (key_rank || joint)
+        foldKeys(folder, model->config, before, basesOf(spectrum, plan, layer, Side::Keys), layer, after);
+    if (value_rank || joint)
+        foldValues(folder, model->config, before, basesOf(spectrum, plan, layer, Side::Values), layer, after);
     OpenModel converted = original;
     converted.model = std::move(model);
     return converted;

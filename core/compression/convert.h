@@ -9,6 +9,7 @@
 #include "core/spectrum/rank_plan.h"
 
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 namespace eigenscope {
@@ -18,10 +19,12 @@ namespace eigenscope {
 OpenModel convertInMemory(JobContext& job, const OpenModel& original, const Statistics& statistics,
                           const Spectrum& spectrum, const RankPlan& plan);
 
-// An overlay in which only this layer's keys or values are of low rank, all else is the original's: for
-// measuring what each costs. It runs, but is no model to write: other layers have no low-rank weights.
-OpenModel convertOneSide(const JobContext& job, const OpenModel& original, const Statistics& statistics,
-                         const Spectrum& spectrum, int layer, Side side, int rank);
+// An overlay in which only this layer's keys (when there is a key rank) and values (likewise) are of low
+// rank, all else is the original's: for measuring what each costs. It runs, but is no model to write: other
+// layers have no low-rank weights.
+OpenModel convertOneLayer(const JobContext& job, const OpenModel& original, const Statistics& statistics,
+                          const Spectrum& spectrum, int layer, std::optional<int> key_rank,
+                          std::optional<int> value_rank);
 
 // Writes a converted model (from convertInMemory) as a checkpoint directory: config.json with every original
 // key and `eigen_attention`, safetensors (sharded like the original when it is), tokenizer files copied.

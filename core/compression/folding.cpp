@@ -32,6 +32,22 @@ float roundToOdd(double value) {
     return std::bit_cast<float>(std::bit_cast<std::uint32_t>(single) | 1u);
 }
 
+// The rows of a basis that rebuild what query head `head` of `heads` attends to.
+struct HeadPart {
+    HeadPart(const std::vector<HeadBasis>& bases, int head, int heads, int head_dim)
+        : basis(bases[static_cast<std::size_t>(head / (heads / static_cast<int>(bases.size())))]),
+          head_dim(head_dim) {
+        const int heads_of_basis = heads / static_cast<int>(bases.size());
+        const int heads_of_key = heads_of_basis / (basis.width / head_dim);
+        row = head % heads_of_basis / heads_of_key * head_dim;
+    }
+    Matrix decoder(int rank) const {  // [head_dim, rank]
+        return asMatrix(basis.decode, basis.width, basis.width).block(row, 0, head_dim, rank);
+    }
+    const HeadBasis& basis;
+    int head_dim, row = 0;
+};
+
 }  // namespace
 
 void storeRounded(void* data, DType dtype, std::int64_t i, double value) {
@@ -70,58 +86,72 @@ Tensor Folder::uploadBias(const std::vector<double>& values, DType rounding) {
     return upload(rounded, DType::F32, {static_cast<std::int64_t>(values.size())});
 }
 
-Linear Folder::mapRows(const Linear& projection, const std::vector<HeadBasis>& bases, int rank, int group,
-                       bool encode) {
-    const int heads = static_cast<int>(bases.size()) * group, width = bases.front().width;
+Linear Folder::encodeRows(const Linear& projection, const std::vector<HeadBasis>& bases, int rank) {
+    const int count = static_cast<int>(bases.size()), width = bases.front().width;
     const int hidden = static_cast<int>(projection.inputs());
     const std::vector<double> weight = download(projection.weight);
-    const std::vector<double> bias =
-        projection.bias.empty() ? std::vector<double>() : download(projection.bias);
-    const auto rows = asMatrix(weight, heads * width, hidden);
-    std::vector<double> new_weight(static_cast<std::size_t>(heads * rank) * static_cast<std::size_t>(hidden));
-    std::vector<double> new_bias(static_cast<std::size_t>(heads * rank), 0.0);
-    Eigen::Map<Matrix> mapped(new_weight.data(), heads * rank, hidden);
-    Eigen::Map<Vector> mapped_bias(new_bias.data(), heads * rank);
-    bool has_bias = !bias.empty();
-    for (int head = 0; head < heads; ++head) {
+    std::vector<double> shift = projection.bias.empty() ? std::vector<double>() : download(projection.bias);
+    const auto rows = asMatrix(weight, count * width, hidden);
+    std::vector<double> new_weight(static_cast<std::size_t>(count * rank) * static_cast<std::size_t>(hidden));
+    std::vector<double> new_bias(static_cast<std::size_t>(count * rank), 0.0);
+    Eigen::Map<Matrix> mapped(new_weight.data(), count * rank, hidden);
+    Eigen::Map<Vector> mapped_bias(new_bias.data(), count * rank);
+    bool has_bias = !shift.empty();
+    shift.resize(static_cast<std::size_t>(count * width), 0.0);
+    for (int i = 0; i < count; ++i) {
         m_job.checkCancelled();
-        const HeadBasis& basis = bases[static_cast<std::size_t>(head / group)];
-        const Matrix map = encode ? Matrix(asMatrix(basis.encode, width, width).topRows(rank))
-                                  : Matrix(asMatrix(basis.decode, width, width).leftCols(rank).transpose());
-        mapped.middleRows(head * rank, rank).noalias() = map * rows.middleRows(head * width, width);
-        Vector shift = Vector::Zero(width);
-        if (!bias.empty())
-            shift = asVector(bias).segment(head * width, width);
-        if (encode && !basis.mean.empty()) {
-            shift -= asVector(basis.mean);
+        const HeadBasis& basis = bases[static_cast<std::size_t>(i)];
+        const auto encode = asMatrix(basis.encode, width, width).topRows(rank);
+        mapped.middleRows(i * rank, rank).noalias() = encode * rows.middleRows(i * width, width);
+        Vector from = asVector(shift).segment(i * width, width);
+        if (!basis.mean.empty()) {
+            from -= asVector(basis.mean);
             has_bias = true;
         }
-        mapped_bias.segment(head * rank, rank) = map * shift;
+        mapped_bias.segment(i * rank, rank) = encode * from;
     }
     const DType dtype = projection.weight.dtype();
     Linear result;
-    result.weight = upload(new_weight, dtype, {std::int64_t{heads} * rank, hidden});
+    result.weight = upload(new_weight, dtype, {std::int64_t{count} * rank, hidden});
     if (has_bias)
         result.bias = uploadBias(new_bias, dtype);
     return result;
 }
 
-Linear Folder::encodeRows(const Linear& projection, const std::vector<HeadBasis>& bases, int rank,
-                          int group) {
-    return mapRows(projection, bases, rank, group, true);
-}
-
 Linear Folder::transposedDecodeRows(const Linear& projection, const std::vector<HeadBasis>& bases, int rank,
-                                    int group) {
-    return mapRows(projection, bases, rank, group, false);
+                                    int heads) {
+    const int head_dim = static_cast<int>(projection.outputs()) / heads;
+    const int hidden = static_cast<int>(projection.inputs());
+    const std::vector<double> weight = download(projection.weight);
+    const std::vector<double> bias =
+        projection.bias.empty() ? std::vector<double>() : download(projection.bias);
+    const auto rows = asMatrix(weight, heads * head_dim, hidden);
+    std::vector<double> new_weight(static_cast<std::size_t>(heads * rank) * static_cast<std::size_t>(hidden));
+    std::vector<double> new_bias(static_cast<std::size_t>(heads * rank), 0.0);
+    Eigen::Map<Matrix> mapped(new_weight.data(), heads * rank, hidden);
+    Eigen::Map<Vector> mapped_bias(new_bias.data(), heads * rank);
+    for (int head = 0; head < heads; ++head) {
+        m_job.checkCancelled();
+        const HeadPart part(bases, head, heads, head_dim);
+        const Matrix map = part.decoder(rank).transpose();
+        mapped.middleRows(head * rank, rank).noalias() = map * rows.middleRows(head * head_dim, head_dim);
+        if (!bias.empty())
+            mapped_bias.segment(head * rank, rank) = map * asVector(bias).segment(head * head_dim, head_dim);
+    }
+    const DType dtype = projection.weight.dtype();
+    Linear result;
+    result.weight = upload(new_weight, dtype, {std::int64_t{heads} * rank, hidden});
+    if (!bias.empty())
+        result.bias = uploadBias(new_bias, dtype);
+    return result;
 }
 
 Linear Folder::decodeColumns(const Linear& projection, const std::vector<HeadBasis>& bases, int rank,
-                             int group) {
-    const int heads = static_cast<int>(bases.size()) * group, width = bases.front().width;
+                             int heads) {
+    const int head_dim = static_cast<int>(projection.inputs()) / heads;
     const int hidden = static_cast<int>(projection.outputs());
     const std::vector<double> weight = download(projection.weight);
-    const auto columns = asMatrix(weight, hidden, heads * width);
+    const auto columns = asMatrix(weight, hidden, heads * head_dim);
     std::vector<double> new_weight(static_cast<std::size_t>(hidden) * static_cast<std::size_t>(heads * rank));
     Eigen::Map<Matrix> mapped(new_weight.data(), hidden, heads * rank);
     std::vector<double> bias(static_cast<std::size_t>(hidden), 0.0);
@@ -131,12 +161,11 @@ Linear Folder::decodeColumns(const Linear& projection, const std::vector<HeadBas
     Eigen::Map<Vector> sum(bias.data(), hidden);
     for (int head = 0; head < heads; ++head) {
         m_job.checkCancelled();
-        const HeadBasis& basis = bases[static_cast<std::size_t>(head / group)];
-        const auto block = columns.middleCols(head * width, width);
-        mapped.middleCols(head * rank, rank).noalias() =
-            block * asMatrix(basis.decode, width, width).leftCols(rank);
-        if (!basis.mean.empty()) {
-            sum += block * asVector(basis.mean);
+        const HeadPart part(bases, head, heads, head_dim);
+        const auto block = columns.middleCols(head * head_dim, head_dim);
+        mapped.middleCols(head * rank, rank).noalias() = block * part.decoder(rank);
+        if (!part.basis.mean.empty()) {
+            sum += block * asVector(part.basis.mean).segment(part.row, head_dim);
             has_bias = true;
         }
     }
@@ -148,7 +177,21 @@ Linear Folder::decodeColumns(const Linear& projection, const std::vector<HeadBas
     return result;
 }
 
-Tensor Folder::decoders(const std::vector<HeadBasis>& bases, int rank) {
+Linear Folder::added(const Linear& projection, const std::vector<double>& weight,
+                     const std::vector<double>& bias) {
+    std::vector<double> new_weight = download(projection.weight), new_bias = bias;
+    for (std::size_t i = 0; i < new_weight.size(); ++i)
+        new_weight[i] += weight[i];
+    if (!projection.bias.empty()) {
+        const std::vector<double> before = download(projection.bias);
+        for (std::size_t i = 0; i < before.size(); ++i)
+            new_bias[i] += before[i];
+    }
+    const DType dtype = projection.weight.dtype();
+    return {upload(new_weight, dtype, projection.weight.shape()), uploadBias(new_bias, dtype)};
+}
+
+Tensor Folder::decoders(const std::vector<HeadBasis>& bases, int rank, int kv_heads) {
     const int width = bases.front().width;
     std::vector<double> values;
     for (const HeadBasis& basis : bases) {
@@ -157,10 +200,11 @@ Tensor Folder::decoders(const std::vector<HeadBasis>& bases, int rank) {
             values.insert(values.end(), begin, begin + rank);
         }
     }
-    return upload(values, DType::F32, {static_cast<std::int64_t>(bases.size()), width, rank});
+    const std::int64_t rows = static_cast<std::int64_t>(bases.size()) * width;
+    return upload(values, DType::F32, {kv_heads, rows / kv_heads, rank});
 }
 
-Tensor Folder::means(const std::vector<HeadBasis>& bases) {
+Tensor Folder::means(const std::vector<HeadBasis>& bases, int kv_heads) {
     const int width = bases.front().width;
     std::vector<double> values;
     bool any = false;
@@ -170,7 +214,8 @@ Tensor Folder::means(const std::vector<HeadBasis>& bases) {
         if (basis.mean.empty())
             values.insert(values.end(), static_cast<std::size_t>(width), 0.0);
     }
-    return any ? upload(values, DType::F32, {static_cast<std::int64_t>(bases.size()), width}) : Tensor();
+    const std::int64_t rows = static_cast<std::int64_t>(bases.size()) * width;
+    return any ? upload(values, DType::F32, {kv_heads, rows / kv_heads}) : Tensor();
 }
 
 }  // namespace eigenscope

@@ -19,19 +19,27 @@ class Folder {
 public:
     Folder(Backend& backend, const JobContext& job);
 
-    // Rank-r part of the encoders applied to each head's rows: weight [heads * width, hidden] becomes
-    // [heads * r, hidden] = encode_r W_h, bias encode_r (b_h - mean). bases[h / group] belongs to head h.
-    Linear encodeRows(const Linear& projection, const std::vector<HeadBasis>& bases, int rank, int group);
-    // The same with decode_r transposed and no mean: queries that meet encoded keys.
+    // A basis is that of one key/value head, or of several consecutive ones side by side; then its width is
+    // theirs together. Query heads come in the order of the key/value heads they belong to.
+
+    // Rank-r part of the encoders applied to the rows of keys or values: weight [bases * width, hidden]
+    // becomes [bases * r, hidden] = encode_r W, bias encode_r (b - mean).
+    Linear encodeRows(const Linear& projection, const std::vector<HeadBasis>& bases, int rank);
+    // Queries that meet encoded keys: rows of each of `heads` query heads, [heads * head_dim, hidden], become
+    // [heads * r, hidden] = (the rows of decode_r that rebuild its key head)^T W_h.
     Linear transposedDecodeRows(const Linear& projection, const std::vector<HeadBasis>& bases, int rank,
-                                int group);
-    // Rank-r part of the decoders applied to each head's columns: weight [hidden, heads * width] becomes
-    // [hidden, heads * r] = W_h decode_r, bias b + sum over heads of W_h mean.
-    Linear decodeColumns(const Linear& projection, const std::vector<HeadBasis>& bases, int rank, int group);
-    // decode_r of every head [heads, width, r] and the means [heads, width] (empty when no basis has one),
-    // f32.
-    Tensor decoders(const std::vector<HeadBasis>& bases, int rank);
-    Tensor means(const std::vector<HeadBasis>& bases);
+                                int heads);
+    // Outputs of attention to encoded values: columns [hidden, heads * head_dim] become [hidden, heads * r] =
+    // W_h (the rows of decode_r that rebuild its value head), bias b + sum over heads of W_h mean.
+    Linear decodeColumns(const Linear& projection, const std::vector<HeadBasis>& bases, int rank, int heads);
+    // The projection with numbers added to its weight [outputs, inputs] and bias [outputs]; it has a bias
+    // then.
+    Linear added(const Linear& projection, const std::vector<double>& weight,
+                 const std::vector<double>& bias);
+    // decode_r of every key/value head [kv_heads, head_dim, r] and the means [kv_heads, head_dim] (empty when
+    // no basis has one), f32.
+    Tensor decoders(const std::vector<HeadBasis>& bases, int rank, int kv_heads);
+    Tensor means(const std::vector<HeadBasis>& bases, int kv_heads);
 
 private:
     std::vector<double> download(const Tensor& tensor);  // elements in order
@@ -39,9 +47,6 @@ private:
     // A bias is kept in float32 but holds what the weights' dtype can: a checkpoint that is read back is the
     // same.
     Tensor uploadBias(const std::vector<double>& values, DType rounding);
-    Linear mapRows(const Linear& projection, const std::vector<HeadBasis>& bases, int rank, int group,
-                   bool encode);
-
     Backend& m_backend;
     const JobContext& m_job;
     std::unique_ptr<Stream> m_stream;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/evaluation/compare.h"
 
-#include "core/evaluation/window_mean.h"
+#include "core/base/parallel.h"
+#include "core/evaluation/logit_rows.h"
 #include "core/evaluation/window_runner.h"
 #include "kernels/api/error.h"
 
@@ -12,43 +13,6 @@ namespace eigenscope {
 
 namespace {
 
-// log sum_j exp(x_j), from the largest so that nothing overflows, and where the largest first is.
-struct LogSum {
-    double value = 0;
-    std::size_t argmax = 0;
-};
-
-LogSum logSumExp(std::span<const float> x) {
-    const auto top = std::max_element(x.begin(), x.end());
-    const double largest = *top;
-    double sum = 0;
-    for (float v : x)
-        sum += std::exp(static_cast<double>(v) - largest);
-    return {largest + std::log(sum), static_cast<std::size_t>(top - x.begin())};
-}
-
-// One row of logits of both models.
-struct RowResult {
-    double first_nll = 0, second_nll = 0, kl = 0;
-    bool agrees = false;
-};
-
-RowResult compareRow(std::span<const float> first, std::span<const float> second, TokenId target) {
-    const LogSum a = logSumExp(first), b = logSumExp(second);
-    RowResult row;
-    for (std::size_t j = 0; j < first.size(); ++j) {
-        const double log_p = static_cast<double>(first[j]) - a.value;
-        const double log_q = static_cast<double>(second[j]) - b.value;
-        row.kl += std::exp(log_p) * (log_p - log_q);
-    }
-    row.kl = std::max(row.kl, 0.0);  // rounding can leave a negative trace where both agree
-    const auto t = static_cast<std::size_t>(target);
-    row.first_nll = a.value - static_cast<double>(first[t]);
-    row.second_nll = b.value - static_cast<double>(second[t]);
-    row.agrees = a.argmax == b.argmax;
-    return row;
-}
-
 // A model's logits of the next ids, on the host [ids, vocab].
 void logitsOf(WindowRunner& runner, Backend& backend, std::span<const TokenId> ids,
               std::vector<float>& host) {
@@ -57,16 +21,20 @@ void logitsOf(WindowRunner& runner, Backend& backend, std::span<const TokenId> i
     backend.download(runner.session().stream(), host.data(), logits.data, logits.bytes());
 }
 
-void finish(PerplexityResult& result, std::int64_t tokens, double seconds) {
-    const MeanAndError nll = meanOfWindows(result.window_nll);
+PerplexityResult perplexityOf(const std::vector<double>& window_nll, std::int64_t tokens) {
+    PerplexityResult result;
+    const MeanAndError nll = meanOfWindows(window_nll);
     result.perplexity = std::exp(nll.mean);
     result.standard_error = result.perplexity * nll.error;
-    result.windows = static_cast<std::int64_t>(result.window_nll.size());
+    result.windows = static_cast<std::int64_t>(window_nll.size());
     result.tokens = tokens;
-    result.seconds = seconds;
+    result.window_nll = window_nll;
+    return result;
 }
 
-void checkComparable(const OpenModel& first, const OpenModel& second) {
+}  // namespace
+
+void checkSameVocabulary(const OpenModel& first, const OpenModel& second) {
     const int a = first.model->config.vocab_size, b = second.model->config.vocab_size;
     if (a != b)
         throw Error(ErrorCode::InvalidInput, "models cannot be compared: " + first.name +
@@ -74,17 +42,61 @@ void checkComparable(const OpenModel& first, const OpenModel& second) {
                                                  second.name + " one of " + std::to_string(b));
 }
 
-}  // namespace
+void ComparisonMeter::add(const JobContext& job, std::span<const float> first, std::span<const float> second,
+                          std::span<const TokenId> targets) {
+    const std::size_t vocabulary = first.size() / targets.size();
+    std::vector<LogitRows> rows(targets.size());
+    parallelFor(static_cast<std::int64_t>(targets.size()), m_threads, [&](std::int64_t row) {
+        job.checkCancelled();
+        const auto at = static_cast<std::size_t>(row) * vocabulary;
+        rows[static_cast<std::size_t>(row)] =
+            compareLogits(first.subspan(at, vocabulary), second.subspan(at, vocabulary));
+    });
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        const LogitRows& row = rows[i];
+        m_first_nll += nllOf(first.subspan(i * vocabulary, vocabulary), row.first_log_sum, targets[i]);
+        m_second_nll += nllOf(second.subspan(i * vocabulary, vocabulary), row.second_log_sum, targets[i]);
+        m_kl += row.kl;
+        m_agreeing += row.first_top == row.second_top ? 1 : 0;
+        m_token_kl.push_back(row.kl);
+    }
+    m_rows += static_cast<std::int64_t>(rows.size());
+}
 
-ComparisonResult compareModels(JobContext& job, const OpenModel& first, const OpenModel& second,
-                               const std::filesystem::path& text, const PerplexityOptions& options) {
-    return compareModels(job, first, second, text, options, options.run);
+void ComparisonMeter::endWindow() {
+    const auto n = static_cast<double>(m_rows);
+    m_first.push_back(m_first_nll / n);
+    m_second.push_back(m_second_nll / n);
+    m_window_kl.push_back(m_kl / n);
+    m_agreement.push_back(static_cast<double>(m_agreeing) / n);
+    m_tokens += m_rows;
+    m_first_nll = m_second_nll = m_kl = 0;
+    m_agreeing = m_rows = 0;
+}
+
+ComparisonResult ComparisonMeter::result() const {
+    ComparisonResult result;
+    result.first = perplexityOf(m_first, m_tokens);
+    result.second = perplexityOf(m_second, m_tokens);
+    const MeanAndError kl = meanOfWindows(m_window_kl), agreement = meanOfWindows(m_agreement);
+    std::vector<double> differences;
+    for (std::size_t i = 0; i < m_first.size(); ++i)
+        differences.push_back(m_second[i] - m_first[i]);
+    const MeanAndError difference = meanOfWindows(differences);
+    result.kl_divergence = kl.mean;
+    result.kl_standard_error = kl.error;
+    result.top1_agreement = agreement.mean;
+    result.top1_standard_error = agreement.error;
+    result.nll_difference = difference.mean;
+    result.nll_difference_standard_error = difference.error;
+    result.token_kl = m_token_kl;
+    return result;
 }
 
 ComparisonResult compareModels(JobContext& job, const OpenModel& first, const OpenModel& second,
                                const std::filesystem::path& text, const PerplexityOptions& options,
                                const RunOptions& second_run) {
-    checkComparable(first, second);
+    checkSameVocabulary(first, second);
     const int positions = std::min(first.model->config.max_positions, second.model->config.max_positions);
     const auto windows = evaluationWindows(job, *first.tokenizer, positions, text, options);
     const std::size_t predicted = windows.front().size() - 1;
@@ -92,50 +104,29 @@ ComparisonResult compareModels(JobContext& job, const OpenModel& first, const Op
     WindowRunner first_runner(job, first, options.run, options.chunk, longest);
     WindowRunner second_runner(job, second, second_run, options.chunk, longest);
     const auto chunk = static_cast<std::size_t>(first_runner.chunk());
-    const auto vocabulary = static_cast<std::size_t>(first_runner.vocabulary());
 
-    ComparisonResult result;
+    ComparisonMeter meter(options.run.threads);
     std::vector<float> first_logits, second_logits;
-    std::vector<double> window_kl;
-    std::int64_t agreeing = 0, done = 0;
+    std::int64_t done = 0;
     const auto total = static_cast<std::int64_t>(windows.size());
     for (const auto& window : windows) {
         job.progress("comparing", done++, total);
         first_runner.restart();
         second_runner.restart();
         const std::span<const TokenId> ids(window);
-        RowResult sum;
         for (std::size_t at = 0; at < predicted; at += chunk) {
             const std::size_t count = std::min(chunk, predicted - at);
             job.checkCancelled();
             logitsOf(first_runner, *first.backend, ids.subspan(at, count), first_logits);
             logitsOf(second_runner, *second.backend, ids.subspan(at, count), second_logits);
-            for (std::size_t i = 0; i < count; ++i) {
-                if (i % 16 == 0)
-                    job.checkCancelled();
-                const RowResult row =
-                    compareRow(std::span(first_logits).subspan(i * vocabulary, vocabulary),
-                               std::span(second_logits).subspan(i * vocabulary, vocabulary), ids[at + i + 1]);
-                sum.first_nll += row.first_nll;
-                sum.second_nll += row.second_nll;
-                sum.kl += row.kl;
-                agreeing += row.agrees ? 1 : 0;
-                result.token_kl.push_back(row.kl);
-            }
+            meter.add(job, first_logits, second_logits, ids.subspan(at + 1, count));
         }
-        const auto n = static_cast<double>(predicted);
-        result.first.window_nll.push_back(sum.first_nll / n);
-        result.second.window_nll.push_back(sum.second_nll / n);
-        window_kl.push_back(sum.kl / n);
+        meter.endWindow();
     }
     job.progress("comparing", total, total);
-    const std::int64_t tokens = total * longest;
-    finish(result.first, tokens, first_runner.seconds());
-    finish(result.second, tokens, second_runner.seconds());
-    const MeanAndError kl = meanOfWindows(window_kl);
-    result.kl_divergence = kl.mean;
-    result.kl_standard_error = kl.error;
-    result.top1_agreement = static_cast<double>(agreeing) / static_cast<double>(tokens);
+    ComparisonResult result = meter.result();
+    result.first.seconds = first_runner.seconds();
+    result.second.seconds = second_runner.seconds();
     return result;
 }
 

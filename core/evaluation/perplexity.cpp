@@ -69,7 +69,7 @@ std::vector<std::vector<TokenId>> evaluationWindows(JobContext& job, const Token
     const int length = windowLength(max_positions, options);
     if (options.bos == BosRule::Every && !tokenizer.bos())
         throw Error(ErrorCode::InvalidInput, "bos every: the tokenizer has no bos token");
-    const Corpus corpus = readCorpus(job, tokenizer, text, options.bos != BosRule::None);
+    const Corpus corpus = readCorpus(job, tokenizer, text, options.bos != BosRule::None, options.text_field);
     std::size_t count = corpus.ids.size() / static_cast<std::size_t>(length);
     if (count == 0)
         failInput(text, "the text has " + std::to_string(corpus.ids.size()) +
@@ -86,10 +86,9 @@ std::vector<std::vector<TokenId>> evaluationWindows(JobContext& job, const Token
     return windows;
 }
 
-PerplexityResult perplexity(JobContext& job, const OpenModel& model, const std::filesystem::path& text,
-                            const PerplexityOptions& options) {
-    const auto windows =
-        evaluationWindows(job, *model.tokenizer, model.model->config.max_positions, text, options);
+PerplexityResult perplexityOf(JobContext& job, const OpenModel& model,
+                              const std::vector<std::vector<TokenId>>& windows,
+                              const PerplexityOptions& options) {
     const auto start = std::chrono::steady_clock::now();
     // The last token of a window is predicted but predicts nothing.
     const std::size_t predicted = windows.front().size() - 1;
@@ -118,6 +117,13 @@ PerplexityResult perplexity(JobContext& job, const OpenModel& model, const std::
     result.standard_error = result.perplexity * nll.error;  // d exp(x) = exp(x) dx
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return result;
+}
+
+PerplexityResult perplexity(JobContext& job, const OpenModel& model, const std::filesystem::path& text,
+                            const PerplexityOptions& options) {
+    return perplexityOf(
+        job, model,
+        evaluationWindows(job, *model.tokenizer, model.model->config.max_positions, text, options), options);
 }
 
 }  // namespace eigenscope

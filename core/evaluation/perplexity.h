@@ -8,6 +8,7 @@
 #include "core/model/model.h"
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 namespace eigenscope {
@@ -18,6 +19,7 @@ struct PerplexityOptions {
     int sequence_length = 0;  // 0: the model's max positions, at most 2048
     int windows = 0;          // 0: all that fit
     BosRule bos = BosRule::First;
+    std::string text_field;    // of JSON records, see core/calibration/document_reader.h
     std::int64_t chunk = 256;  // tokens per forward call; the result does not depend on it
     RunOptions run;
 };
@@ -36,6 +38,10 @@ struct PerplexityResult {
 std::vector<std::vector<TokenId>> evaluationWindows(JobContext& job, const Tokenizer& tokenizer,
                                                     int max_positions, const std::filesystem::path& text,
                                                     const PerplexityOptions& options);
+// Of windows of one length.
+PerplexityResult perplexityOf(JobContext& job, const OpenModel& model,
+                              const std::vector<std::vector<TokenId>>& windows,
+                              const PerplexityOptions& options);
 PerplexityResult perplexity(JobContext& job, const OpenModel& model, const std::filesystem::path& text,
                             const PerplexityOptions& options);
 

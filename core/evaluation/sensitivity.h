@@ -13,12 +13,13 @@
 
 namespace eigenscope {
 
-// At most `count` ranks spread evenly up to head_dim, which is the last: head_dim * i / count, rounded up.
-std::vector<int> rankGrid(int head_dim, int count);
+// At most `count` ranks spread evenly up to basis_width, which is the last: basis_width * i / count, rounded
+// up.
+std::vector<int> rankGrid(int basis_width, int count);
 
 // Mean over the predicted tokens of the windows (all but the first of each) of KL(original || model in which
 // that layer and side alone has that rank), for each layer, side and rank of the grid (ascending, the last is
-// head_dim and costs nothing). Layers below are unchanged, so each measurement starts from their stored
+// the full width and costs nothing). Layers below are unchanged, so each measurement starts from their stored
 // output: all of them together cost about layers^2 * ranks passes of one layer over the windows. On the host
 // it holds the original's logits, 4 bytes * tokens * vocabulary, and one layer's input. The table's `text`
 // and `fingerprint` are left to the caller, who knows where the windows came from.

@@ -26,8 +26,8 @@ void checkOptions(const GenerationOptions& options) {
     }
 }
 
-std::vector<TokenId> promptIds(const OpenModel& model, std::string_view prompt) {
-    std::vector<TokenId> ids = model.tokenizer->encode(prompt, true);
+std::vector<TokenId> promptIds(const OpenModel& model, std::string_view prompt, bool add_special) {
+    std::vector<TokenId> ids = model.tokenizer->encode(prompt, add_special);
     if (ids.empty()) {
         const auto bos = model.tokenizer->bos();
         if (!bos) {
@@ -160,7 +160,7 @@ GenerationResult generate(JobContext& job, const OpenModel& model, std::string_v
                           const GenerationOptions& options, const TokenSink& sink) {
     checkOptions(options);
     GenerationResult result;
-    result.prompt_ids = promptIds(model, prompt);
+    result.prompt_ids = promptIds(model, prompt, options.add_special_tokens);
     const auto prompt_count = static_cast<std::int64_t>(result.prompt_ids.size());
 
     const Transformer transformer(model.backend, model.model);

@@ -32,6 +32,7 @@ struct GenerationOptions {
     int max_tokens = 128;
     SamplingOptions sampling;
     bool stop_at_eos = true;
+    bool add_special_tokens = true;  // to the prompt, as the tokenizer does; a chat template writes its own
     std::int64_t prefill_chunk = 256;
     RunOptions run;
 };

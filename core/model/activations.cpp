@@ -38,16 +38,23 @@ ActivationLayout layoutActivations(const ModelConfig& config, std::int64_t rows)
     Placement shared(0);
     layout.hidden = shared.place(rows * config.hidden_size, sizeof(float));
     layout.normed = shared.place(rows * config.hidden_size, sizeof(float));
+    if (config.projectsEmbeddings()) {
+        layout.narrow = shared.place(rows * config.embedding_size, sizeof(float));
+    }
     layout.ids = shared.place(rows, sizeof(TokenId));
     if (config.position == PositionKind::Learned) {
         layout.positions =
             shared.place(std::int64_t{config.position_offset} + config.max_positions, sizeof(TokenId));
     }
     Placement attention(shared.end());
-    layout.query = attention.place(rows * config.query_heads * query_width, sizeof(float));
-    layout.key = attention.place(rows * config.kv_heads * key_width, sizeof(float));
-    layout.value = attention.place(rows * config.kv_heads * value_width, sizeof(float));
-    layout.output = attention.place(rows * config.query_heads * value_width, sizeof(float));
+    layout.attention_widths = {
+        std::int64_t{config.query_heads} * query_width, std::int64_t{config.cachedHeads()} * key_width,
+        std::int64_t{config.cachedHeads()} * value_width, std::int64_t{config.query_heads} * value_width};
+    const auto& widths = layout.attention_widths;
+    layout.query = attention.place(rows * widths[0], sizeof(float));
+    layout.key = attention.place(rows * widths[1], sizeof(float));
+    layout.value = attention.place(rows * widths[2], sizeof(float));
+    layout.output = attention.place(rows * widths[3], sizeof(float));
     Placement mlp(shared.end());
     layout.up = mlp.place(rows * config.intermediate_size, sizeof(float));
     if (config.gated_mlp) {

@@ -9,7 +9,8 @@
 namespace eigenscope {
 
 std::span<const Family> families() {
-    static const std::array<Family, 3> kFamilies{llamaFamily(), optFamily(), mptFamily()};
+    static const std::array<Family, 5> kFamilies{llamaFamily(), mistralFamily(), qwen2Family(), optFamily(),
+                                                 mptFamily()};
     return kFamilies;
 }
 

@@ -22,11 +22,13 @@ struct LayerTensorNames {
     std::string key_lift;                   // rebuilt keys only: weight [kv_heads * head_dim, key_width],
                                             // bias [kv_heads * head_dim] = mean, optional; else empty
     std::string gate, up, down;             // gate empty unless gated
+    std::string query_norm, key_norm;       // config.qk_norm only
 };
 
 struct ModelTensorNames {
     std::string token_embedding, position_embedding, final_norm,
-        output_head;  // position_embedding may be empty
+        output_head;                      // position_embedding may be empty
+    std::string project_in, project_out;  // config.projectsEmbeddings() only
 };
 
 struct Family {

@@ -32,7 +32,7 @@ std::size_t KvLayerSpec::bytes(int batch, std::int64_t capacity, std::int64_t lo
 std::vector<KvLayerSpec> kvLayerSpecs(const ModelConfig& config, const KvFormat& format) {
     std::vector<KvLayerSpec> specs;
     for (int layer = 0; layer < config.layers; ++layer) {
-        KvLayerSpec spec{config.kv_heads, config.keyWidth(layer), config.valueWidth(layer), {}, {}};
+        KvLayerSpec spec{config.cachedHeads(), config.keyWidth(layer), config.valueWidth(layer), {}, {}};
         if (format.planned) {
             const KvBits none;
             const KvBits& bits = config.low_rank ? config.low_rank->kv_bits : none;
@@ -65,9 +65,10 @@ std::size_t kvCacheBytes(const ModelConfig& config, const KvFormat& format, int 
 }
 
 double kvRatio(const ModelConfig& config) {
-    return config.low_rank ? kvRatioOf(config.low_rank->key_ranks, config.low_rank->value_ranks,
-                                       config.low_rank->kv_bits, config.head_dim)
-                           : 1.0;
+    return config.low_rank
+               ? kvRatioOf(config.low_rank->key_ranks, config.low_rank->value_ranks, config.low_rank->kv_bits,
+                           config.head_dim * config.low_rank->head_group)
+               : 1.0;
 }
 
 KvCache::KvCache(Backend& backend, std::vector<KvLayerSpec> specs, int batch, std::int64_t capacity,

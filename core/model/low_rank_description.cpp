@@ -27,6 +27,7 @@ CalibrationSummary readCalibration(const JsonView& json) {
     summary.fingerprint = json.stringOr("fingerprint", "");
     summary.samples = json.integerOr("samples", 0, 0, kMaxCount);
     summary.sequence_length = json.integerOr("sequence_length", 0, 0, kMaxCount);
+    summary.average_samples = json.integerOr("average_samples", 1, 1, kMaxCount);
     if (const auto seed = json.find("seed")) {
         // Seeds use all 64 bits, more than integer() takes.
         if (!seed->json().is_number_unsigned()) {
@@ -50,16 +51,19 @@ Json toJson(const LowRankDescription& description) {
                 {"fingerprint", calibration.fingerprint},
                 {"samples", calibration.samples},
                 {"sequence_length", calibration.sequence_length},
-                {"seed", calibration.seed}}},
+                {"seed", calibration.seed},
+                {"average_samples", calibration.average_samples}}},
+              {"head_group", description.head_group},
               {"key_ranks", description.key_ranks},
               {"value_ranks", description.value_ranks},
               {"kv_ratio", description.kv_ratio},
-              {"share_key_basis", description.share_key_basis}};
+              {"share_key_basis", description.share_key_basis},
+              {"center", description.center}};
     writeKvBits(description.kv_bits, json);
     return json;
 }
 
-LowRankDescription readLowRankDescription(const JsonView& json, int layers, int head_dim) {
+LowRankDescription readLowRankDescription(const JsonView& json, int layers, int kv_heads, int head_dim) {
     if (!json.json().is_object()) {
         json.fail("expected an object");
     }
@@ -75,13 +79,21 @@ LowRankDescription readLowRankDescription(const JsonView& json, int layers, int 
     if (const auto calibration = json.find("calibration")) {
         description.calibration = readCalibration(*calibration);
     }
-    description.key_ranks = readRanks(json.at("key_ranks"), layers, head_dim);
-    description.value_ranks = readRanks(json.at("value_ranks"), layers, head_dim);
+    description.head_group = static_cast<int>(json.integerOr("head_group", 1, 1, kv_heads));
+    if (kv_heads % description.head_group != 0) {
+        json.at("head_group")
+            .fail(std::to_string(description.head_group) + " does not divide the " +
+                  std::to_string(kv_heads) + " key/value heads");
+    }
+    const int width = description.head_group * head_dim;
+    description.key_ranks = readRanks(json.at("key_ranks"), layers, width);
+    description.value_ranks = readRanks(json.at("value_ranks"), layers, width);
     description.share_key_basis = json.booleanOr("share_key_basis", false);
+    description.center = json.booleanOr("center", false);
     description.kv_bits = readKvBits(json, static_cast<std::size_t>(layers));
     // Ranks and bits decide what is allocated, so the ratio follows from them whatever the file says.
     description.kv_ratio =
-        kvRatioOf(description.key_ranks, description.value_ranks, description.kv_bits, head_dim);
+        kvRatioOf(description.key_ranks, description.value_ranks, description.kv_bits, width);
     return description;
 }
 

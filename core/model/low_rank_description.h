@@ -16,6 +16,7 @@ struct CalibrationSummary {
     std::string fingerprint;  // of its contents
     std::int64_t samples = 0, sequence_length = 0;
     std::uint64_t seed = 0;
+    std::int64_t average_samples = 1;  // windows averaged position by position before they counted
 };
 
 struct LowRankDescription {
@@ -24,15 +25,17 @@ struct LowRankDescription {
     std::string criterion = "energy";
     std::string source;  // name of the original checkpoint
     CalibrationSummary calibration;
-    std::vector<int> key_ranks;    // [layers], per key/value head
+    int head_group = 1;            // consecutive key/value heads that share one latent
+    std::vector<int> key_ranks;    // [layers], of each group of heads
     std::vector<int> value_ranks;  // [layers]
     KvBits kv_bits;                // what `--kv-format auto` uses; empty: the checkpoint's dtype
     double kv_ratio = 1.0;         // converted / original KV-cache bytes in f16, kvRatioOf()
     bool share_key_basis = false;
+    bool center = false;  // bases of keys and values without their means (method eigen)
 };
 
 Json toJson(const LowRankDescription& description);
-// `layers` and `head_dim` bound what is accepted.
-LowRankDescription readLowRankDescription(const JsonView& json, int layers, int head_dim);
+// `layers`, `kv_heads` and `head_dim` bound what is accepted.
+LowRankDescription readLowRankDescription(const JsonView& json, int layers, int kv_heads, int head_dim);
 
 }  // namespace eigenscope

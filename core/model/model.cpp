@@ -33,10 +33,10 @@ void readProjections(WeightReader& reader, const ModelConfig& config, const Laye
                      AttentionWeights& attention) {
     const std::int64_t hidden = config.hidden_size;
     const std::int64_t query_rows = std::int64_t{config.query_heads} * attention.query_width;
-    const std::int64_t key_rows = std::int64_t{config.kv_heads} * attention.key_width;
-    const std::int64_t value_rows = std::int64_t{config.kv_heads} * attention.value_width;
+    const std::int64_t key_rows = std::int64_t{config.cachedHeads()} * attention.key_width;
+    const std::int64_t value_rows = std::int64_t{config.cachedHeads()} * attention.value_width;
     // A basis with a mean gives a converted projection a bias that the original has not.
-    const bool optional_bias = config.low_rank.has_value();
+    const bool optional_bias = config.low_rank.has_value() || config.optional_biases;
     if (!names.fused_qkv) {
         attention.query = reader.linear(names.query, query_rows, hidden, config.qkv_bias, optional_bias);
         attention.key = reader.linear(names.key, key_rows, hidden, config.qkv_bias, optional_bias);
@@ -63,9 +63,16 @@ AttentionWeights readAttention(WeightReader& reader, const ModelConfig& config, 
     attention.key_width = config.keyWidth(layer);
     attention.value_width = config.valueWidth(layer);
     readProjections(reader, config, names, attention);
-    attention.output = reader.linear(names.output, config.hidden_size,
-                                     std::int64_t{config.query_heads} * attention.value_width,
-                                     config.output_bias, config.low_rank.has_value());
+    attention.output = reader.linear(
+        names.output, config.hidden_size, std::int64_t{config.query_heads} * attention.value_width,
+        config.output_bias, config.low_rank.has_value() || config.optional_biases);
+    if (config.qk_norm) {
+        attention.query_norm =
+            reader.norm(names.query_norm, std::int64_t{config.query_heads} * config.head_dim,
+                        config.norm_affine, config.norm_bias, config.optional_biases);
+        attention.key_norm = reader.norm(names.key_norm, std::int64_t{config.kv_heads} * config.head_dim,
+                                         config.norm_affine, config.norm_bias, config.optional_biases);
+    }
     if (config.rebuildsKeys()) {
         const std::int64_t rows = std::int64_t{config.kv_heads} * config.head_dim;
         attention.lift_basis =
@@ -83,14 +90,16 @@ LayerWeights readLayer(WeightReader& reader, const ModelConfig& config, int laye
     const LayerTensorNames names = familyOf(config).layerNames(config, layer);
     const std::int64_t hidden = config.hidden_size, intermediate = config.intermediate_size;
     LayerWeights weights;
-    weights.attention_norm = reader.norm(names.attention_norm, hidden, config.norm_affine, config.norm_bias);
-    weights.mlp_norm = reader.norm(names.mlp_norm, hidden, config.norm_affine, config.norm_bias);
+    const bool optional = config.optional_biases;
+    weights.attention_norm =
+        reader.norm(names.attention_norm, hidden, config.norm_affine, config.norm_bias, optional);
+    weights.mlp_norm = reader.norm(names.mlp_norm, hidden, config.norm_affine, config.norm_bias, optional);
     weights.attention = readAttention(reader, config, names, layer);
     if (config.gated_mlp) {
-        weights.gate = reader.linear(names.gate, intermediate, hidden, config.mlp_bias);
+        weights.gate = reader.linear(names.gate, intermediate, hidden, config.mlp_bias, optional);
     }
-    weights.up = reader.linear(names.up, intermediate, hidden, config.mlp_bias);
-    weights.down = reader.linear(names.down, hidden, intermediate, config.mlp_bias);
+    weights.up = reader.linear(names.up, intermediate, hidden, config.mlp_bias, optional);
+    weights.down = reader.linear(names.down, hidden, intermediate, config.mlp_bias, optional);
     return weights;
 }
 
@@ -98,8 +107,12 @@ void readPositions(WeightReader& reader, const ModelTensorNames& names, Model& m
     const ModelConfig& config = model.config;
     switch (config.position) {
         case PositionKind::Rotary: {
-            RotaryNumbers numbers = rotaryNumbers(config.max_positions, config.head_dim, config.rope_theta);
-            const Shape shape{config.max_positions, config.head_dim / 2};
+            std::int64_t positions = config.max_positions;
+            if (rotationDependsOnLength(config, positions)) {
+                positions = static_cast<std::int64_t>(config.rope_scaling.original_positions);
+            }
+            RotaryNumbers numbers = rotaryNumbers(rotaryFrequencies(config, positions), positions);
+            const Shape shape{positions, config.head_dim / 2};
             model.rotary_cos = reader.table(std::move(numbers.cos), shape);
             model.rotary_sin = reader.table(std::move(numbers.sin), shape);
             break;
@@ -133,7 +146,9 @@ void forEachTensor(const Model& model, Visit visit) {
             linear(*l);
         }
         visit(attention.lift_basis), visit(attention.lift_mean);
+        norm(attention.query_norm), norm(attention.key_norm);
     }
+    linear(model.project_in), linear(model.project_out);
     norm(model.final_norm);
     linear(model.output_head);
 }
@@ -155,23 +170,32 @@ std::shared_ptr<const Model> loadModel(JobContext& job, Backend& backend, const 
     auto model = std::make_shared<Model>();
     ModelConfig& config = model->config;
     config = readModelConfig(checkpoint.config(), checkpoint.configFile());
+    checkpoint.prepareBytes();
     WeightReader reader(backend, checkpoint);
     config.tensor_prefix = findPrefix(reader, config);
     const ModelTensorNames names = familyOf(config).names(config);
 
     model->token_embedding =
-        reader.matrix(names.token_embedding + ".weight", config.vocab_size, config.hidden_size);
+        reader.matrix(names.token_embedding + ".weight", config.vocab_size, config.embedding_size);
+    if (config.projectsEmbeddings()) {
+        model->project_in = reader.linear(names.project_in, config.hidden_size, config.embedding_size, false);
+        model->project_out =
+            reader.linear(names.project_out, config.embedding_size, config.hidden_size, false);
+    }
     for (int layer = 0; layer < config.layers; ++layer) {
         job.checkCancelled();
         job.progress("loading", layer, config.layers);
         model->layers.push_back(readLayer(reader, config, layer));
     }
-    model->final_norm =
-        reader.norm(names.final_norm, config.hidden_size, config.norm_affine, config.norm_bias);
+    if (config.final_norm) {
+        model->final_norm = reader.norm(names.final_norm, config.hidden_size, config.norm_affine,
+                                        config.norm_bias, config.optional_biases);
+    }
     if (config.tied_embeddings) {
         model->output_head.weight = model->token_embedding;
     } else {
-        model->output_head = reader.linear(names.output_head, config.vocab_size, config.hidden_size, false);
+        model->output_head =
+            reader.linear(names.output_head, config.vocab_size, config.embedding_size, false);
     }
     // Last: by now the tensors' shapes have confirmed the widths that the tables' sizes follow from.
     readPositions(reader, names, *model);
@@ -179,14 +203,15 @@ std::shared_ptr<const Model> loadModel(JobContext& job, Backend& backend, const 
     return model;
 }
 
-OpenModel openModel(JobContext& job, std::shared_ptr<Backend> backend, const std::filesystem::path& path) {
+OpenModel openModel(JobContext& job, std::shared_ptr<Backend> backend, const std::filesystem::path& path,
+                    LoadFormat format) {
     OpenModel open;
     open.backend = std::move(backend);
-    open.checkpoint = Checkpoint::open(path);
+    open.checkpoint = openCheckpoint(path, format);
     open.name = open.checkpoint->name();
     // Weights first: an architecture that is not supported is the more useful thing to hear about.
     open.model = loadModel(job, *open.backend, *open.checkpoint);
-    open.tokenizer = loadTokenizer(open.checkpoint->directory());
+    open.tokenizer = openTokenizer(*open.checkpoint);
     return open;
 }
 

@@ -7,6 +7,7 @@
 #include "core/base/job_context.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/model/model_config.h"
+#include "core/model/open_checkpoint.h"
 #include "core/tokenizer/tokenizer.h"
 #include "kernels/api/backend.h"
 
@@ -30,13 +31,15 @@ struct Norm {
 
 struct AttentionWeights {
     Linear query;         // [query_heads * query_width, hidden]
-    Linear key;           // [kv_heads * key_width, hidden]
-    Linear value;         // [kv_heads * value_width, hidden]
+    Linear key;           // [cached heads * key_width, hidden]
+    Linear value;         // [cached heads * value_width, hidden]
     Linear output;        // [hidden, query_heads * value_width]
+    Norm query_norm;      // [query_heads * head_dim], config.qk_norm only
+    Norm key_norm;        // [kv_heads * head_dim], config.qk_norm only
     Tensor lift_basis;    // [kv_heads, head_dim, key_width] f32: set when keys are rebuilt inside attention
     Tensor lift_mean;     // [kv_heads, head_dim] f32, or empty
     int query_width = 0;  // head_dim, or key_width for low-rank without rotary positions
-    int key_width = 0;    // as cached, per key/value head
+    int key_width = 0;    // as cached, per head of the cache
     int value_width = 0;
 };
 
@@ -48,12 +51,15 @@ struct LayerWeights {
 
 struct Model {
     ModelConfig config;
-    Tensor token_embedding;     // [vocab, hidden]
+    Tensor token_embedding;     // [vocab, embedding]
+    Linear project_in;          // [hidden, embedding], only where these widths differ
+    Linear project_out;         // [embedding, hidden], likewise
     Tensor position_embedding;  // [offset + max_positions, hidden], learned positions only
     std::vector<LayerWeights> layers;
-    Norm final_norm;
-    Linear output_head;             // shares token_embedding when tied
-    Tensor rotary_cos, rotary_sin;  // [max_positions, head_dim / 2] f32, rotary positions only
+    Norm final_norm;                // config.final_norm only
+    Linear output_head;             // [vocab, embedding]; shares token_embedding when tied
+    Tensor rotary_cos, rotary_sin;  // [positions, head_dim / 2] f32, rotary positions only: of all runs, or
+                                    // (rotationDependsOnLength) of those no longer than this
     Tensor alibi_slopes;            // [query_heads] f32, ALiBi only
 
     std::int64_t weightBytes() const;  // each distinct buffer range counted once
@@ -71,7 +77,9 @@ struct OpenModel {
     std::shared_ptr<const Tokenizer> tokenizer;
     std::shared_ptr<const Model> model;  // of the checkpoint, or an overlay on it
 };
-OpenModel openModel(JobContext& job, std::shared_ptr<Backend> backend, const std::filesystem::path& path);
+// `path`: a checkpoint's directory or a preset (open_checkpoint.h).
+OpenModel openModel(JobContext& job, std::shared_ptr<Backend> backend, const std::filesystem::path& path,
+                    LoadFormat format = LoadFormat::Auto);
 
 // The dtype the model's weights are stored in (of the first layer's query projection).
 DType weightDType(const Model& model);

@@ -57,12 +57,18 @@ ModelConfig readModelConfig(const Json& config, const std::filesystem::path& fil
     }
     const Family& family = familyOfType(json);
     ModelConfig result = family.read(json);
+    if (result.embedding_size == 0) {
+        result.embedding_size = result.hidden_size;
+    }
     result.family = family.name;
     result.architecture = architectureOf(json, family);
     result.tensor_prefix = family.prefixes.front();
     checkConsistency(result, json);
     if (const auto low_rank = json.find("eigen_attention")) {
-        result.low_rank = readLowRankDescription(*low_rank, result.layers, result.head_dim);
+        if (!result.linearProjections()) {
+            low_rank->fail("a model with clipped or normalised queries and keys has no low-rank form");
+        }
+        result.low_rank = readLowRankDescription(*low_rank, result.layers, result.kv_heads, result.head_dim);
     }
     return result;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/model/session.h"
 
+#include <algorithm>
+#include <functional>
 #include <numeric>
 #include <vector>
 
@@ -33,13 +35,20 @@ Session::Session(std::shared_ptr<Backend> backend, const Model& model, const Ses
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 
+bool Session::holds(const ModelConfig& config) const {
+    const auto needed = layoutActivations(config, 1).attention_widths;
+    const auto& held = m_state->layout.attention_widths;
+    return std::equal(needed.begin(), needed.end(), held.begin(), std::less_equal<>());
+}
+
 Stream& Session::stream() { return *m_state->stream; }
 Backend& Session::backend() { return *m_state->backend; }
 const SessionOptions& Session::options() const { return m_state->options; }
 
 std::size_t Session::activationBytes() const {
     std::size_t bytes = m_state->arena->bytes();
-    for (const auto* buffer : {&m_state->logits, &m_state->traced_query, &m_state->traced_key}) {
+    for (const auto* buffer :
+         {&m_state->logits, &m_state->traced_query, &m_state->traced_key, &m_state->rotary}) {
         bytes += *buffer ? (*buffer)->bytes() : 0;
     }
     return bytes;

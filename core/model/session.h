@@ -16,6 +16,8 @@ struct Session::State {
     std::shared_ptr<Buffer> logits;        // grows to the most rows that were asked for
     std::shared_ptr<Buffer> traced_query;  // before rotation, for observers; made when first needed
     std::shared_ptr<Buffer> traced_key;
+    std::shared_ptr<Buffer> rotary;     // cos then sin [rotary_positions, head_dim / 2], where a run's
+    std::int64_t rotary_positions = 0;  // length decides the frequencies; made when first needed
 
     std::byte* at(std::size_t offset) const { return static_cast<std::byte*>(arena->data()) + offset; }
     float* f32(std::size_t offset) const { return reinterpret_cast<float*>(at(offset)); }

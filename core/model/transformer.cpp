@@ -2,10 +2,12 @@
 #include "core/model/transformer.h"
 
 #include "core/base/job_context.h"
+#include "core/model/positions.h"
 #include "core/model/session.h"
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace eigenscope {
 
@@ -16,8 +18,8 @@ namespace {
 // The ops of one layer on rows [batch * count] of a session's activations.
 class LayerPass {
 public:
-    LayerPass(Session& session, const Session::State& state, const Model& model, int layer, float* hidden,
-              std::int64_t count, const KvCache& cache)
+    LayerPass(Session& session, const Session::State& state, const Model& model, const RotaryTable& rotary,
+              int layer, float* hidden, std::int64_t count, const KvCache& cache)
         : m_backend(session.backend()),
           m_stream(session.stream()),
           m_state(state),
@@ -25,27 +27,29 @@ public:
           m_model(model),
           m_config(model.config),
           m_weights(model.layers[static_cast<std::size_t>(layer)]),
+          m_rotary(rotary),
           m_layer(layer),
           m_hidden(hidden),
           m_count(static_cast<std::int32_t>(count)),
           m_rows(cache.batch() * count),
           m_cache(cache) {}
 
-    // hidden += W_o attention(norm(hidden)); `observed` keeps queries and keys as they were before rotation.
+    // hidden += W_o attention(norm(hidden)), or with norms after the sums hidden = norm(hidden + W_o
+    // attention(hidden)); `observed` keeps queries and keys as they were before rotation.
     void attention(Session::State* observed);
-    // hidden += W_down act(norm(hidden)).
+    // The same with W_down act(W_up ...).
     void mlp();
     AttentionTrace trace() const;
 
 private:
-    void norm(const Norm& norm);
+    void norm(const Norm& norm, const float* x, float* y, std::int64_t width);
+    // What a block reads: the hidden state, normalised before it or not.
+    const float* blockInput(const Norm& norm);
+    void endBlock(const Norm& norm);
+    void project(const float* x, float* query, float* key, float* value);
     void gemm(const Linear& linear, const float* x, float* y, bool accumulate) const;
     void rotate(float* x, int heads);
     void append(const float* x, const KvView& cache);
-    RotaryTable rotary() const {
-        return {m_model.rotary_cos.f32(), m_model.rotary_sin.f32(), m_config.max_positions,
-                m_config.head_dim};
-    }
 
     Backend& m_backend;
     Stream& m_stream;
@@ -54,6 +58,7 @@ private:
     const Model& m_model;
     const ModelConfig& m_config;
     const LayerWeights& m_weights;
+    RotaryTable m_rotary;
     int m_layer;
     float* m_hidden;
     std::int32_t m_count;
@@ -63,15 +68,30 @@ private:
     const float* m_traced_key = nullptr;
 };
 
-void LayerPass::norm(const Norm& norm) {
+void LayerPass::norm(const Norm& norm, const float* x, float* y, std::int64_t width) {
     m_backend.norm(m_stream, {.kind = m_config.norm,
-                              .x = m_hidden,
+                              .x = x,
                               .weight = norm.weight.empty() ? nullptr : norm.weight.f32(),
                               .bias = norm.bias.empty() ? nullptr : norm.bias.f32(),
-                              .y = m_state.f32(m_layout.normed),
+                              .y = y,
                               .rows = m_rows,
-                              .width = m_config.hidden_size,
+                              .width = width,
                               .epsilon = m_config.norm_epsilon});
+}
+
+const float* LayerPass::blockInput(const Norm& before) {
+    if (m_config.norm_after) {
+        return m_hidden;
+    }
+    float* normed = m_state.f32(m_layout.normed);
+    norm(before, m_hidden, normed, m_config.hidden_size);
+    return normed;
+}
+
+void LayerPass::endBlock(const Norm& after) {
+    if (m_config.norm_after) {
+        norm(after, m_hidden, m_hidden, m_config.hidden_size);
+    }
 }
 
 void LayerPass::gemm(const Linear& linear, const float* x, float* y, bool accumulate) const {
@@ -94,11 +114,32 @@ void LayerPass::rotate(float* x, int heads) {
                               .heads = heads,
                               .head_dim = m_config.head_dim,
                               .first_position = m_cache.length(),
-                              .table = rotary()});
+                              .table = m_rotary});
 }
 
 void LayerPass::append(const float* x, const KvView& cache) {
     m_backend.kvAppend(m_stream, {.x = x, .cache = cache, .length = m_count, .position = m_cache.length()});
+}
+
+// Queries, keys and values as attention takes them, before rotation. Limits come before norms, as MPT has
+// them.
+void LayerPass::project(const float* x, float* query, float* key, float* value) {
+    const AttentionWeights& weights = m_weights.attention;
+    for (const auto& [linear, y] :
+         {std::pair{&weights.query, query}, std::pair{&weights.key, key}, std::pair{&weights.value, value}}) {
+        gemm(*linear, x, y, false);
+        if (m_config.qkv_clip > 0.0f) {
+            m_backend.activate(m_stream, {.kind = ActivateParams::Kind::Clamp,
+                                          .x = y,
+                                          .y = y,
+                                          .count = m_rows * linear->outputs(),
+                                          .limit = m_config.qkv_clip});
+        }
+    }
+    if (m_config.qk_norm) {
+        norm(weights.query_norm, query, query, weights.query.outputs());
+        norm(weights.key_norm, key, key, weights.key.outputs());
+    }
 }
 
 void LayerPass::attention(Session::State* observed) {
@@ -107,11 +148,7 @@ void LayerPass::attention(Session::State* observed) {
     float* key = m_state.f32(m_layout.key);
     float* value = m_state.f32(m_layout.value);
     float* output = m_state.f32(m_layout.output);
-    const float* normed = m_state.f32(m_layout.normed);
-    norm(m_weights.attention_norm);
-    gemm(weights.query, normed, query, false);
-    gemm(weights.key, normed, key, false);
-    gemm(weights.value, normed, value, false);
+    project(blockInput(m_weights.attention_norm), query, key, value);
 
     m_traced_query = query;
     m_traced_key = key;
@@ -141,15 +178,16 @@ void LayerPass::attention(Session::State* observed) {
     KeyLift key_lift;
     if (lift) {
         key_lift = {weights.lift_basis.f32(), weights.lift_mean.empty() ? nullptr : weights.lift_mean.f32(),
-                    rotary()};
+                    m_rotary};
     }
     m_backend.attention(m_stream,
                         {.batch = m_cache.batch(),
                          .query_heads = m_config.query_heads,
-                         .kv_heads = m_config.kv_heads,
+                         .kv_heads = lift ? m_config.kv_heads : m_config.cachedHeads(),
                          .query_width = weights.query_width,
                          .query_length = m_count,
                          .query_position = m_cache.length(),
+                         .window = m_config.window(m_layer),
                          .scale = m_config.attention_scale,
                          .query = query,
                          .keys = keys,
@@ -158,6 +196,7 @@ void LayerPass::attention(Session::State* observed) {
                          .lift = lift ? &key_lift : nullptr,
                          .output = output});
     gemm(weights.output, output, m_hidden, true);
+    endBlock(m_weights.attention_norm);
 }
 
 AttentionTrace LayerPass::trace() const {
@@ -167,19 +206,18 @@ AttentionTrace LayerPass::trace() const {
         return TensorView{const_cast<float*>(x), DType::F32, {m_rows, heads, width}};
     };
     return {view(m_traced_query, m_config.query_heads, weights.query_width),
-            view(m_traced_key, m_config.kv_heads, weights.key_width),
-            view(m_state.f32(m_layout.value), m_config.kv_heads, weights.value_width),
+            view(m_traced_key, m_config.cachedHeads(), weights.key_width),
+            view(m_state.f32(m_layout.value), m_config.cachedHeads(), weights.value_width),
             view(m_state.f32(m_layout.output), m_config.query_heads, weights.value_width)};
 }
 
 void LayerPass::mlp() {
-    const float* normed = m_state.f32(m_layout.normed);
+    const float* input = blockInput(m_weights.mlp_norm);
     float* up = m_state.f32(m_layout.up);
     float* gate = m_config.gated_mlp ? m_state.f32(m_layout.gate) : nullptr;
-    norm(m_weights.mlp_norm);
-    gemm(m_weights.up, normed, up, false);
+    gemm(m_weights.up, input, up, false);
     if (gate != nullptr) {
-        gemm(m_weights.gate, normed, gate, false);
+        gemm(m_weights.gate, input, gate, false);
     }
     m_backend.activate(m_stream, {.kind = m_config.activation,
                                   .x = gate != nullptr ? gate : up,
@@ -187,6 +225,7 @@ void LayerPass::mlp() {
                                   .y = gate != nullptr ? gate : up,
                                   .count = m_rows * m_config.intermediate_size});
     gemm(m_weights.down, gate != nullptr ? gate : up, m_hidden, true);
+    endBlock(m_weights.mlp_norm);
 }
 
 void checkCall(const ModelConfig& config, const SessionOptions& options, std::int64_t count,
@@ -201,7 +240,7 @@ void checkCall(const ModelConfig& config, const SessionOptions& options, std::in
     }
     for (int layer = 0; layer < config.layers; ++layer) {
         const KvLayerSpec& spec = cache.specs()[static_cast<std::size_t>(layer)];
-        if (spec.kv_heads != config.kv_heads || spec.key_width != config.keyWidth(layer) ||
+        if (spec.kv_heads != config.cachedHeads() || spec.key_width != config.keyWidth(layer) ||
             spec.value_width != config.valueWidth(layer)) {
             failArgument("the KV cache was made for another model: layer " + std::to_string(layer) +
                          " has other widths");
@@ -230,21 +269,65 @@ void checkIds(const ModelConfig& config, std::span<const TokenId> tokens) {
     }
 }
 
+// y = linear(x), [rows] of both.
+void multiply(Session& session, const Session::State& state, const Linear& linear, const float* x, float* y,
+              std::int64_t rows) {
+    session.backend().gemm(session.stream(), {.x = x,
+                                              .weight = linear.weight.data(),
+                                              .weight_dtype = linear.weight.dtype(),
+                                              .bias = linear.bias.empty() ? nullptr : linear.bias.f32(),
+                                              .y = y,
+                                              .m = rows,
+                                              .n = linear.outputs(),
+                                              .k = linear.inputs(),
+                                              .compute = state.options.compute});
+}
+
+// Cosines and sines of this run: the model's, or where the length decides, the session's own for what the
+// cache has room for. Empty without rotary positions.
+RotaryTable rotaryOf(Session& session, Session::State& state, const Model& model, const KvCache& cache) {
+    const ModelConfig& config = model.config;
+    if (config.position != PositionKind::Rotary) {
+        return {};
+    }
+    const std::int64_t length = std::min<std::int64_t>(cache.capacity(), config.max_positions);
+    if (!rotationDependsOnLength(config, length)) {
+        return {model.rotary_cos.f32(), model.rotary_sin.f32(), model.rotary_cos.shape()[0], config.head_dim};
+    }
+    const std::int64_t count = length * (config.head_dim / 2);
+    if (state.rotary_positions != length) {
+        const RotaryNumbers numbers = rotaryNumbers(rotaryFrequencies(config, length), length);
+        const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(float);
+        float* table = state.atLeast(state.rotary, 2 * bytes);
+        session.backend().upload(session.stream(), table, numbers.cos.data(), bytes);
+        session.backend().upload(session.stream(), table + count, numbers.sin.data(), bytes);
+        session.stream().synchronize();  // the numbers end with this function
+        state.rotary_positions = length;
+    }
+    const auto* table = static_cast<const float*>(state.rotary->data());
+    return {table, table + count, length, config.head_dim};
+}
+
 // hidden = token embeddings (+ learned positions).
 void embed(Session& session, const Session::State& state, const Model& model, std::span<const TokenId> tokens,
            const KvCache& cache) {
     const ModelConfig& config = model.config;
     const auto rows = static_cast<std::int64_t>(tokens.size());
     Backend& backend = session.backend();
+    const bool narrow = config.projectsEmbeddings();
     backend.upload(session.stream(), state.ids(state.layout.ids), tokens.data(), tokens.size_bytes());
     EmbedParams params{.table = model.token_embedding.data(),
                        .table_dtype = model.token_embedding.dtype(),
                        .rows = config.vocab_size,
-                       .width = config.hidden_size,
+                       .width = config.embedding_size,
                        .ids = state.ids(state.layout.ids),
                        .count = rows,
-                       .y = state.f32(state.layout.hidden)};
+                       .y = state.f32(narrow ? state.layout.narrow : state.layout.hidden)};
     backend.embed(session.stream(), params);
+    if (narrow) {
+        multiply(session, state, model.project_in, state.f32(state.layout.narrow),
+                 state.f32(state.layout.hidden), rows);
+    }
     if (config.position != PositionKind::Learned) {
         return;
     }
@@ -252,6 +335,7 @@ void embed(Session& session, const Session::State& state, const Model& model, st
     params.table = model.position_embedding.data();
     params.table_dtype = model.position_embedding.dtype();
     params.rows = model.position_embedding.shape()[0];
+    params.width = config.hidden_size;
     params.ids = state.ids(state.layout.positions) + config.position_offset + cache.length();
     params.count = count;
     params.accumulate = true;
@@ -287,7 +371,8 @@ void Transformer::queueLayer(Session& session, int layer, const TensorView& hidd
             notify(*observer);
         }
     };
-    LayerPass pass(session, state, *m_model, layer, hidden.f32(), count, cache);
+    LayerPass pass(session, state, *m_model, rotaryOf(session, state, *m_model, cache), layer, hidden.f32(),
+                   count, cache);
     observe([&](LayerObserver& o) { o.onLayerInput(layer, hidden); });
     pass.attention(observer != nullptr ? &state : nullptr);
     observe([&](LayerObserver& o) { o.onAttention(layer, pass.trace()); });
@@ -299,6 +384,9 @@ void Transformer::runLayer(Session& session, int layer, const TensorView& hidden
                            KvCache& cache, LayerObserver* observer) const {
     const ModelConfig& config = m_model->config;
     checkCall(config, session.options(), count, cache);
+    if (!session.holds(config)) {
+        failArgument("the session was made for a model with narrower attention");
+    }
     if (layer < 0 || layer >= config.layers) {
         failArgument("layer " + std::to_string(layer) + " is not one of the model's " +
                      std::to_string(config.layers));
@@ -334,35 +422,39 @@ TensorView Transformer::head(Session& session, const float* hidden, std::int64_t
     const ModelConfig& config = m_model->config;
     const std::int64_t rows = which == LogitsOf::All ? batch * count : batch;
     float* normed = state.f32(state.layout.normed);
-    NormParams norm{.kind = config.norm,
-                    .x = hidden,
-                    .weight = m_model->final_norm.weight.empty() ? nullptr : m_model->final_norm.weight.f32(),
-                    .bias = m_model->final_norm.bias.empty() ? nullptr : m_model->final_norm.bias.f32(),
-                    .y = normed,
-                    .rows = rows,
-                    .width = config.hidden_size,
-                    .epsilon = config.norm_epsilon};
+    // The rows that are wanted, normalised or as they are.
+    const auto take = [&](const float* x, float* y, std::int64_t taken) {
+        if (!config.final_norm) {
+            const auto bytes = static_cast<std::size_t>(taken * config.hidden_size) * sizeof(float);
+            m_backend->copy(session.stream(), y, x, bytes);
+            return;
+        }
+        const Norm& norm = m_model->final_norm;
+        m_backend->norm(session.stream(), {.kind = config.norm,
+                                           .x = x,
+                                           .weight = norm.weight.empty() ? nullptr : norm.weight.f32(),
+                                           .bias = norm.bias.empty() ? nullptr : norm.bias.f32(),
+                                           .y = y,
+                                           .rows = taken,
+                                           .width = config.hidden_size,
+                                           .epsilon = config.norm_epsilon});
+    };
     if (rows == batch * count) {
-        m_backend->norm(session.stream(), norm);
+        take(hidden, normed, rows);
     } else {
-        norm.rows = 1;
         for (int sequence = 0; sequence < batch; ++sequence) {
-            norm.x = hidden + ((sequence + 1) * count - 1) * config.hidden_size;
-            norm.y = normed + sequence * config.hidden_size;
-            m_backend->norm(session.stream(), norm);
+            take(hidden + ((sequence + 1) * count - 1) * config.hidden_size,
+                 normed + sequence * config.hidden_size, 1);
         }
     }
-    const Linear& linear = m_model->output_head;
+    const float* last = normed;
+    if (config.projectsEmbeddings()) {
+        float* narrow = state.f32(state.layout.narrow);
+        multiply(session, state, m_model->project_out, normed, narrow, rows);
+        last = narrow;
+    }
     float* logits = static_cast<float*>(state.logits->data());
-    m_backend->gemm(session.stream(), {.x = normed,
-                                       .weight = linear.weight.data(),
-                                       .weight_dtype = linear.weight.dtype(),
-                                       .bias = linear.bias.empty() ? nullptr : linear.bias.f32(),
-                                       .y = logits,
-                                       .m = rows,
-                                       .n = config.vocab_size,
-                                       .k = config.hidden_size,
-                                       .compute = state.options.compute});
+    multiply(session, state, m_model->output_head, last, logits, rows);
     return {logits, DType::F32, {rows, config.vocab_size}};
 }
 

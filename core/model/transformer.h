@@ -33,6 +33,8 @@ public:
 
     Stream& stream();
     Backend& backend();
+    // Whether attention of this model fits: a session serves its own model, and others that are no wider.
+    bool holds(const ModelConfig& config) const;
     const SessionOptions& options() const;
     std::size_t scratchBytes() const;  // activations and op scratch on the device
     // Of scratchBytes(): activationBytes() once a call has produced logits. An observer of a model with
@@ -48,8 +50,8 @@ private:
 // call, after the stream was synchronised. Rows are [batch * tokens].
 struct AttentionTrace {
     TensorView queries;  // [rows, query_heads, query_width] before RoPE
-    TensorView keys;     // [rows, kv_heads, key_width] before RoPE
-    TensorView values;   // [rows, kv_heads, value_width]
+    TensorView keys;     // [rows, cached heads, key_width] before RoPE
+    TensorView values;   // [rows, cached heads, value_width]
     TensorView outputs;  // [rows, query_heads, value_width] weighted sums of values
 };
 

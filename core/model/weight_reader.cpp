@@ -75,12 +75,13 @@ Linear WeightReader::linear(const std::string& name, std::int64_t outputs, std::
     return result;
 }
 
-Norm WeightReader::norm(const std::string& name, std::int64_t width, bool weight, bool bias) {
+Norm WeightReader::norm(const std::string& name, std::int64_t width, bool weight, bool bias,
+                        bool optional_bias) {
     Norm result;
     if (weight) {
         result.weight = vector(name + ".weight", width);
     }
-    if (bias) {
+    if (bias || (optional_bias && has(name + ".bias"))) {
         result.bias = vector(name + ".bias", width);
     }
     return result;

@@ -26,7 +26,8 @@ public:
     // "name.weight" and, when wanted or (with `optional_bias`) present, "name.bias".
     Linear linear(const std::string& name, std::int64_t outputs, std::int64_t inputs, bool bias,
                   bool optional_bias = false);
-    Norm norm(const std::string& name, std::int64_t width, bool weight, bool bias);
+    Norm norm(const std::string& name, std::int64_t width, bool weight, bool bias,
+              bool optional_bias = false);
     // f32 numbers made here, such as tables of positions.
     Tensor table(std::vector<float> values, Shape shape);
 

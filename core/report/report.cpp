@@ -73,7 +73,7 @@ std::string factsHtml(const ReportData& data) {
 }
 
 std::string planHtml(const ReportData& data) {
-    const int head_dim = data.spectrum->headDim();
+    const int head_dim = data.spectrum->basisWidth();
     double keys = 0, values = 0;
     const auto layers = static_cast<double>(data.plan.key_ranks.size());
     for (std::size_t i = 0; i < data.plan.key_ranks.size(); ++i) {
@@ -204,8 +204,8 @@ std::string renderReport(const ReportData& data) {
     html += "<div class=\"grid\">" + factsHtml(data) + planHtml(data) + measurementsHtml(data) + "</div>\n";
     html += generationHtml(data);
     html += "<div class=\"grid\">" +
-            section("Rank per layer", fmt::format("of {}", data.spectrum->headDim()),
-                    rankBarsPlot(data.plan, data.spectrum->headDim())) +
+            section("Rank per layer", fmt::format("of {}", data.spectrum->basisWidth()),
+                    rankBarsPlot(data.plan, data.spectrum->basisWidth())) +
             section("Measured error per layer", "of the layer's output, given the original's input",
                     layerErrorPlot(data.layer_errors)) +
             "</div>\n";

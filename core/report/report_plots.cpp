@@ -34,7 +34,7 @@ struct HeadSpread {
 
 HeadSpread spreadOf(const Spectrum& spectrum, int layer, Side side) {
     HeadSpread spread;
-    for (int i = 0; i < spectrum.headDim(); ++i) {
+    for (int i = 0; i < spectrum.basisWidth(); ++i) {
         double log_sum = 0, low = 1, high = kSmallestShown, energy = 0;
         for (int head = 0; head < spectrum.heads(); ++head) {
             const std::vector<double>& values = spectrum.basis(layer, side, head).eigenvalues;
@@ -63,7 +63,7 @@ std::string layerSpectrumPlot(const Spectrum& spectrum, int layer, Side side, in
         std::pow(10.0, std::floor(std::log10(std::clamp(smallest, kSmallestShown, 0.1)) + 1e-9));
     SvgPlot plot(
         520, 230,
-        {.label = "rank", .min = 1, .max = static_cast<double>(spectrum.headDim()), .whole_numbers = true},
+        {.label = "rank", .min = 1, .max = static_cast<double>(spectrum.basisWidth()), .whole_numbers = true},
         {.label = "eigenvalue", .min = floor, .max = 1, .log = true});
     plot.setRightAxis({.label = "energy kept", .percent = true});
     plot.band(spread.rank, spread.low, spread.high, cssOf(side));

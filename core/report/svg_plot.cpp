@@ -165,13 +165,17 @@ void SvgPlot::horizontalLine(double y, std::string_view css, std::string_view la
 }
 
 void SvgPlot::legend(std::string_view css, std::string_view label) {
-    if (m_legend.empty())
-        m_top = std::max(m_top, 30);
+    const double width = 15 + 6.6 * static_cast<double>(label.size()) + 18;  // about that of 11 px letters
+    if (m_legend_x > m_left && m_legend_x + width > m_width) {               // the next line
+        m_legend_x = m_left;
+        m_legend_y += 16;
+    }
+    m_top = std::max(m_top, m_legend_y + 24);
     m_legend += fmt::format(
-        "<rect class=\"fill {}\" x=\"{:.0f}\" y=\"6\" width=\"10\" height=\"10\" rx=\"2\"/>"
-        "<text class=\"tick\" x=\"{:.0f}\" y=\"15\">{}</text>\n",
-        css, m_legend_x, m_legend_x + 15, escapeHtml(label));
-    m_legend_x += 15 + 6.6 * static_cast<double>(label.size()) + 18;  // about the width of 11 px letters
+        "<rect class=\"fill {}\" x=\"{:.0f}\" y=\"{}\" width=\"10\" height=\"10\" rx=\"2\"/>"
+        "<text class=\"tick\" x=\"{:.0f}\" y=\"{}\">{}</text>\n",
+        css, m_legend_x, m_legend_y, m_legend_x + 15, m_legend_y + 9, escapeHtml(label));
+    m_legend_x += width;
 }
 
 std::string SvgPlot::yAxis(const PlotAxis& axis, bool right) const {

@@ -52,6 +52,7 @@ private:
     bool m_has_right = false;
     std::string m_marks, m_legend;
     double m_legend_x = 0;
+    int m_legend_y = 6;
 };
 
 // Round values for ticks: about `wanted` of them from min to max, in steps of 1, 2 or 5 times a power of ten.

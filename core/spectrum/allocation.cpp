@@ -2,10 +2,12 @@
 #include "core/spectrum/allocation.h"
 
 #include "core/base/fail.h"
+#include "core/spectrum/error_budget.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 
 namespace eigenscope {
 
@@ -35,11 +37,12 @@ double interpolate(const std::vector<int>& ranks, const std::vector<double>& los
     return losses[i - 1] + share * (losses[i] - losses[i - 1]);
 }
 
-// The smallest rank that minimises loss + price * rank.
+// The smallest rank that minimises loss + price * cost.
 std::size_t bestAt(const RankCurve& curve, double price) {
     std::size_t best = 0;
     for (std::size_t i = 1; i < curve.ranks.size(); ++i) {
-        if (curve.loss[i] + price * curve.ranks[i] < curve.loss[best] + price * curve.ranks[best])
+        if (curve.loss[i] + price * static_cast<double>(curve.cost(i)) <
+            curve.loss[best] + price * static_cast<double>(curve.cost(best)))
             best = i;
     }
     return best;
@@ -55,11 +58,11 @@ std::vector<std::size_t> choiceAt(const std::vector<RankCurve>& curves, double p
 std::int64_t sizeOf(const std::vector<RankCurve>& curves, const std::vector<std::size_t>& choice) {
     std::int64_t sum = 0;
     for (std::size_t i = 0; i < curves.size(); ++i)
-        sum += curves[i].ranks[choice[i]];
+        sum += curves[i].cost(choice[i]);
     return sum;
 }
 
-// Raises the rank whose loss falls most for each rank added, until none fits any more.
+// Raises the rank whose loss falls most for what it costs, until none fits any more.
 void fill(const std::vector<RankCurve>& curves, std::int64_t budget, std::vector<std::size_t>& choice) {
     std::int64_t left = budget - sizeOf(curves, choice);
     for (;;) {
@@ -68,10 +71,12 @@ void fill(const std::vector<RankCurve>& curves, std::int64_t budget, std::vector
         for (std::size_t c = 0; c < curves.size(); ++c) {
             const RankCurve& curve = curves[c];
             for (std::size_t i = choice[c] + 1; i < curve.ranks.size(); ++i) {
-                const int cost = curve.ranks[i] - curve.ranks[choice[c]];
+                const std::int64_t cost = curve.cost(i) - curve.cost(choice[c]);
                 if (cost > left)
                     break;
-                const double gain = (curve.loss[choice[c]] - curve.loss[i]) / cost;
+                // Codes fill bytes, so that a rank more may cost nothing.
+                const double gain = (curve.loss[choice[c]] - curve.loss[i]) /
+                                    static_cast<double>(std::max<std::int64_t>(cost, 1));
                 if (gain > best) {
                     best = gain;
                     curve_found = c;
@@ -81,7 +86,7 @@ void fill(const std::vector<RankCurve>& curves, std::int64_t budget, std::vector
         }
         if (curve_found == curves.size())
             return;
-        left -= curves[curve_found].ranks[step_found] - curves[curve_found].ranks[choice[curve_found]];
+        left -= curves[curve_found].cost(step_found) - curves[curve_found].cost(choice[curve_found]);
         choice[curve_found] = step_found;
     }
 }
@@ -134,27 +139,51 @@ RankCurve curveOf(const SensitivityTable& table, std::size_t layer, Side side, i
     return curve;
 }
 
+namespace {
+
+// Bytes of a row of rank `rank` times the plan's group, which makes them whole numbers whatever shares its
+// scale with other positions.
+std::int64_t costOf(const RankPlan& plan, int layer, Side side, int rank) {
+    const auto i = static_cast<std::size_t>(layer);
+    const KvSideFormat format =
+        side == Side::Keys ? plan.kv_bits.keysOf(i, DType::F16) : plan.kv_bits.valuesOf(i, DType::F16);
+    return std::llround(format.bytesPerRow(rank) * plan.kv_bits.group);
+}
+
+// The cost of full ranks in f16 in the same units.
+double fullCost(const RankPlan& plan, const Spectrum& spectrum) {
+    return 4.0 * spectrum.layers() * spectrum.basisWidth() * plan.kv_bits.group;
+}
+
+// [layers, keys then values]: a fixed rank is a curve of one point. Costs are bytes.
+std::vector<RankCurve> curvesOf(const RankPlan& plan, const Spectrum& spectrum,
+                                const SensitivityTable& table) {
+    std::vector<RankCurve> curves;
+    for (int layer = 0; layer < spectrum.layers(); ++layer) {
+        for (Side side : {Side::Keys, Side::Values}) {
+            if (const std::optional<int> fixed = fixedRank(plan, spectrum, side, layer))
+                curves.push_back({{*fixed}, {0.0}});
+            else
+                curves.push_back(curveOf(table, static_cast<std::size_t>(layer), side, plan.rank_multiple));
+            for (int rank : curves.back().ranks)
+                curves.back().costs.push_back(costOf(plan, layer, side, rank));
+        }
+    }
+    return curves;
+}
+
+}  // namespace
+
 void applySensitivity(RankPlan& plan, const Spectrum& spectrum, const SensitivityTable& table,
                       double target) {
     if (!(target > 0.0 && target <= 1.0))
         fail("KV ratio " + std::to_string(target) + ": expected a number above 0, at most 1");
+    checkShape(plan, spectrum);
+    checkTable(table, spectrum.layers(), spectrum.basisWidth());
     const auto layers = static_cast<std::size_t>(spectrum.layers());
-    if (plan.key_ranks.size() != layers || plan.value_ranks.size() != layers ||
-        plan.key_pinned.size() != layers || plan.value_pinned.size() != layers)
-        fail("the plan has other layers than the statistics");
-    checkTable(table, spectrum.layers(), spectrum.headDim());
-    std::vector<RankCurve> curves;
-    for (std::size_t layer = 0; layer < layers; ++layer) {
-        for (Side side : {Side::Keys, Side::Values}) {
-            const bool keys = side == Side::Keys;
-            if (keys ? plan.key_pinned[layer] : plan.value_pinned[layer])
-                curves.push_back({{keys ? plan.key_ranks[layer] : plan.value_ranks[layer]}, {0.0}});
-            else
-                curves.push_back(curveOf(table, layer, side, plan.rank_multiple));
-        }
-    }
-    const double full = 2.0 * static_cast<double>(layers) * spectrum.headDim();
-    // Ranks are integers; the slack is for targets such as 0.6 that binary cannot hold.
+    const std::vector<RankCurve> curves = curvesOf(plan, spectrum, table);
+    const double full = fullCost(plan, spectrum);
+    // Costs are integers; the slack is for targets such as 0.6 that binary cannot hold.
     const auto budget = static_cast<std::int64_t>(std::floor(target * full + 1e-6));
     const std::int64_t least = sizeOf(curves, std::vector<std::size_t>(curves.size(), 0));
     if (least > budget) {
@@ -169,6 +198,7 @@ void applySensitivity(RankPlan& plan, const Spectrum& spectrum, const Sensitivit
         plan.value_ranks[layer] = curves[2 * layer + 1].ranks[choice[2 * layer + 1]];
     }
     plan.allocation = Allocation::Sensitivity;
+    plan.kv_target = target;
 }
 
 double expectedDivergence(const RankPlan& plan, const SensitivityTable& table) {
@@ -178,6 +208,93 @@ double expectedDivergence(const RankPlan& plan, const SensitivityTable& table) {
         sum += interpolate(table.ranks, monotone(table, layer, Side::Values), plan.value_ranks[layer]);
     }
     return sum;
+}
+
+bool canAllocate(Allocation allocation, const RankPlan& plan, const MeasuredTables& tables) {
+    switch (allocation) {
+        case Allocation::ErrorBudget:
+            return tables.findLayerErrors(plan.method, plan.basisOptions(), nameOf(plan.criterion));
+        case Allocation::Sensitivity:
+            return tables.findSensitivity(plan.method, plan.basisOptions());
+        case Allocation::Threshold:
+            break;
+    }
+    return true;
+}
+
+void applyTarget(RankPlan& plan, const Spectrum& spectrum, const MeasuredTables& tables, double target) {
+    if (!canAllocate(plan.allocation, plan, tables))
+        fail("allocation " + std::string(nameOf(plan.allocation)) +
+             ": its tables were not measured for method " + plan.method);
+    switch (plan.allocation) {
+        case Allocation::ErrorBudget:
+            applyErrorBudgetRatio(
+                plan, spectrum,
+                *tables.findLayerErrors(plan.method, plan.basisOptions(), nameOf(plan.criterion)), target);
+            return;
+        case Allocation::Sensitivity:
+            applySensitivity(plan, spectrum, *tables.findSensitivity(plan.method, plan.basisOptions()),
+                             target);
+            return;
+        case Allocation::Threshold:
+            applyKvRatio(plan, spectrum, target);
+            return;
+    }
+}
+
+double smallestRatio(const RankPlan& plan, const Spectrum& spectrum, const MeasuredTables& tables) {
+    checkShape(plan, spectrum);
+    RankPlan smallest = plan;
+    if (plan.allocation == Allocation::ErrorBudget && canAllocate(plan.allocation, plan, tables)) {
+        applyErrorBudget(smallest, spectrum,
+                         *tables.findLayerErrors(plan.method, plan.basisOptions(), nameOf(plan.criterion)),
+                         std::numeric_limits<double>::infinity());
+    } else if (plan.allocation == Allocation::Sensitivity && canAllocate(plan.allocation, plan, tables)) {
+        const SensitivityTable& table = *tables.findSensitivity(plan.method, plan.basisOptions());
+        checkTable(table, spectrum.layers(), spectrum.basisWidth());
+        std::int64_t sum = 0;
+        for (const RankCurve& curve : curvesOf(plan, spectrum, table))
+            sum += curve.cost(0);
+        return static_cast<double>(sum) / fullCost(plan, spectrum);
+    } else {
+        applyThresholds(smallest, spectrum, 0.0, 0.0);
+    }
+    return kvRatioOf(smallest, spectrum.basisWidth());
+}
+
+void reallocate(RankPlan& plan, const Spectrum& spectrum, const MeasuredTables& tables) {
+    checkShape(plan, spectrum);
+    const std::optional<double> target = plan.kv_target;
+    if (plan.allocation == Allocation::Threshold) {
+        applyThresholds(plan, spectrum, plan.key_threshold, plan.value_threshold);
+        plan.kv_target = target;
+        return;
+    }
+    if (!canAllocate(plan.allocation, plan, tables)) {
+        for (Side side : {Side::Keys, Side::Values}) {
+            for (int layer = 0; layer < spectrum.layers(); ++layer) {
+                if (const std::optional<int> fixed = fixedRank(plan, spectrum, side, layer))
+                    ranksOf(plan, side)[static_cast<std::size_t>(layer)] = *fixed;
+            }
+        }
+        return;
+    }
+    if (target || plan.allocation == Allocation::Sensitivity) {
+        // A plan of an older file does not say what was asked for: what it has.
+        const double asked = target.value_or(kvRatioOf(plan, spectrum.basisWidth()));
+        applyTarget(plan, spectrum, tables, std::max(asked, smallestRatio(plan, spectrum, tables)));
+        plan.kv_target = asked;
+    } else {
+        applyErrorBudget(plan, spectrum,
+                         *tables.findLayerErrors(plan.method, plan.basisOptions(), nameOf(plan.criterion)),
+                         plan.error_budget);
+    }
+}
+
+void unpin(RankPlan& plan, const Spectrum& spectrum, const MeasuredTables& tables, Side side, int layer) {
+    checkShape(plan, spectrum);
+    (side == Side::Keys ? plan.key_pinned : plan.value_pinned).at(static_cast<std::size_t>(layer)) = false;
+    reallocate(plan, spectrum, tables);
 }
 
 }  // namespace eigenscope

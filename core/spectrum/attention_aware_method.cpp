@@ -136,6 +136,46 @@ std::vector<HeadBasis> keyBases(Backend& backend, Stream& stream, const Statisti
     return bases;
 }
 
+// Blocks of several heads on the diagonal: a head's queries and its part of the output projection meet its
+// own part of a latent's keys and values only.
+Matrix blockDiagonal(std::span<const double> blocks, int width, int first, int count) {
+    Matrix matrix = Matrix::Zero(count * width, count * width);
+    const auto size = static_cast<std::size_t>(width) * static_cast<std::size_t>(width);
+    for (int i = 0; i < count; ++i)
+        matrix.block(i * width, i * width, width, width) =
+            matrixOf(blocks.subspan(static_cast<std::size_t>(first + i) * size, size), width);
+    return matrix;
+}
+
+// One latent for `head_group` heads. Its keys are weighted by what an error does to any of the heads, which
+// their queries' weights tell apart only as far as the product of the two moments does. Heads attend
+// differently, so no one Gram matrix of outputs serves them all: values are weighted alike, as attention that
+// looks anywhere would.
+LayerBases jointBases(Backend& backend, Stream& stream, const Statistics& statistics,
+                      const LayerStatistics& moments, int head_group) {
+    const int d = statistics.head_dim, width = d * head_group;
+    LayerBases bases;
+    for (int group = 0; group < statistics.kv_heads / head_group; ++group) {
+        const int first = group * head_group;
+        double weights = 0;
+        for (int head = first; head < first + head_group; ++head)
+            weights += moments.logit_weights[static_cast<std::size_t>(head)];
+        const Centred keys = centred(moments.joint_logit_keys.gramOf(group),
+                                     moments.joint_logit_keys.sumOf(group), weights, width);
+        bases.keys.push_back(balancedBasis(
+            backend, stream, blockDiagonal(moments.logit_queries.gram, d, first, head_group), keys.moment));
+        if (statistics.rotary)
+            bases.keys.back().mean = numbers(keys.mean);
+        const auto rows = static_cast<double>(moments.joint_values.rows);
+        const Centred values =
+            centred(moments.joint_values.gramOf(group), moments.joint_values.sumOf(group), rows, width);
+        bases.values.push_back(balancedBasis(
+            backend, stream, blockDiagonal(moments.projection, d, first, head_group) * rows, values.moment));
+        bases.values.back().mean = numbers(values.mean);
+    }
+    return bases;
+}
+
 }  // namespace
 
 LayerBases computeAttentionAwareBases(Backend& backend, const Statistics& statistics, int layer,
@@ -147,6 +187,8 @@ LayerBases computeAttentionAwareBases(Backend& backend, const Statistics& statis
                     "again, with --attention-queries above 0");
     const int heads = statistics.kv_heads, width = statistics.head_dim;
     const auto stream = backend.createStream(0);
+    if (options.head_group > 1)
+        return jointBases(backend, *stream, statistics, moments, options.head_group);
     LayerBases bases;
     bases.keys = keyBases(backend, *stream, statistics, moments, options.share_key_basis);
     const auto matrix = static_cast<std::size_t>(width) * static_cast<std::size_t>(width);

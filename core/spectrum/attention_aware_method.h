@@ -9,6 +9,11 @@
 // W_h)^(1/2) C_o^(1/2), C_o the Gram matrix of head outputs centred on their mean. Sigma^(1/2) on both sides
 // balances the latents' variances, which changes nothing in exact arithmetic. Cost: two eigen-decompositions
 // of head_dim a head and side, beyond the statistics.
+//
+// With BasisOptions::head_group several heads share one latent (as groups of heads do in Palu, arXiv
+// 2407.21118): the same factors of their keys side by side, with S_q block-diagonal, and of their values,
+// with C_v in place of C_o. What heads have in common is then cached once, and ranks go to the heads that
+// need them.
 #pragma once
 
 #include "core/spectrum/basis_method.h"

@@ -16,12 +16,12 @@ constexpr std::array<BasisMethod, 2> kMethods{{
     {"eigen", "Eigen Attention",
      "Keeps the directions in which keys (with queries where positions are not rotary) and values have the "
      "most energy.",
-     "Eigen Attention, arXiv 2408.05646, section 4", &computeEigenBases},
+     "Eigen Attention, arXiv 2408.05646, section 4", true, false, &computeEigenBases},
     {"attention-aware", "Attention-aware",
      "Keeps the directions of keys in which an error changes what attention passes on the most, and those of "
      "values that the output projection passes on.",
-     "this project; factors as in KQ-SVD, arXiv 2512.05916, weighted by the effect of a logit error",
-     &computeAttentionAwareBases},
+     "this project; factors as in KQ-SVD, arXiv 2512.05916, weighted by the effect of a logit error", false,
+     true, &computeAttentionAwareBases},
 }};
 
 }  // namespace

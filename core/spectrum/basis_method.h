@@ -24,11 +24,9 @@ struct HeadBasis {
 };
 
 struct LayerBases {
-    std::vector<HeadBasis> keys, values;  // [kv_heads]; equal entries when a basis is shared by the layer
-};
-
-struct BasisOptions {
-    bool share_key_basis = false;  // one key basis for all heads of a layer (the published code for Llama)
+    // [kv_heads / head_group]; equal entries when a basis is shared by the layer. With a head group above 1
+    // an entry is a basis of that many heads side by side, from whose one latent each of them is rebuilt.
+    std::vector<HeadBasis> keys, values;
 };
 
 struct BasisMethod {
@@ -36,6 +34,8 @@ struct BasisMethod {
     std::string_view title;      // for the window
     std::string_view objective;  // one sentence
     std::string_view source;     // paper and section
+    bool can_center = false;     // BasisOptions::center means something
+    bool needs_attention_moments = false;
     LayerBases (*compute)(Backend& backend, const Statistics& statistics, int layer,
                           const BasisOptions& options);
 };

@@ -67,31 +67,76 @@ std::vector<HeadBasis> decompose(Backend& backend, Stream& stream, const std::ve
     return bases;
 }
 
+// C - n mu mu^T of each head: the Gram matrices of rows without their mean. Symmetric; cancellation can leave
+// eigenvalues a little below zero, which makeBasis() takes for zero.
+std::vector<double> centredGram(const Moments& moments) {
+    std::vector<double> gram = moments.gram;
+    const auto n = static_cast<std::size_t>(moments.width);
+    const auto rows = static_cast<double>(moments.rows);
+    for (std::size_t head = 0; head < static_cast<std::size_t>(moments.heads); ++head) {
+        const double* sum = moments.sum.data() + head * n;
+        for (std::size_t i = 0; i < n; ++i) {
+            for (std::size_t j = 0; j < n; ++j)
+                gram[(head * n + i) * n + j] -= sum[i] * sum[j] / rows;
+        }
+    }
+    return gram;
+}
+
+void setMeans(std::vector<HeadBasis>& bases, const Moments& moments) {
+    for (std::size_t head = 0; head < bases.size(); ++head) {
+        const auto sum = moments.sumOf(static_cast<int>(head));
+        bases[head].mean.assign(sum.begin(), sum.end());
+        for (double& element : bases[head].mean)
+            element /= static_cast<double>(moments.rows);
+    }
+}
+
+// Adds the queries' Gram matrices to those of keys, [.., width, width]: a head's queries meet its own keys
+// only, so where heads lie side by side theirs are blocks on the diagonal.
+void addQueries(const Moments& queries, int width, std::vector<double>& keys) {
+    const int d = queries.width, side_by_side = width / d;
+    for (int head = 0; head < queries.heads; ++head) {
+        const double* gram = queries.gramOf(head).data();
+        const int at = head % side_by_side * d;
+        double* matrix = keys.data() + static_cast<std::ptrdiff_t>(head / side_by_side) * width * width;
+        for (int i = 0; i < d; ++i) {
+            for (int j = 0; j < d; ++j)
+                matrix[(at + i) * width + at + j] += gram[i * d + j];
+        }
+    }
+}
+
 }  // namespace
 
 LayerBases computeEigenBases(Backend& backend, const Statistics& statistics, int layer,
                              const BasisOptions& options) {
     const LayerStatistics& moments = statistics.layers.at(static_cast<std::size_t>(layer));
     const auto stream = backend.createStream(0);
-    std::vector<double> keys = moments.keys.gram;
-    if (!statistics.rotary) {
-        for (std::size_t i = 0; i < keys.size(); ++i)
-            keys[i] += moments.queries.gram[i];
-    }
-    const int heads = moments.keys.heads, width = moments.keys.width;
+    const Moments& own_keys = options.head_group > 1 ? moments.joint_keys : moments.keys;
+    const Moments& own_values = options.head_group > 1 ? moments.joint_values : moments.values;
+    const int count = own_keys.heads, width = own_keys.width;
+    std::vector<double> keys = options.center ? centredGram(own_keys) : own_keys.gram;
+    if (!statistics.rotary)
+        addQueries(moments.queries, width, keys);
     LayerBases bases;
     if (options.share_key_basis) {
         const auto matrix = static_cast<std::size_t>(width) * static_cast<std::size_t>(width);
         std::vector<double> total(matrix, 0.0);
         for (std::size_t i = 0; i < keys.size(); ++i)
             total[i % matrix] += keys[i];
-        bases.keys.assign(static_cast<std::size_t>(heads),
+        bases.keys.assign(static_cast<std::size_t>(count),
                           decompose(backend, *stream, total, 1, width).front());
     } else {
-        bases.keys = decompose(backend, *stream, keys, heads, width);
+        bases.keys = decompose(backend, *stream, keys, count, width);
     }
     bases.values =
-        decompose(backend, *stream, moments.values.gram, moments.values.heads, moments.values.width);
+        decompose(backend, *stream, options.center ? centredGram(own_values) : own_values.gram, count, width);
+    if (options.center) {
+        setMeans(bases.values, own_values);
+        if (statistics.rotary)
+            setMeans(bases.keys, own_keys);
+    }
     return bases;
 }
 

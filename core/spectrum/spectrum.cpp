@@ -34,19 +34,17 @@ int smallestRank(const std::vector<double>& share, double threshold) {
     return static_cast<int>(std::min(full, found - share.begin()));
 }
 
-void checkBases(const std::vector<LayerBases>& layers, int head_dim) {
+void checkBases(const std::vector<LayerBases>& layers, int width) {
     for (const LayerBases& layer : layers) {
         const auto heads = layers.front().keys.size();
         bool fits = heads > 0 && layer.keys.size() == heads && layer.values.size() == heads;
         for (const auto* side : {&layer.keys, &layer.values}) {
             for (const HeadBasis& basis : *side)
-                fits =
-                    fits && basis.width == head_dim && static_cast<int>(basis.eigenvalues.size()) == head_dim;
+                fits = fits && basis.width == width && static_cast<int>(basis.eigenvalues.size()) == width;
         }
         if (!fits)
-            throw Error(
-                ErrorCode::InvalidInput,
-                "spectrum: every layer needs a key and a value basis of the head dimension for every head");
+            throw Error(ErrorCode::InvalidInput,
+                        "spectrum: every layer needs key and value bases of one width for every head");
     }
 }
 
@@ -65,14 +63,17 @@ Criterion criterionFromName(std::string_view name) {
                 "unknown criterion '" + std::string(name) + "', expected energy or singular-values");
 }
 
-Spectrum::Spectrum(std::string method, BasisOptions options, int head_dim, std::vector<LayerBases> layers)
-    : m_method(std::move(method)), m_options(options), m_head_dim(head_dim), m_layers(std::move(layers)) {
-    checkBases(m_layers, m_head_dim);
+Spectrum::Spectrum(std::string method, BasisOptions options, int basis_width, std::vector<LayerBases> layers)
+    : m_method(std::move(method)),
+      m_options(options),
+      m_basis_width(basis_width),
+      m_layers(std::move(layers)) {
+    checkBases(m_layers, m_basis_width);
     for (const LayerBases& layer : m_layers) {
         for (const auto* side : {&layer.keys, &layer.values}) {
             // Summed from the smallest up, so that small tails keep their digits.
-            std::vector<double> tail(static_cast<std::size_t>(m_head_dim) + 1, 0.0);
-            for (int rank = m_head_dim - 1; rank >= 0; --rank) {
+            std::vector<double> tail(static_cast<std::size_t>(m_basis_width) + 1, 0.0);
+            for (int rank = m_basis_width - 1; rank >= 0; --rank) {
                 const auto r = static_cast<std::size_t>(rank);
                 tail[r] = tail[r + 1];
                 for (const HeadBasis& basis : *side)
@@ -83,7 +84,7 @@ Spectrum::Spectrum(std::string method, BasisOptions options, int head_dim, std::
                 dropped = total > 0 ? std::sqrt(dropped / total) : 0.0;
             m_expected_error.push_back(std::move(tail));
             for (Criterion criterion : {Criterion::Energy, Criterion::SingularValues}) {
-                std::vector<double> smallest(static_cast<std::size_t>(m_head_dim) + 1, 1.0);
+                std::vector<double> smallest(static_cast<std::size_t>(m_basis_width) + 1, 1.0);
                 const auto c = static_cast<std::size_t>(criterion);
                 for (const HeadBasis& basis : *side) {
                     m_cumulative[c].push_back(cumulativeShare(basis.eigenvalues, criterion));
@@ -109,7 +110,7 @@ const std::vector<double>& Spectrum::shares(int layer, Side side, int head, Crit
 }
 
 double Spectrum::kept(int layer, Side side, int head, int rank, Criterion criterion) const {
-    return shares(layer, side, head, criterion)[static_cast<std::size_t>(std::clamp(rank, 0, m_head_dim))];
+    return shares(layer, side, head, criterion)[static_cast<std::size_t>(std::clamp(rank, 0, m_basis_width))];
 }
 
 int Spectrum::rankOf(int layer, Side side, int head, double threshold, Criterion criterion) const {
@@ -122,18 +123,30 @@ int Spectrum::rankOf(int layer, Side side, double threshold, Criterion criterion
     const auto index = static_cast<std::size_t>(layer * 2 + static_cast<int>(side));
     const int rank = smallestRank(m_smallest_share[static_cast<std::size_t>(criterion)].at(index), threshold);
     const int step = std::max(1, multiple);
-    return std::min(m_head_dim, (rank + step - 1) / step * step);
+    return std::min(m_basis_width, (rank + step - 1) / step * step);
 }
 
 double Spectrum::expectedError(int layer, Side side, int rank) const {
     return m_expected_error.at(static_cast<std::size_t>(
-        layer * 2 + static_cast<int>(side)))[static_cast<std::size_t>(std::clamp(rank, 0, m_head_dim))];
+        layer * 2 + static_cast<int>(side)))[static_cast<std::size_t>(std::clamp(rank, 0, m_basis_width))];
 }
 
 std::shared_ptr<const Spectrum> computeSpectrum(JobContext& job, Backend& backend,
                                                 const Statistics& statistics, std::string_view method,
                                                 const BasisOptions& options) {
     const BasisMethod& row = basisMethod(method);
+    if (options.center && !row.can_center)
+        throw Error(ErrorCode::InvalidInput, "method " + std::string(row.name) + " has no option to centre");
+    if (options.head_group != 1 && options.head_group != statistics.head_group)
+        throw Error(ErrorCode::InvalidInput,
+                    "head group " + std::to_string(options.head_group) + ": the statistics hold moments of " +
+                        (statistics.head_group > 1
+                             ? "1 or " + std::to_string(statistics.head_group) + " heads together"
+                             : std::string("single heads only")) +
+                        "; calibrate with this head group");
+    if (options.head_group > 1 && options.share_key_basis)
+        throw Error(ErrorCode::InvalidInput,
+                    "a key basis shared by a layer's heads leaves no head group above 1");
     const int count = static_cast<int>(statistics.layers.size());
     std::vector<LayerBases> layers;
     for (int layer = 0; layer < count; ++layer) {
@@ -142,8 +155,8 @@ std::shared_ptr<const Spectrum> computeSpectrum(JobContext& job, Backend& backen
         layers.push_back(row.compute(backend, statistics, layer, options));
     }
     job.progress("computing spectra", count, count);
-    return std::make_shared<const Spectrum>(std::string(row.name), options, statistics.head_dim,
-                                            std::move(layers));
+    return std::make_shared<const Spectrum>(std::string(row.name), options,
+                                            statistics.head_dim * options.head_group, std::move(layers));
 }
 
 }  // namespace eigenscope

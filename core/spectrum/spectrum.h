@@ -20,13 +20,14 @@ Criterion criterionFromName(std::string_view name);
 
 class Spectrum {
 public:
-    Spectrum(std::string method, BasisOptions options, int head_dim, std::vector<LayerBases> layers);
+    Spectrum(std::string method, BasisOptions options, int basis_width, std::vector<LayerBases> layers);
 
     const std::string& method() const { return m_method; }
     const BasisOptions& options() const { return m_options; }
     int layers() const { return static_cast<int>(m_layers.size()); }
-    int heads() const;  // key/value heads
-    int headDim() const { return m_head_dim; }
+    int heads() const;  // bases of a layer and side: key/value heads, or groups of them
+    // The full rank: the head dimension, times BasisOptions::head_group.
+    int basisWidth() const { return m_basis_width; }
     const HeadBasis& basis(int layer, Side side, int head) const;
 
     // Share of the total kept by the first `rank` directions, in [0, 1]; a dead head (all zero) counts as 1
@@ -45,7 +46,7 @@ private:
 
     std::string m_method;
     BasisOptions m_options;
-    int m_head_dim;
+    int m_basis_width;
     std::vector<LayerBases> m_layers;
     std::vector<std::vector<double>>
         m_cumulative[2];  // [criterion][(layer * 2 + side) * heads + head][rank], normalised

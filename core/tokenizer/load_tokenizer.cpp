@@ -37,11 +37,16 @@ void addLlamaDefaults(TokenizerSettings& settings, const BytePairEncoding::Model
 
 }  // namespace
 
+bool hasTokenizer(const fs::path& directory) {
+    return isFile(directory / "tokenizer.model") || isFile(directory / "tokenizer.json") ||
+           (isFile(directory / "vocab.json") && isFile(directory / "merges.txt"));
+}
+
 std::shared_ptr<const Tokenizer> loadTokenizer(const fs::path& directory) {
     const fs::path model = directory / "tokenizer.model", json = directory / "tokenizer.json",
                    vocabulary = directory / "vocab.json", merges = directory / "merges.txt";
     const bool has_model = isFile(model);
-    if (!has_model && !isFile(json) && !(isFile(vocabulary) && isFile(merges)))
+    if (!hasTokenizer(directory))
         failInput(
             directory,
             "no tokenizer found, looked for tokenizer.model, tokenizer.json, and vocab.json with merges.txt");

@@ -38,6 +38,8 @@ public:
 // tokenizer.model, or tokenizer.json, or vocab.json + merges.txt; with tokenizer_config.json,
 // special_tokens_map.json and generation_config.json where present.
 std::shared_ptr<const Tokenizer> loadTokenizer(const std::filesystem::path& directory);
+// Whether there is anything that loadTokenizer() would read, right or wrong.
+bool hasTokenizer(const std::filesystem::path& directory);
 
 // Turns a growing list of ids into text that never ends within a UTF-8 character. What decode() gives for all
 // ids is the concatenation of what append() and finish() give. One thread.

@@ -115,6 +115,8 @@ void check(const ActivateParams& p) {
     atLeast(Op::Activate, 0, {{"count", p.count}});
     present(Op::Activate, "x", p.x, p.count);
     present(Op::Activate, "y", p.y, p.count);
+    require(p.kind != ActivateParams::Kind::Clamp || p.limit >= 0.0f, Op::Activate,
+            "limit is " + std::to_string(p.limit) + "; expected a number that is not negative");
 }
 
 void check(const AddParams& p) {
@@ -165,8 +167,9 @@ void check(const AttentionParams& p) {
     checkCache(op, "values", p.values, p.batch, rows);
     checkRing(op, "keys", p.keys, p.query_length);
     checkRing(op, "values", p.values, p.query_length);
-    require(p.keys.heads == p.kv_heads && p.values.heads == p.kv_heads, op,
-            "the cache's heads differ from kv_heads = " + std::to_string(p.kv_heads));
+    require(p.kv_heads % p.keys.heads == 0 && p.kv_heads % p.values.heads == 0, op,
+            "the cache's " + std::to_string(p.keys.heads) + " key and " + std::to_string(p.values.heads) +
+                " value heads do not divide kv_heads = " + std::to_string(p.kv_heads));
     present(op, "query", p.query, p.query_width);
     present(op, "output", p.output, p.values.width);
     if (p.lift) {

@@ -11,6 +11,11 @@
 
 namespace eigenscope {
 
+// The head of a cache whose rows the op's key/value head `head` reads.
+inline std::int64_t kvStoredHead(const AttentionParams& p, const KvView& v, std::int64_t head) {
+    return head / (p.kv_heads / v.heads);
+}
+
 // Bytes of one row: its elements, or its codes without gaps.
 inline std::int64_t kvRowBytes(const KvView& v) {
     return v.bits == 0 ? v.width * static_cast<std::int64_t>(sizeOf(v.dtype))

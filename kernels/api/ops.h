@@ -68,13 +68,14 @@ struct NormParams {
 };
 
 // y = f(x), or y = f(x) * gate. Gelu is the exact form with erf; GeluTanh the usual approximation; Silu
-// x*sigmoid(x).
+// x*sigmoid(x); Clamp min(max(x, -limit), limit).
 struct ActivateParams {
-    enum class Kind : std::uint8_t { Relu, Gelu, GeluTanh, Silu } kind = Kind::Relu;
+    enum class Kind : std::uint8_t { Relu, Gelu, GeluTanh, Silu, Clamp } kind = Kind::Relu;
     const float* x = nullptr;     // [count]
     const float* gate = nullptr;  // [count] or null
     float* y = nullptr;           // [count]; may equal x
     std::int64_t count = 0;
+    float limit = 0.0f;  // Clamp only; not negative
 };
 
 // y += x.
@@ -152,17 +153,18 @@ struct KvAppendParams {
 // Rebuilds keys inside attention: k = basis * latent + mean, then rotated to the key's own position (Eigen
 // Attention with RoPE, arXiv 2408.05646, section 4.3). Full keys never reach memory.
 struct KeyLift {
-    const float* basis = nullptr;  // [kv_heads, head_dim, key_width]
+    const float* basis = nullptr;  // [kv_heads, head_dim, keys.width]
     const float* mean = nullptr;   // [kv_heads, head_dim] or null
     RotaryTable table;             // positions >= kv_length
 };
 
 // Causal attention: output[b, m, h] = sum over n <= query_position + m of
 // softmax_n(scale * query . key_n + slope_h * (n - query_position - m)) value_n.
-// Query head h uses key/value head h / (query_heads / kv_heads). Widths of keys and values may differ.
-// Keys and values of a quantised cache are read from their codes or exactly, by the rule of KvView.
-// Without a lift query_width equals keys.width; with one it is the head dimension and queries come already
-// rotated.
+// Query head h uses key/value head h / (query_heads / kv_heads). Widths of keys and values may differ. A
+// cache may have fewer heads than kv_heads, dividing them: consecutive key/value heads then share its rows (a
+// latent of several heads, from which a lift rebuilds each head's keys). Keys and values of a quantised cache
+// are read from their codes or exactly, by the rule of KvView. Without a lift query_width equals keys.width;
+// with one it is the head dimension and queries come already rotated.
 struct AttentionParams {
     std::int32_t batch = 1, query_heads = 0, kv_heads = 0, query_width = 0;
     std::int32_t query_length = 0;

@@ -66,9 +66,17 @@ struct Silu {
     HWY_INLINE Float operator()(Float x) const { return logisticTimes(x, x); }
 };
 
+struct Clamp {
+    float limit;
+    // Comparisons keep NaN, as the reference does.
+    HWY_INLINE Float operator()(Float x) const {
+        const Float high = hn::Set(kF, limit), low = hn::Set(kF, -limit);
+        return hn::IfThenElse(hn::Lt(x, low), low, hn::IfThenElse(hn::Lt(high, x), high, x));
+    }
+};
+
 template <class F>
-void activateRange(const float* x, const float* gate, float* y, std::int64_t count) {
-    const F f;
+void activateRange(const F& f, const float* x, const float* gate, float* y, std::int64_t count) {
     std::int64_t i = 0;
     for (; i + kLanes <= count; i += kLanes) {
         Float v = f(F32::load(x + i));
@@ -84,20 +92,23 @@ void activateRange(const float* x, const float* gate, float* y, std::int64_t cou
     }
 }
 
-void ActivateRange(ActivateParams::Kind kind, const float* x, const float* gate, float* y,
+void ActivateRange(ActivateParams::Kind kind, float limit, const float* x, const float* gate, float* y,
                    std::int64_t count) {
     switch (kind) {
         case ActivateParams::Kind::Relu:
-            activateRange<Relu>(x, gate, y, count);
+            activateRange(Relu(), x, gate, y, count);
             break;
         case ActivateParams::Kind::Gelu:
-            activateRange<Gelu>(x, gate, y, count);
+            activateRange(Gelu(), x, gate, y, count);
             break;
         case ActivateParams::Kind::GeluTanh:
-            activateRange<GeluTanh>(x, gate, y, count);
+            activateRange(GeluTanh(), x, gate, y, count);
             break;
         case ActivateParams::Kind::Silu:
-            activateRange<Silu>(x, gate, y, count);
+            activateRange(Silu(), x, gate, y, count);
+            break;
+        case ActivateParams::Kind::Clamp:
+            activateRange(Clamp{limit}, x, gate, y, count);
             break;
     }
 }
@@ -115,7 +126,7 @@ constexpr std::int64_t kGrain = 8192;  // elements that are worth a thread: a fe
 void activate(CpuStream& stream, const ActivateParams& p) {
     parallelRanges(stream.threads(), p.count, kGrain, [&](std::int64_t begin, std::int64_t end, int) {
         HWY_DYNAMIC_DISPATCH(ActivateRange)
-        (p.kind, p.x + begin, p.gate ? p.gate + begin : nullptr, p.y + begin, end - begin);
+        (p.kind, p.limit, p.x + begin, p.gate ? p.gate + begin : nullptr, p.y + begin, end - begin);
     });
 }
 

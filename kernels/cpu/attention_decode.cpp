@@ -19,6 +19,12 @@
 HWY_BEFORE_NAMESPACE();
 namespace eigenscope::cpu::HWY_NAMESPACE {
 
+// The heads of the cache that a task reads.
+std::int64_t keyHead(const DecodeTask& t) { return kvStoredHead(*t.params, t.params->keys, t.rows.kv_head); }
+std::int64_t valueHead(const DecodeTask& t) {
+    return kvStoredHead(*t.params, t.params->values, t.rows.kv_head);
+}
+
 // Scores of lifted keys.
 void liftedScores(const DecodeTask& t, const DecodeScratch& s, LatentRows latents, std::int64_t first,
                   std::int64_t count) {
@@ -36,7 +42,7 @@ void liftedScores(const DecodeTask& t, const DecodeScratch& s, LatentRows latent
 template <class K>
 void scoresOf(const DecodeTask& t, const DecodeScratch& s, std::int64_t first, std::int64_t count) {
     const KvView& v = t.params->keys;
-    const auto* keys = headRows<K>(v, t.rows.batch, t.rows.kv_head) + first * v.width;
+    const auto* keys = headRows<K>(v, t.rows.batch, keyHead(t)) + first * v.width;
     if (t.params->lift)
         liftedScores(t, s, widenLatents<K>(keys, v.width, count, s.latents), first, count);
     else
@@ -48,13 +54,13 @@ void scoresOfTiles(const DecodeTask& t, const DecodeScratch& s, bool exact, std:
     const KvView& v = t.params->keys;
     const std::int64_t pad = s.key_tile.pad;
     if (t.params->lift) {
-        loadTile(v, exact, t.rows.batch, t.rows.kv_head, first, count, s.key_tile);
+        loadTile(v, exact, t.rows.batch, keyHead(t), first, count, s.key_tile);
         liftedScores(t, s, {s.key_tile.rows, pad}, first, count);
         return;
     }
     for (std::int64_t n = 0; n < count; n += kTileKeys) {
         const std::int64_t keys = std::min(kTileKeys, count - n);
-        loadTile(v, exact, t.rows.batch, t.rows.kv_head, first + n, keys, s.key_tile);
+        loadTile(v, exact, t.rows.batch, keyHead(t), first + n, keys, s.key_tile);
         scoreBlock<F32>(s.query, t.rows.count, pad, s.key_tile.rows, pad, keys, pad, s.scores + n);
     }
 }
@@ -62,7 +68,7 @@ void scoresOfTiles(const DecodeTask& t, const DecodeScratch& s, bool exact, std:
 template <class V>
 void addValues(const DecodeTask& t, const DecodeScratch& s, std::int64_t first, std::int64_t count) {
     const KvView& v = t.params->values;
-    valueBlock<V>(s.scores, t.rows.count, headRows<V>(v, t.rows.batch, t.rows.kv_head) + first * v.width,
+    valueBlock<V>(s.scores, t.rows.count, headRows<V>(v, t.rows.batch, valueHead(t)) + first * v.width,
                   v.width, count, v.width, s.out, t.shape->value_pad);
 }
 
@@ -71,7 +77,7 @@ void addValueTiles(const DecodeTask& t, const DecodeScratch& s, bool exact, std:
     const std::int64_t pad = s.value_tile.pad;
     for (std::int64_t n = 0; n < count; n += kTileKeys) {
         const std::int64_t values = std::min(kTileKeys, count - n);
-        loadTile(t.params->values, exact, t.rows.batch, t.rows.kv_head, first + n, values, s.value_tile);
+        loadTile(t.params->values, exact, t.rows.batch, valueHead(t), first + n, values, s.value_tile);
         valueBlock<F32>(s.scores + n, t.rows.count, s.value_tile.rows, pad, values, pad, s.out, pad);
     }
 }

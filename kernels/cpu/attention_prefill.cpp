@@ -94,7 +94,7 @@ void liftRows(const PackedHead& h, LatentRows latents, std::int64_t first, std::
 template <class K>
 void readKeys(const PackedHead& h, std::int64_t first, std::int64_t count, const PrefillScratch& s) {
     const KvView& v = h.params->keys;
-    const auto* rows = headRows<K>(v, h.batch, h.kv_head) + first * v.width;
+    const auto* rows = headRows<K>(v, h.batch, kvStoredHead(*h.params, v, h.kv_head)) + first * v.width;
     if (h.params->lift)
         liftRows(h, widenLatents<K>(rows, v.width, count, s.latents), first, count, s);
     else
@@ -106,7 +106,7 @@ void readKeyTile(const PackedHead& h, bool exact, std::int64_t first, std::int64
                  const PrefillScratch& s) {
     const KvView& v = h.params->keys;
     const CacheTile& tile = s.key_tile;
-    loadTile(v, exact, h.batch, h.kv_head, first, count, tile);
+    loadTile(v, exact, h.batch, kvStoredHead(*h.params, v, h.kv_head), first, count, tile);
     if (h.params->lift)
         liftRows(h, {tile.rows, tile.pad}, first, count, s);
     else
@@ -130,13 +130,14 @@ void PackHeadBlock(const PackedHead& h, std::int64_t block, const PrefillScratch
         transposePanel(s.keys + n * pad, pad, p.query_width, keys + n * p.query_width);
 
     float* values = h.values + block * kKeyBlock * h.shape->value_pad;
+    const std::int64_t value_head = kvStoredHead(p, p.values, h.kv_head);
     if (p.values.bits != 0) {
-        loadTile(p.values, part->source.values_exact, h.batch, h.kv_head, first, count, s.value_tile);
+        loadTile(p.values, part->source.values_exact, h.batch, value_head, first, count, s.value_tile);
         packValues<F32>(h, s.value_tile.rows, s.value_tile.pad, count, values);
     } else {
         withElement(p.values.dtype, [&](auto e) {
             using V = decltype(e);
-            packValues<V>(h, headRows<V>(p.values, h.batch, h.kv_head) + first * p.values.width,
+            packValues<V>(h, headRows<V>(p.values, h.batch, value_head) + first * p.values.width,
                           p.values.width, count, values);
         });
     }

@@ -30,6 +30,14 @@ __device__ float activation(float x) {
         return x / (1.0f + expf(-x));
 }
 
+__global__ void clampKernel(ActivateParams p) {
+    for (std::int64_t i = firstIndex(); i < p.count; i += indexStep()) {
+        const float x = p.x[i];  // comparisons keep NaN
+        const float value = x < -p.limit ? -p.limit : p.limit < x ? p.limit : x;
+        p.y[i] = p.gate ? value * p.gate[i] : value;
+    }
+}
+
 template <ActivateParams::Kind kKind>
 __global__ void activateKernel(ActivateParams p) {
     for (std::int64_t i = firstIndex(); i < p.count; i += indexStep()) {
@@ -111,6 +119,9 @@ void launchActivate(const ActivateParams& p, cudaStream_t stream) {
             break;
         case Kind::Silu:
             activateKernel<Kind::Silu><<<blocks, kThreads, 0, stream>>>(p);
+            break;
+        case Kind::Clamp:
+            clampKernel<<<blocks, kThreads, 0, stream>>>(p);
             break;
     }
     checkCuda(cudaGetLastError(), "activate");

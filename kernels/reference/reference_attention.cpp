@@ -38,15 +38,16 @@ double cachedElement(const KvView& v, std::int64_t position, std::int64_t b, std
 void loadKey(const AttentionParams& p, std::int64_t position, std::int64_t b, std::int64_t h, std::int64_t t,
              std::vector<double>& key) {
     const std::int64_t rank = p.keys.width, width = p.query_width;
+    const std::int64_t stored = kvStoredHead(p, p.keys, h);
     if (!p.lift) {
         for (std::int64_t i = 0; i < width; ++i)
-            key[i] = cachedElement(p.keys, position, b, h, t, i);
+            key[i] = cachedElement(p.keys, position, b, stored, t, i);
         return;
     }
     const KeyLift& lift = *p.lift;
     std::vector<double> latent(static_cast<std::size_t>(rank));
     for (std::int64_t r = 0; r < rank; ++r)
-        latent[r] = cachedElement(p.keys, position, b, h, t, r);
+        latent[r] = cachedElement(p.keys, position, b, stored, t, r);
     for (std::int64_t i = 0; i < width; ++i) {
         double sum = lift.mean ? lift.mean[h * width + i] : 0.0;
         for (std::int64_t r = 0; r < rank; ++r)
@@ -66,6 +67,7 @@ void loadKey(const AttentionParams& p, std::int64_t position, std::int64_t b, st
 void attendRow(const AttentionParams& p, std::int64_t b, std::int64_t m, std::int64_t h,
                std::vector<double>& weights, std::vector<double>& key) {
     const std::int64_t kv_head = h / (p.query_heads / p.kv_heads);
+    const std::int64_t value_head = kvStoredHead(p, p.values, kv_head);
     const std::int64_t last = p.query_position + m;
     const std::int64_t first = p.window > 0 ? std::max<std::int64_t>(0, last - p.window + 1) : 0;
     const std::int64_t row = (b * p.query_length + m) * p.query_heads + h;
@@ -90,7 +92,7 @@ void attendRow(const AttentionParams& p, std::int64_t b, std::int64_t m, std::in
     for (std::int64_t i = 0; i < p.values.width; ++i) {
         double sum = 0.0;
         for (std::int64_t n = first; n <= last; ++n)
-            sum += weights[n - first] * cachedElement(p.values, last, b, kv_head, n, i);
+            sum += weights[n - first] * cachedElement(p.values, last, b, value_head, n, i);
         p.output[row * p.values.width + i] = static_cast<float>(sum / total);
     }
 }

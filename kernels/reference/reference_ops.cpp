@@ -23,7 +23,7 @@ double rounded(float value, Compute compute) {
     return value;
 }
 
-double activation(ActivateParams::Kind kind, double x) {
+double activation(ActivateParams::Kind kind, double limit, double x) {
     constexpr double kSqrtHalf = 0.70710678118654752440;
     constexpr double kSqrtTwoOverPi = 0.79788456080286535588;
     switch (kind) {
@@ -35,6 +35,8 @@ double activation(ActivateParams::Kind kind, double x) {
             return 0.5 * x * (1.0 + std::tanh(kSqrtTwoOverPi * (x + 0.044715 * x * x * x)));
         case ActivateParams::Kind::Silu:
             return x / (1.0 + std::exp(-x));
+        case ActivateParams::Kind::Clamp:
+            return x < -limit ? -limit : limit < x ? limit : x;
     }
     return x;
 }
@@ -93,7 +95,7 @@ void norm(const NormParams& p) {
 
 void activate(const ActivateParams& p) {
     for (std::int64_t i = 0; i < p.count; ++i) {
-        const double value = activation(p.kind, p.x[i]);
+        const double value = activation(p.kind, p.limit, p.x[i]);
         p.y[i] = static_cast<float>(p.gate ? value * p.gate[i] : value);
     }
 }

@@ -194,7 +194,12 @@ private slots:
         RUN_JSON(compared, "compare", smallModel(family), converted, "--text", smallText(),
                  "--sequence-length", "64", "--windows", "2", "--prompt", "The", "--max-tokens", "3");
         CHECK_KEYS(compared,
-                   "perplexity:numbers kl_divergence:number top1_agreement:number generations:array");
+                   "perplexity:numbers kl_divergence:number top1_agreement:number generations:array "
+                   "kl_standard_error:number top1_standard_error:number nll_difference:number "
+                   "nll_difference_standard_error:number");
+        const QJsonArray perplexities = compared["perplexity"].toArray();
+        QVERIFY(qAbs(std::log(perplexities[1].toDouble() / perplexities[0].toDouble()) -
+                     compared["nll_difference"].toDouble()) < 1e-9);
         QCOMPARE(compared["perplexity"].toArray().size(), 2);
         QCOMPARE(compared["generations"].toArray().size(), 2);
         QVERIFY(compared["kl_divergence"].toDouble() > 0);
@@ -281,6 +286,99 @@ private slots:
         QVERIFY(compared["kl_divergence"].toDouble() > 0);
     }
 
+    void fidelityAndDiff_data() { families(); }
+    void fidelityAndDiff() {
+        QFETCH(QString, family);
+        const QString stats = at("f-" + family + ".stats.safetensors"), plan = at("f-" + family + ".json"),
+                      converted = at("f-" + family);
+        RUN_JSON(calibrated, "calibrate", smallModel(family), "--text", smallText(), "--samples", "6",
+                 "--sequence-length", "64", "--output", stats);
+        RUN_JSON(planned, "plan", stats, "--kv-ratio", "0.4", "--rank-multiple", "1", "--output", plan);
+        RUN_JSON(done, "convert", smallModel(family), "--stats", stats, "--plan", plan, "--output",
+                 converted);
+        const int layers = done["layer_errors"].toArray().size();
+
+        RUN_JSON(measured, "fidelity", smallModel(family), converted, "--text", smallText(),
+                 "--sequence-length", "48", "--windows", "3", "--csv", at("f.csv"));
+        CHECK_KEYS(measured,
+                   "perplexity:numbers perplexity_standard_error:numbers nll_difference:number "
+                   "nll_difference_standard_error:number kl_divergence:number kl_standard_error:number "
+                   "top1_agreement:number top1_standard_error:number tokens:int windows:int layers:array");
+        QCOMPARE(measured["tokens"].toInt(), 3 * 47);
+        QCOMPARE(measured["layers"].toArray().size(), layers);
+        RUN_JSON(inspected, "inspect", smallModel(family));
+        const int heads = inspected["heads"].toInt();
+        for (const QJsonValue& layer : measured["layers"].toArray()) {
+            CHECK_KEYS(layer.toObject(),
+                       "layer:int output_error:number output_error_standard_error:number "
+                       "propagated_error:number propagated_error_standard_error:number heads:array");
+            QCOMPARE(layer["heads"].toArray().size(), heads);
+            for (const QJsonValue& head : layer["heads"].toArray()) {
+                CHECK_KEYS(head.toObject(),
+                           "score_error:number score_error_standard_error:number weight_distance:number "
+                           "weight_distance_standard_error:number output_error:number "
+                           "output_error_standard_error:number");
+            }
+        }
+        // Nothing comes before the first layer.
+        const QJsonObject lowest = measured["layers"][0].toObject();
+        QVERIFY(qAbs(lowest["propagated_error"].toDouble() / lowest["output_error"].toDouble() - 1) < 1e-6);
+        QFile csv(at("f.csv"));
+        QVERIFY(csv.open(QIODevice::ReadOnly));
+        QCOMPARE(csv.readLine(), QByteArray("layer,head,measure,value,standard_error\n"));
+        QCOMPARE(csv.readAll().count('\n'), layers * (2 + 3 * heads));
+
+        RUN_JSON(compared, "diff", smallModel(family), converted, "--text", smallText(), "--sequence-length",
+                 "40", "--csv", at("d.csv"));
+        CHECK_KEYS(compared,
+                   "ids:ints tokens:array kl_divergence:number first_divergence:int? explaining_layer:int? "
+                   "layers:array");
+        const QJsonArray tokens = compared["tokens"].toArray();
+        QCOMPARE(compared["ids"].toArray().size(), 40);
+        QCOMPARE(tokens.size(), 39);
+        int first = -1;
+        for (int i = 0; i < tokens.size(); ++i) {
+            CHECK_KEYS(tokens[i].toObject(),
+                       "id:int piece:string kl:number top1_changed:bool nll_first:number nll_second:number "
+                       "top_first:object top_second:object explaining_layer:int?");
+            QCOMPARE(tokens[i]["id"], compared["ids"][i + 1]);
+            if (first < 0 && tokens[i]["top1_changed"].toBool())
+                first = i;
+        }
+        QVERIFY(first >= 0);
+        QCOMPARE(compared["first_divergence"].toInt(), first);
+        QCOMPARE(compared["explaining_layer"], tokens[first]["explaining_layer"]);
+        QCOMPARE(compared["layers"].toArray().size(), layers);
+        QFile lines(at("d.csv"));
+        QVERIFY(lines.open(QIODevice::ReadOnly));
+        QVERIFY(lines.readLine().startsWith("token,id,piece,kl,top1_changed,nll_first,nll_second,"));
+        RUN_JSON(prompted, "diff", smallModel(family), converted, "--prompt", "Once upon a time");
+        QVERIFY(!prompted["tokens"].toArray().isEmpty());
+        // Pieces with commas and quotes stay one field: 13 on every line.
+        RUN_JSON(awkward, "diff", smallModel(family), converted, "--prompt", "a, \"b\", c", "--csv",
+                 at("q.csv"));
+        QFile quoted(at("q.csv"));
+        QVERIFY(quoted.open(QIODevice::ReadOnly));
+        const QByteArray text = quoted.readAll();
+        QVERIFY2(text.contains("\"\"") && text.contains(','), text.constData());
+        for (const QByteArray& line : text.trimmed().split('\n')) {
+            int fields = 1;
+            bool inside = false;
+            for (const char c : line) {
+                inside = inside != (c == '"');
+                fields += c == ',' && !inside ? 1 : 0;
+            }
+            QVERIFY2(fields == 13 && !inside, line.constData());
+        }
+        const CliResult shown = runCli({"diff", smallModel(family), converted, "--prompt", "Once upon"});
+        QCOMPARE(shown.status, 0);
+        QVERIFY2(shown.out.contains("First divergence"), shown.out.constData());
+        const CliResult table = runCli({"fidelity", smallModel(family), converted, "--text", smallText(),
+                                        "--sequence-length", "48", "--windows", "1"});
+        QCOMPARE(table.status, 0);
+        QVERIFY2(table.out.contains("propagated"), table.out.constData());
+    }
+
     void fullRankComparesEqual() {
         const QString stats = at("full.stats.safetensors"), plan = at("full.json"), converted = at("full");
         RUN_JSON(calibrated, "calibrate", smallModel("llama"), "--text", smallText(), "--samples", "8",
@@ -353,6 +451,149 @@ private slots:
         QCOMPARE(done["kv_ratio"].toDouble(), 0.5);
     }
 
+    void errorBudgets() {
+        const QString stats = at("errors.stats.safetensors"), plan = at("errors.json");
+        RUN_JSON(calibrated, "calibrate", smallModel("opt"), "--text", smallText(), "--samples", "4",
+                 "--sequence-length", "32", "--error-points", "6", "--output", stats);
+        QCOMPARE(calibrated["error_points"].toInt(), 6);
+        double last = 2;
+        for (const char* budget : {"0.001", "0.02", "0.2"}) {
+            RUN_JSON(planned, "plan", stats, "--error-budget", budget, "--rank-multiple", "1", "--output",
+                     plan);
+            CHECK_KEYS(planned,
+                       "key_ranks:ints layer_errors:numbers error_budget:number expected_error:number");
+            QCOMPARE(planned["allocation"].toString(), QString("error-budget"));
+            for (const QJsonValue& error : planned["layer_errors"].toArray())
+                QVERIFY(error.toDouble() <= QString(budget).toDouble());
+            QVERIFY(planned["kv_ratio"].toDouble() < last);
+            last = planned["kv_ratio"].toDouble();
+        }
+        // What was promised is what a conversion has: the same windows, ranks as measured.
+        RUN_JSON(planned, "plan", stats, "--error-budget", "0.2", "--rank-multiple", "1", "--output", plan);
+        RUN_JSON(done, "convert", smallModel("opt"), "--stats", stats, "--plan", plan, "--output",
+                 at("within-budget"));
+        for (int layer = 0; layer < 2; ++layer) {
+            const double promised = planned["layer_errors"][layer].toDouble();
+            const double found = done["layer_errors"][layer].toDouble();
+            QVERIFY2(qAbs(found - promised) < 1e-4 * promised + 1e-6,
+                     qPrintable(QString("%1 %2").arg(found).arg(promised)));
+        }
+        RUN_JSON(target, "plan", stats, "--kv-ratio", "0.6", "--allocation", "error-budget", "--method",
+                 "attention-aware", "--rank-multiple", "1", "--output", plan);
+        QVERIFY(target["kv_ratio"].toDouble() <= 0.6);
+        QVERIFY(target["error_budget"].toDouble() > 0);
+        RUN_JSON(fits, "plan", stats, "--fit-context", "100", "--memory", "30K", "--allocation",
+                 "error-budget", "--rank-multiple", "1", "--output", plan);
+        QVERIFY(fits["memory_bytes"].toInteger() <= 30 * 1024);
+        // Tables of other bases are not taken in their place; the command that measures them is named and
+        // works.
+        const auto missing = runCli({"plan", stats, "--error-budget", "0.1", "--center", "--criterion",
+                                     "singular-values", "--output", plan});
+        QCOMPARE(missing.status, 1);
+        QVERIFY2(missing.error.contains("eigenscope-cli sensitivity MODEL --stats " + stats.toUtf8() +
+                                        " --errors-only --method eigen --center --criterion singular-values"),
+                 missing.error.constData());
+        RUN_JSON(measured, "sensitivity", smallModel("opt"), "--stats", stats, "--errors-only", "--center",
+                 "--criterion", "singular-values", "--error-points", "4");
+        QCOMPARE(measured["layer_errors"].toArray().size(), 2);
+        QCOMPARE(measured["layer_errors"][0]["errors"].toArray().size(), 4);
+        RUN_JSON(now, "plan", stats, "--error-budget", "0.1", "--center", "--criterion", "singular-values",
+                 "--output", plan);
+        RUN_JSON(centred, "convert", smallModel("opt"), "--stats", stats, "--plan", plan, "--output",
+                 at("centred"));
+        RUN_JSON(inspected, "inspect", at("centred"));
+        QVERIFY(inspected["eigen_attention"]["center"].toBool());
+    }
+
+    void layersOfTheirOwn() {
+        const QString stats = at("own.stats.safetensors"), plan = at("own.json");
+        RUN_JSON(calibrated, "calibrate", smallModel("llama"), "--text", smallText(), "--samples", "4",
+                 "--sequence-length", "32", "--output", stats);
+        RUN_JSON(planned, "plan", stats, "--kv-ratio", "0.5", "--pin", "1:keys=13", "--pin", "0:values=2",
+                 "--layer-threshold", "0:keys=0.5", "--rank-multiple", "1", "--output", plan);
+        QCOMPARE(planned["key_ranks"][1].toInt(), 13);
+        QCOMPARE(planned["value_ranks"][0].toInt(), 2);
+        RUN_JSON(half, "plan", stats, "--threshold", "0.5", "--rank-multiple", "1", "--output",
+                 at("half.json"));
+        QCOMPARE(planned["key_ranks"][0], half["key_ranks"][0]);
+        QVERIFY(planned["kv_ratio"].toDouble() <= 0.5);
+        RUN_JSON(done, "convert", smallModel("llama"), "--stats", stats, "--plan", plan, "--output",
+                 at("own"));
+        QCOMPARE(done["key_ranks"], planned["key_ranks"]);
+    }
+
+    void averagedSamples() {
+        const QString stats = at("averaged.stats.safetensors");
+        RUN_JSON(json, "calibrate", smallModel("mpt"), "--text", smallText(), "--samples", "6",
+                 "--sequence-length", "32", "--average-samples", "3", "--output", stats);
+        QCOMPARE(json["average_samples"].toInt(), 3);
+        QCOMPARE(json["attention_queries"].toInt(), 0);
+        QCOMPARE(json["tokens"].toInt(), 2 * 32);
+        RUN_JSON(planned, "plan", stats, "--threshold", "0.9", "--output", at("averaged.json"));
+    }
+
+    void refitsOutputProjections() {
+        const QString stats = at("refit.stats.safetensors"), plan = at("refit.json");
+        RUN_JSON(calibrated, "calibrate", smallModel("llama"), "--text", smallText(), "--samples", "4",
+                 "--sequence-length", "64", "--output", stats);
+        RUN_JSON(planned, "plan", stats, "--kv-ratio", "0.4", "--rank-multiple", "1", "--output", plan);
+        RUN_JSON(plain, "convert", smallModel("llama"), "--stats", stats, "--plan", plan, "--output",
+                 at("plain"));
+        QVERIFY(!plain["refit"].toBool());
+        RUN_JSON(refit, "convert", smallModel("llama"), "--stats", stats, "--plan", plan, "--output",
+                 at("refitted"), "--refit", "--text", smallText(), "--refit-windows", "6",
+                 "--sequence-length", "64");
+        QVERIFY(refit["refit"].toBool());
+        const QStringList rest{"--text", smallText(), "--sequence-length", "64", "--windows", "6"};
+        RUN_JSON(before, QStringList{"compare", smallModel("llama"), at("plain")} + rest);
+        RUN_JSON(after, QStringList{"compare", smallModel("llama"), at("refitted")} + rest);
+        QVERIFY(after["kl_divergence"].toDouble() < before["kl_divergence"].toDouble());
+    }
+
+    void tradeoff() {
+        const QString stats = at("tradeoff.stats.safetensors");
+        RUN_JSON(calibrated, "calibrate", smallModel("llama"), "--text", smallText(), "--samples", "4",
+                 "--sequence-length", "32", "--output", stats);
+        const QStringList common{"tradeoff",
+                                 smallModel("llama"),
+                                 "--stats",
+                                 stats,
+                                 "--text",
+                                 smallText(),
+                                 "--windows",
+                                 "3",
+                                 "--sequence-length",
+                                 "32",
+                                 "--rank-multiple",
+                                 "1"};
+        RUN_JSON(json,
+                 common + QStringList{"--ratios", "0.7,0.4", "--csv", at("t.csv"), "--svg", at("t.svg")});
+        CHECK_KEYS(json, "original:object windows:int tokens:int rows:array csv:string svg:string");
+        // The published method; threshold and error budget of both methods.
+        QCOMPARE(json["rows"].toArray().size(), 5 * 2);
+        for (const QJsonValue& row : json["rows"].toArray()) {
+            CHECK_KEYS(row.toObject(),
+                       "name:string method:string allocation:string refit:bool target:number kv_ratio:number "
+                       "bytes_per_token:int perplexity:number nats_lost:number standard_error:number");
+            QVERIFY(row["kv_ratio"].toDouble() <= row["target"].toDouble() + 1e-9);
+            QVERIFY(qAbs(row["bytes_per_token"].toDouble() / json["original"]["bytes_per_token"].toDouble() -
+                         row["kv_ratio"].toDouble()) < 1e-9);
+        }
+        QCOMPARE(json["rows"][0]["name"].toString(), QString("published"));
+        QFile csv(at("t.csv")), svg(at("t.svg"));
+        QVERIFY(csv.open(QIODevice::ReadOnly) && svg.open(QIODevice::ReadOnly));
+        QCOMPARE(csv.readAll().count('\n'), 1 + 1 + 10);
+        QVERIFY(svg.readAll().startsWith("<svg xmlns"));
+        RUN_JSON(one, common + QStringList{"--ratios", "0.5", "--methods", "eigen", "--allocations",
+                                           "threshold", "--refit-text", smallText(), "--refit-windows", "2"});
+        QCOMPARE(one["rows"].toArray().size(), 3);
+        QVERIFY(one["rows"][2]["refit"].toBool());
+        const auto missing = runCli(common + QStringList{"--allocations", "sensitivity"});
+        QCOMPARE(missing.status, 1);
+        QVERIFY2(missing.error.contains("eigenscope-cli sensitivity MODEL --stats"),
+                 missing.error.constData());
+    }
+
     void spectrumPicture() {
         if (!runCli({"spectrum", "--help"}).out.contains("--png"))
             QSKIP("built without the window, so without pictures");
@@ -385,11 +626,66 @@ private slots:
         QVERIFY(html.trimmed().endsWith("</html>"));
     }
 
+    void presets() {
+        RUN_JSON(json, "presets");
+        QCOMPARE(json["presets"].toArray().size(), 8);
+        for (const QJsonValue& preset : json["presets"].toArray()) {
+            CHECK_KEYS(preset.toObject(),
+                       "model:string title:string parameters:int weight_bytes:int max_positions:int "
+                       "kv_bytes_per_token:int");
+        }
+        // 2 x 32 layers x 32 heads x 128 x 2 bytes; published as 6.74 billion parameters.
+        RUN_JSON(llama, "inspect", "preset:llama-2-7b");
+        QCOMPARE(llama["kv_bytes_per_token"].toInteger(), 524288);
+        QCOMPARE(llama["parameters"].toInteger(), 6738415616);
+        QVERIFY(llama["dummy_weights"].toBool() && llama["tokenizer"].isNull());
+        RUN_JSON(large, "estimate", "preset:llama-3-70b", "--context", "8192");
+        QCOMPARE(large["weight_bytes"].toInteger(), qint64{2} * 70553706496);
+        QCOMPARE(large["kv_bytes"].toInteger(), qint64{8192} * 327680);
+    }
+
+    void dummyWeights() {
+        const QString folder = at("config-only");
+        QVERIFY(QDir().mkpath(folder));
+        for (const char* name : {"config.json", "tokenizer.json", "tokenizer_config.json"})
+            QVERIFY(QFile::copy(smallModel("llama") + "/" + name, folder + "/" + name));
+        RUN_JSON(dummy, "inspect", folder, "--load-format", "dummy");
+        RUN_JSON(real, "inspect", smallModel("llama"));
+        for (const char* key : {"parameters", "weight_bytes", "kv_bytes_per_token", "dtype", "tokenizer"})
+            QCOMPARE(dummy[QLatin1String(key)], real[QLatin1String(key)]);
+        const QStringList arguments = {"generate",     folder, "--prompt",      "Once upon",
+                                       "--max-tokens", "6",    "--load-format", "dummy"};
+        RUN_JSON(first, arguments);
+        RUN_JSON(second, arguments);
+        QCOMPARE(first["ids"], second["ids"]);  // the same weights every time
+        QCOMPARE(first["new_tokens"].toInt(), 6);
+    }
+
+    void chat() {
+        const QString folder = at("chat");
+        QVERIFY(QDir().mkpath(folder));
+        for (const QString& name : QDir(smallModel("llama")).entryList(QDir::Files))
+            QVERIFY(QFile::copy(smallModel("llama") + "/" + name, folder + "/" + name));
+        QFile file(folder + "/chat_template.jinja");
+        QVERIFY(file.open(QIODevice::WriteOnly));
+        file.write("{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]");
+        file.close();
+        const QString expected = "[system] Be kind.\n[user] Hello\n[assistant]";
+        RUN_JSON(asked, "tokenize", folder, "--text", "Hello", "--chat", "--system", "Be kind.");
+        QCOMPARE(asked["text"].toString(), expected);
+        RUN_JSON(plain, "tokenize", folder, "--text", expected, "--no-special-tokens");
+        QCOMPARE(asked["ids"], plain["ids"]);
+        RUN_JSON(answer, "generate", folder, "--prompt", "Hello", "--chat", "--system", "Be kind.",
+                 "--max-tokens", "3");
+        QCOMPARE(answer["prompt_tokens"].toInt(), plain["ids"].toArray().size());
+    }
+
     void helpNamesEverySubcommand() {
         const CliResult help = runCli({"--help"});
         QCOMPARE(help.status, 0);
         for (const char* name : {"inspect", "tokenize", "logits", "generate", "perplexity", "estimate",
-                                 "calibrate", "spectrum", "plan", "convert", "compare", "report"}) {
+                                 "calibrate", "sensitivity", "spectrum", "subspaces", "plan", "convert",
+                                 "tradeoff", "compare", "fidelity", "diff", "report", "presets"}) {
             QVERIFY2(help.out.contains(name), name);
             const CliResult sub = runCli({name, "--help"});
             QCOMPARE(sub.status, 0);

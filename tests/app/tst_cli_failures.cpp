@@ -128,6 +128,17 @@ private slots:
             << QStringList{"tokenize", at("no-tokenizer"), "--text", "a"} << "no-tokenizer";
         QTest::newRow("bad tokenizer")
             << QStringList{"tokenize", at("bad-tokenizer"), "--text", "a"} << "bad-tokenizer";
+        QTest::newRow("unknown preset") << QStringList{"inspect", "preset:gpt-9"} << "tinyllama-1.1b";
+        QTest::newRow("a preset has no text")
+            << QStringList{"generate", "preset:tinyllama-1.1b", "--prompt", "a"} << "no tokenizer";
+        QTest::newRow("a preset has no tokens")
+            << QStringList{"tokenize", "preset:tinyllama-1.1b", "--text", "a"} << "no tokenizer";
+        QTest::newRow("random weights without configuration")
+            << QStringList{"inspect", at("no-config"), "--load-format", "dummy"} << "no-config";
+        QTest::newRow("no chat template")
+            << QStringList{"generate", good, "--prompt", "a", "--chat"} << "chat template";
+        QTest::newRow("no chat template to tokenise")
+            << QStringList{"tokenize", good, "--text", "a", "--chat"} << "chat_template.jinja";
         QTest::newRow("id beyond the vocabulary")
             << QStringList{"logits", good, "--ids", "1,288", "--output", out} << "288";
         QTest::newRow("negative id") << QStringList{"tokenize", good, "--decode=-1"} << "-1";
@@ -143,7 +154,24 @@ private slots:
                 << name;
             QTest::addRow("compare %s", name)
                 << QStringList{"compare", good, good, "--text", at(name), "--sequence-length", "64"} << name;
+            QTest::addRow("fidelity %s", name)
+                << QStringList{"fidelity", good, good, "--text", at(name), "--sequence-length", "64"} << name;
         }
+        QTest::newRow("fidelity of other models")
+            << QStringList{"fidelity", good, smallModel("opt"), "--text", text}
+            << "layers cannot be compared";
+        QTest::newRow("fidelity's csv in no folder")
+            << QStringList{"fidelity", good, good, "--text", text, "--csv", at("nowhere/f.csv")}
+            << "nowhere/f.csv";
+        QTest::newRow("diff of an empty text")
+            << QStringList{"diff", good, good, "--text", at("empty.txt")} << "empty.txt";
+        QTest::newRow("diff of nothing")
+            << QStringList{"diff", good, good, "--prompt", ""} << "expected 2 to the models'";
+        QTest::newRow("diff beyond the positions")
+            << QStringList{"diff", good, good, "--text", text, "--sequence-length", "4096"} << "4096";
+        QTest::newRow("diff's csv in no folder")
+            << QStringList{"diff", good, good, "--text", text, "--csv", at("nowhere/d.csv")}
+            << "nowhere/d.csv";
         QTest::newRow("binary text") << QStringList{"perplexity", good, "--text", at("binary.txt")}
                                      << "binary.txt";
         QTest::newRow("window beyond the positions")
@@ -174,6 +202,51 @@ private slots:
             << QStringList{"plan", stats,     "--fit-context", "100",      "--memory",
                            "1M",   "--model", at("good.json"), "--output", out}
             << "config.json";
+        QTest::newRow("no such layer to pin")
+            << QStringList{"plan", stats, "--threshold", "0.9", "--pin", "7:keys=3", "--output", out}
+            << "layer 7";
+        QTest::newRow("pin wider than the head")
+            << QStringList{"plan", stats, "--threshold", "0.9", "--pin", "0:keys=99", "--output", out}
+            << "rank 99";
+        QTest::newRow("no error tables")
+            << QStringList{"plan", stats, "--error-budget", "0.1", "--share-key-basis", "--output", out}
+            << "--errors-only";
+        QTest::newRow("centring belongs to eigen")
+            << QStringList{"plan",     stats, "--threshold", "0.9", "--method", "attention-aware", "--center",
+                           "--output", out}
+            << "attention-aware";
+        QTest::newRow("sensitivity: missing text")
+            << QStringList{"sensitivity", good, "--stats", stats, "--text", at("none.txt")} << "none.txt";
+        QTest::newRow("sensitivity: another model's statistics")
+            << QStringList{"sensitivity", good, "--stats", at("opt.stats.safetensors"), "--errors-only"}
+            << "opt";
+        QTest::newRow("averages of an odd number") << QStringList{"calibrate",
+                                                                  good,
+                                                                  "--text",
+                                                                  text,
+                                                                  "--samples",
+                                                                  "5",
+                                                                  "--sequence-length",
+                                                                  "32",
+                                                                  "--average-samples",
+                                                                  "2",
+                                                                  "--output",
+                                                                  out}
+                                                   << "average samples 2";
+        QTest::newRow("refit: empty text")
+            << QStringList{"convert",  good, "--stats", stats,    "--plan",       plan,
+                           "--output", out,  "--refit", "--text", at("empty.txt")}
+            << "empty.txt";
+        QTest::newRow("tradeoff: empty text")
+            << QStringList{"tradeoff", good, "--stats", stats, "--text", at("empty.txt")} << "empty.txt";
+        QTest::newRow("tradeoff: no such folder")
+            << QStringList{"tradeoff", good, "--stats", stats, "--text", text, "--csv", at("no/folder/x")}
+            << "no/folder/x";
+        QTest::newRow("tradeoff: another model's statistics")
+            << QStringList{"tradeoff",  good, "--stats",           at("opt.stats.safetensors"),
+                           "--text",    text, "--sequence-length", "32",
+                           "--windows", "1"}
+            << "opt";
         QTest::newRow("garbage plan")
             << QStringList{"convert", good, "--stats", stats, "--plan", at("garbage.json"), "--output", out}
             << "garbage.json";
@@ -254,6 +327,11 @@ private slots:
         QTest::newRow("plan: groups of no bits")
             << QStringList{"plan", stats, "--threshold", "0.9", "--kv-group", "64", "--output", at("p")}
             << "--kv-group";
+        QTest::newRow("load format") << QStringList{"inspect", good, "--load-format", "fast"} << "dummy";
+        QTest::newRow("system without chat")
+            << QStringList{"generate", good, "--prompt", "a", "--system", "b"} << "--chat";
+        QTest::newRow("ids in a chat")
+            << QStringList{"tokenize", good, "--decode", "1", "--chat"} << "--chat";
         QTest::newRow("no goal") << QStringList{"plan", stats, "--output", at("p")} << "--threshold";
         QTest::newRow("two goals") << QStringList{"plan",       stats, "--threshold", "0.9",
                                                   "--kv-ratio", "0.5", "--output",    at("p")}
@@ -271,6 +349,43 @@ private slots:
         QTest::newRow("method") << QStringList{"plan",     stats,   "--threshold", "0.9",
                                                "--method", "magic", "--output",    at("p")}
                                 << "eigen";
+        QTest::newRow("error budget and another allocation")
+            << QStringList{"plan",         stats,         "--error-budget", "0.1",
+                           "--allocation", "sensitivity", "--output",       at("p")}
+            << "--error-budget";
+        QTest::newRow("threshold and an allocation")
+            << QStringList{"plan",         stats,          "--threshold", "0.9",
+                           "--allocation", "error-budget", "--output",    at("p")}
+            << "--kv-ratio";
+        QTest::newRow("ill-formed pin")
+            << QStringList{"plan", stats, "--threshold", "0.9", "--pin", "3=4", "--output", at("p")} << "3=4";
+        QTest::newRow("pin of half a rank")
+            << QStringList{"plan", stats, "--threshold", "0.9", "--pin", "0:keys=2.5", "--output", at("p")}
+            << "2.5";
+        QTest::newRow("layer threshold above 1")
+            << QStringList{"plan",       stats,      "--threshold", "0.9", "--layer-threshold",
+                           "0:keys=1.5", "--output", at("p")}
+            << "--layer-threshold";
+        QTest::newRow("text without refit")
+            << QStringList{"convert",       good,       "--stats", stats,    "--plan",
+                           at("good.json"), "--output", at("p"),   "--text", text}
+            << "--refit";
+        QTest::newRow("refit without text")
+            << QStringList{"convert",       good,       "--stats", stats,    "--plan",
+                           at("good.json"), "--output", at("p"),   "--refit"}
+            << "--text";
+        QTest::newRow("sensitivity without text")
+            << QStringList{"sensitivity", good, "--stats", stats} << "--errors-only";
+        QTest::newRow("averaged attention")
+            << QStringList{"calibrate",           good, "--text",   text,   "--average-samples", "2",
+                           "--attention-queries", "4",  "--output", at("p")}
+            << "--attention-queries";
+        QTest::newRow("ratio above 1")
+            << QStringList{"tradeoff", good, "--stats", stats, "--text", text, "--ratios", "0.5,2"}
+            << "--ratios";
+        QTest::newRow("diff without a text") << QStringList{"diff", good, good} << "--prompt";
+        QTest::newRow("diff of two texts")
+            << QStringList{"diff", good, good, "--text", text, "--prompt", "a"} << "--text";
         QTest::newRow("bos") << QStringList{"perplexity", good, "--text", text, "--bos", "last"} << "first";
     }
     void wrongUsage() {

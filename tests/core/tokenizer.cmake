@@ -2,3 +2,4 @@
 eigenscope_qt_test(tst_tokenizer SOURCES tst_tokenizer.cpp LIBRARIES eigenscope_tokenizer)
 eigenscope_qt_test(tst_tokenizer_files SOURCES tst_tokenizer_files.cpp LIBRARIES eigenscope_tokenizer)
 eigenscope_qt_test(tst_stream_decoder SOURCES tst_stream_decoder.cpp LIBRARIES eigenscope_tokenizer)
+eigenscope_qt_test(tst_chat_template SOURCES tst_chat_template.cpp LIBRARIES eigenscope_tokenizer)

@@ -101,6 +101,8 @@ private slots:
     void plansMeetTheRatio();
     void neverWorseThanUniform();
     void pinnedRanksStay();
+    void unpinnedRanksGoBackToTheAllocation();
+    void missingTablesLeaveRanks();
     void impossibleTargets();
     void plansKeepTheirAllocation();
 };
@@ -223,6 +225,58 @@ void TestAllocation::pinnedRanksStay() {
     QVERIFY(kvRatioOf(plan, 16) > 0.5 - 4.0 / 96);
 }
 
+void TestAllocation::unpinnedRanksGoBackToTheAllocation() {
+    const auto spectrum = anySpectrum(3, 16);
+    MeasuredTables tables;
+    tables.set(anyTable(3, 16, {2, 4, 8, 12, 16}));
+    RankPlan plan = fullPlan(*spectrum, 2);
+    plan.allocation = Allocation::Sensitivity;
+    applyTarget(plan, *spectrum, tables, 0.5);
+    const RankPlan before = plan;
+    pinRank(plan, *spectrum, Side::Keys, 0, 15);
+    unpin(plan, *spectrum, tables, Side::Keys, 0);
+    QVERIFY(plan == before);
+    // One pin is left: it stays, and the rest is what the allocation gives beside it.
+    pinRank(plan, *spectrum, Side::Keys, 0, 15);
+    pinRank(plan, *spectrum, Side::Values, 1, 2);
+    RankPlan expected = before;
+    pinRank(expected, *spectrum, Side::Values, 1, 2);
+    applyTarget(expected, *spectrum, tables, 0.5);
+    unpin(plan, *spectrum, tables, Side::Keys, 0);
+    QVERIFY(plan == expected);
+    // A multiple that makes the target impossible is met as nearly as can be; the target is not forgotten.
+    plan.rank_multiple = 16;
+    reallocate(plan, *spectrum, tables);
+    QCOMPARE(plan.key_ranks, (std::vector<int>{16, 16, 16}));
+    QCOMPARE(plan.kv_target, std::optional(0.5));
+    plan.rank_multiple = 2;
+    reallocate(plan, *spectrum, tables);
+    QVERIFY(plan == expected);
+    QCOMPARE(smallestRatio(before, *spectrum, tables), 2.0 / 16);
+}
+
+void TestAllocation::missingTablesLeaveRanks() {
+    const auto spectrum = anySpectrum(3, 16);
+    RankPlan plan = fullPlan(*spectrum, 2);
+    applySensitivity(plan, *spectrum, anyTable(3, 16, {2, 4, 8, 12, 16}), 0.5);
+    const std::vector<int> ranks = plan.key_ranks;
+    pinRank(plan, *spectrum, Side::Keys, 0, 15);
+    unpin(plan, *spectrum, {}, Side::Keys, 0);
+    QCOMPARE(plan.key_ranks, (std::vector<int>{15, ranks[1], ranks[2]}));
+    QVERIFY(!plan.key_pinned[0]);
+    QVERIFY(!canAllocate(Allocation::Sensitivity, plan, {}));
+    QVERIFY(canAllocate(Allocation::Threshold, plan, {}));
+    QVERIFY(errorOf([&] { applyTarget(plan, *spectrum, {}, 0.5); }).find("sensitivity") != std::string::npos);
+    // Another method's or another basis' table is none.
+    MeasuredTables tables;
+    SensitivityTable table = anyTable(3, 16, {2, 4, 8, 12, 16});
+    table.options.center = true;
+    tables.set(table);
+    QVERIFY(!canAllocate(Allocation::Sensitivity, plan, tables));
+    plan.center = true;
+    QVERIFY(canAllocate(Allocation::Sensitivity, plan, tables));
+}
+
 void TestAllocation::impossibleTargets() {
     const auto spectrum = anySpectrum(2, 16);
     const SensitivityTable table = anyTable(2, 16, {4, 8, 16});
@@ -257,7 +311,7 @@ void TestAllocation::plansKeepTheirAllocation() {
     json["allocation"] = "guess";
     writeTextFile(file, json.dump());
     QCOMPARE(errorOf([&] { loadPlan(file); }),
-             file.string() + ": allocation: expected threshold or sensitivity");
+             file.string() + ": allocation: expected threshold, error-budget or sensitivity");
     applyThresholds(plan, *spectrum, 0.9, 0.9);
     QCOMPARE(plan.allocation, Allocation::Threshold);
 }

@@ -88,7 +88,7 @@ Spectrum centredAndScaled(const Spectrum& spectrum) {
             }
         }
     }
-    return Spectrum(spectrum.method(), spectrum.options(), spectrum.headDim(), std::move(layers));
+    return Spectrum(spectrum.method(), spectrum.options(), spectrum.basisWidth(), std::move(layers));
 }
 
 std::vector<double> elements(const Tensor& tensor) {  // of a host backend

@@ -53,7 +53,7 @@ OpenModel anyConversion(const OpenModel& original, bool centred) {
             }
         }
         spectrum =
-            std::make_shared<const Spectrum>("eigen", BasisOptions{}, spectrum->headDim(), std::move(layers));
+            std::make_shared<const Spectrum>("eigen", BasisOptions{}, spectrum->basisWidth(), std::move(layers));
     }
     RankPlan plan = fullPlan(*spectrum, 1);
     for (std::size_t i = 0; i < plan.key_ranks.size(); ++i) {

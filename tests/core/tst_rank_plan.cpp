@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/base/atomic_output.h"
+#include "core/spectrum/allocation.h"
 #include "core/spectrum/rank_plan.h"
 #include "tests/core/method_support.h"
 #include "tests/support/backends.h"
@@ -30,6 +31,7 @@ private slots:
     void thresholdsSetEveryRank();
     void ranksNeverFallWhenTheThresholdRises();
     void pinnedRanksStay();
+    void layersHaveThresholdsOfTheirOwn();
     void kvRatioIsTheLargestPlanWithin();
     void kvRatioCountsBits();
     void kvRatioRespectsPinsAndSaysWhatCanBeHad();
@@ -99,9 +101,39 @@ void TestRankPlan::pinnedRanksStay() {
     QCOMPARE(p.key_ranks[2], 5);
     QVERIFY(p.key_pinned[2] && !p.value_pinned[2]);
     QCOMPARE(p.value_ranks[2], s->rankOf(2, Side::Values, 0.99, Criterion::Energy, 8));
-    unpin(p, *s, Side::Keys, 2);
+    unpin(p, *s, {}, Side::Keys, 2);
     QCOMPARE(p.key_ranks[2], s->rankOf(2, Side::Keys, 0.99, Criterion::Energy, 8));
     QVERIFY(!p.key_pinned[2]);
+}
+
+void TestRankPlan::layersHaveThresholdsOfTheirOwn() {
+    const auto s = spectrum();
+    RankPlan p = plan(*s, 2);
+    setLayerThreshold(p, *s, Side::Keys, 1, 0.5);
+    QCOMPARE(p.key_ranks[1], s->rankOf(1, Side::Keys, 0.5, Criterion::Energy, 2));
+    applyThresholds(p, *s, 0.99, 0.99);
+    QCOMPARE(p.key_ranks[1], s->rankOf(1, Side::Keys, 0.5, Criterion::Energy, 2));
+    QCOMPARE(p.key_ranks[0], s->rankOf(0, Side::Keys, 0.99, Criterion::Energy, 2));
+    QCOMPARE(p.value_ranks[1], s->rankOf(1, Side::Values, 0.99, Criterion::Energy, 2));
+    applyKvRatio(p, *s, 0.6);
+    QCOMPARE(p.key_ranks[1], s->rankOf(1, Side::Keys, 0.5, Criterion::Energy, 2));
+    QVERIFY(kvRatioOf(p, 16) <= 0.6);
+    // It follows criterion and multiple, as the plan's own does.
+    p.criterion = Criterion::SingularValues;
+    p.rank_multiple = 3;
+    reallocate(p, *s, {});
+    QCOMPARE(p.key_ranks[1], s->rankOf(1, Side::Keys, 0.5, Criterion::SingularValues, 3));
+    // A pin is stronger; without it the threshold counts again; without that, the plan's.
+    pinRank(p, *s, Side::Keys, 1, 13);
+    applyThresholds(p, *s, 0.9, 0.9);
+    QCOMPARE(p.key_ranks[1], 13);
+    unpin(p, *s, {}, Side::Keys, 1);
+    QCOMPARE(p.key_ranks[1], s->rankOf(1, Side::Keys, 0.5, Criterion::SingularValues, 3));
+    setLayerThreshold(p, *s, Side::Keys, 1, std::nullopt);
+    reallocate(p, *s, {});
+    QCOMPARE(p.key_ranks[1], s->rankOf(1, Side::Keys, 0.9, Criterion::SingularValues, 3));
+    QVERIFY(!errorOf([&] { setLayerThreshold(p, *s, Side::Keys, 4, 0.5); }).empty());
+    QVERIFY(!errorOf([&] { setLayerThreshold(p, *s, Side::Keys, 0, 1.5); }).empty());
 }
 
 void TestRankPlan::kvRatioIsTheLargestPlanWithin() {
@@ -116,6 +148,9 @@ void TestRankPlan::kvRatioIsTheLargestPlanWithin() {
             // The plan is what its threshold gives, and any larger threshold with other ranks is too large.
             RankPlan again = p;
             applyThresholds(again, *s, p.key_threshold, p.value_threshold);
+            QVERIFY(!again.kv_target);  // thresholds are asked for now, no ratio
+            QCOMPARE(p.kv_target, std::optional(target));
+            again.kv_target = target;
             QVERIFY(again == p);
             for (int step = 0; step <= 2000; ++step) {
                 if (step / 2000.0 <= p.key_threshold)
@@ -200,16 +235,24 @@ void TestRankPlan::fileRoundTripIsExact() {
     const auto s = spectrum();
     RankPlan p = plan(*s, 8);
     p.criterion = Criterion::SingularValues;
-    p.share_key_basis = true;
+    p.share_key_basis = p.center = true;
     applyThresholds(p, *s, 0.1 + 0.2, 2.0 / 3.0);
     pinRank(p, *s, Side::Values, 3, 7);
     savePlan(p, directory / "plan.json");
     QVERIFY(loadPlan(directory / "plan.json") == p);
     const Json json = readJsonFile(directory / "plan.json");
     for (const char* key : {"version", "method", "criterion", "share_key_basis", "rank_multiple", "key_ranks",
-                            "value_ranks", "pinned", "thresholds", "allocation"})
+                            "value_ranks", "pinned", "thresholds", "allocation", "center"})
         QVERIFY2(json.contains(key), key);
-    QCOMPARE(json.size(), std::size_t{10});
+    QCOMPARE(json.size(), std::size_t{12});
+    setLayerThreshold(p, *s, Side::Keys, 1, 1.0 / 3.0);
+    setLayerThreshold(p, *s, Side::Values, 0, 0.0);
+    p.allocation = Allocation::ErrorBudget;
+    p.error_budget = 0.1 + 0.2;
+    p.kv_target = 2.0 / 3.0;
+    savePlan(p, directory / "plan.json");
+    QVERIFY(loadPlan(directory / "plan.json") == p);
+    QCOMPARE(readJsonFile(directory / "plan.json").size(), std::size_t{15});
     // With bits there are five fields more.
     p.kv_bits = KvBits::uniform(p.key_ranks.size(), 4, kUnquantised);
     p.kv_bits.values[2] = 3;
@@ -218,7 +261,7 @@ void TestRankPlan::fileRoundTripIsExact() {
     p.kv_bits.recent = 12;
     savePlan(p, directory / "plan.json");
     QVERIFY(loadPlan(directory / "plan.json") == p);
-    QCOMPARE(readJsonFile(directory / "plan.json").size(), std::size_t{15});
+    QCOMPARE(readJsonFile(directory / "plan.json").size(), std::size_t{20});
 }
 
 void TestRankPlan::shortFilesHaveDefaults() {
@@ -258,6 +301,15 @@ void TestRankPlan::brokenFilesAreNamed_data() {
     row("/thresholds/values", "", "thresholds.values");
     row("/rank_multiple", "0", "rank_multiple");
     row("/share_key_basis", "\"yes\"", "share_key_basis");
+    row("/center", "1", "center");
+    row("/kv_target", "0", "kv_target");
+    row("/kv_target", "1.5", "kv_target");
+    row("/kv_target", "\"half\"", "kv_target");
+    row("/error_budget", "-0.1", "error_budget");
+    row("/allocation", "\"magic\"", "allocation");
+    row("/layer_thresholds", "{\"keys\": [0.5], \"values\": [null, null]}", "layer_thresholds.keys");
+    row("/layer_thresholds", "{\"keys\": [null, 2], \"values\": [null, null]}", "layer_thresholds.keys[1]");
+    row("/layer_thresholds", "{\"keys\": [null, null]}", "layer_thresholds.values");
     row("/key_bits", "[4, 16, 4]", "key_bits");
     row("/value_bits", "[4, 7]", "value_bits[1]");
 }

@@ -162,24 +162,24 @@ void TestSensitivity::filesKeepTables() {
     SensitivityTable table = measure(m, {4, 16});
     table.text = "text.txt";
     table.fingerprint = "0123456789abcdef";
-    s.setSensitivity(table);
+    s.tables.set(table);
     SensitivityTable shared = table;
-    shared.share_key_basis = true;
+    shared.options.share_key_basis = true;
     shared.ranks = {16};
     shared.kl = {0, 0, 0, 0};
-    s.setSensitivity(shared);
+    s.tables.set(shared);
     const TemporaryDirectory directory;
     saveStatistics(s, directory / "x");
     Statistics t = loadStatistics(directory / "x");
-    QVERIFY(t.sensitivity == s.sensitivity);
-    QVERIFY(*t.findSensitivity("eigen", false) == table);
-    QVERIFY(*t.findSensitivity("eigen", true) == shared);
-    QVERIFY(!t.findSensitivity("attention-aware", false));
+    QVERIFY(t.tables == s.tables);
+    QVERIFY(*t.tables.findSensitivity("eigen", {}) == table);
+    QVERIFY(*t.tables.findSensitivity("eigen", {.share_key_basis = true, .center = false}) == shared);
+    QVERIFY(!t.tables.findSensitivity("attention-aware", {}));
     QCOMPARE(t.layers[1].logit_queries.gram, s.layers[1].logit_queries.gram);  // what else there was is kept
     table.windows = 5;
-    t.setSensitivity(table);
-    QCOMPARE(t.sensitivity.size(), std::size_t{2});
-    QCOMPARE(t.findSensitivity("eigen", false)->windows, std::int64_t{5});
+    t.tables.set(table);
+    QCOMPARE(t.tables.sensitivity.size(), std::size_t{2});
+    QCOMPARE(t.tables.findSensitivity("eigen", {})->windows, std::int64_t{5});
 }
 
 void TestSensitivity::brokenTablesAreNamed() {
@@ -191,9 +191,9 @@ void TestSensitivity::brokenTablesAreNamed() {
     table.sequence_length = 2;
     table.ranks = {2, 5};
     table.kl = {1, 0, 1, 0, 1, 0, 1, 0};
-    s.sensitivity = {table};
+    s.tables.sensitivity = {table};
     const auto message = [&](const SensitivityTable& broken) {
-        s.sensitivity = {broken};
+        s.tables.sensitivity = {broken};
         saveStatistics(s, directory / "x");
         return errorOf([&] { loadStatistics(directory / "x"); });
     };
@@ -211,8 +211,8 @@ void TestSensitivity::brokenTablesAreNamed() {
     broken = table;
     broken.windows = 0;
     QVERIFY(message(broken).find("sensitivity.0.windows") != std::string::npos);
-    s.sensitivity = {table};
-    s.sensitivity[0].kl.pop_back();
+    s.tables.sensitivity = {table};
+    s.tables.sensitivity[0].kl.pop_back();
     QVERIFY(!errorOf([&] { saveStatistics(s, directory / "y"); }).empty());
 }
 

@@ -95,13 +95,42 @@ std::string messageOf(Call call) {
 class TestTransformer : public QObject {
     Q_OBJECT
 private slots:
-    void goldenModelsAreThere() { QVERIFY(goldenModelNames().size() >= 11); }
+    void goldenModelsAreThere() { QVERIFY(goldenModelNames().size() >= 24); }
 
     void logitsEqualTransformers_data() { rows(); }
     void logitsEqualTransformers() {
         const GoldenModel golden = fetch();
         const double error = golden.relativeError(allLogits(golden.open, golden.ids, golden.ids.size()));
         QVERIFY2(error < kGoldenTolerance, qPrintable(QString::number(error)));
+    }
+
+    // Longer than the training's positions, where dynamic scaling sets in: the frequencies are those of what
+    // the cache has room for, however the text is fed.
+    void longTextsEqualTransformers_data() { backends(); }
+    void longTextsEqualTransformers() {
+        QFETCH(QString, backend);
+        const GoldenModel golden = openGoldenModel("llama-rope-dynamic", hostBackend(backend.toStdString()));
+        QVERIFY(golden.long_ids.size() > 64);
+        const auto whole = allLogits(golden.open, golden.long_ids, golden.long_ids.size());
+        const double error = worstDifference(golden.long_logits, whole);
+        QVERIFY2(error < kGoldenTolerance, qPrintable(QString::number(error)));
+        for (const std::size_t chunk : {1, 7, 64}) {
+            QVERIFY(worstDifference(whole, allLogits(golden.open, golden.long_ids, chunk)) < kShapeTolerance);
+        }
+        // One session, caches of different room.
+        const Transformer transformer(golden.open.backend, golden.open.model);
+        Session session = transformer.createSession({.threads = 1});
+        for (const std::int64_t capacity : {100, 40, 128, 100}) {
+            KvCache cache = transformer.createCache(DType::F32, capacity);
+            const auto count = static_cast<std::size_t>(std::min<std::int64_t>(capacity, 100));
+            const auto found = toHost(
+                transformer.forward(session, std::span(golden.long_ids).first(count), cache, LogitsOf::All));
+            const double difference =
+                worstDifference({golden.long_logits.begin(),
+                                 golden.long_logits.begin() + static_cast<std::ptrdiff_t>(found.size())},
+                                found);
+            QVERIFY((difference < kGoldenTolerance) == (capacity == 100));
+        }
     }
 
     void greedyEqualsTransformers_data() { rows(); }
@@ -309,6 +338,12 @@ private slots:
     }
 
 private:
+    void backends() {
+        QTest::addColumn<QString>("backend");
+        for (const auto& backend : hostBackends()) {
+            QTest::newRow(backend->info().backend.c_str()) << QString::fromStdString(backend->info().backend);
+        }
+    }
     // Every golden model on every host backend.
     void rows(bool traced = false) {
         QTest::addColumn<QString>("model");

@@ -25,6 +25,7 @@ struct Attention {
     DType key_dtype = DType::F32, value_dtype = DType::F32;
     float sharpness = 1.0f;  // multiplies the usual scale: large scores, weights near zero and one
     bool misaligned = false;
+    std::int32_t shared = 1;  // key/value heads that read the same rows of the cache
 };
 
 // An output is a mean of values under weights exp(score). A score's error in float32 is a few epsilon of its
@@ -39,11 +40,12 @@ Bound boundOf(const Attention& c) {
 
 KvView cacheView(OpRun& run, const Attention& c, std::int32_t width, DType dtype) {
     const std::int64_t rows = c.position + c.query_length, capacity = rows + 3;
-    std::vector<float> values = run.normal(std::int64_t{1} * c.batch * c.kv_heads * capacity * width);
-    for (std::int64_t head = 0; head < std::int64_t{1} * c.batch * c.kv_heads; ++head)
+    const std::int32_t heads = c.kv_heads / c.shared;
+    std::vector<float> values = run.normal(std::int64_t{1} * c.batch * heads * capacity * width);
+    for (std::int64_t head = 0; head < std::int64_t{1} * c.batch * heads; ++head)
         for (std::int64_t i = rows * width; i < capacity * width; ++i)
             values[static_cast<std::size_t>(head * capacity * width + i)] = std::nanf("");
-    return {const_cast<void*>(run.input(values, dtype)), dtype, c.batch, c.kv_heads, width, capacity};
+    return {const_cast<void*>(run.input(values, dtype)), dtype, c.batch, heads, width, capacity};
 }
 
 void runAttention(OpRun& run, const Attention& c) {
@@ -82,6 +84,8 @@ std::string describe(const Attention& c) {
     std::string text = "attention/heads " + n(c.query_heads) + ":" + n(c.kv_heads) + " widths " +
                        n(c.key_width) + "/" + n(c.value_width) + " queries " + n(c.query_length) + " at " +
                        n(c.position);
+    if (c.shared != 1)
+        text += " shared by " + n(c.shared);
     if (c.batch != 1)
         text += " batch " + n(c.batch);
     if (c.window)
@@ -152,6 +156,10 @@ constexpr Attention kShapes[] = {
     {2, 2, 12, 20, 20, 7, 1, 6, false, {32, 32, true}},
     {2, 1, 48, 48, 1, 300, 2, 100, false, {80, 80, true}},
     {3, 3, 8, 8, 5, 20, 1, 0, true, {16, 8, true}},
+    // heads that share a latent
+    {4, 4, 40, 24, 1, 63, 1, 0, false, {}, DType::F32, DType::F32, 1.0f, false, 2},
+    {8, 4, 72, 56, 1, 131, 2, 0, false, {64, 64, true}, DType::F32, DType::F32, 1.0f, false, 4},
+    {6, 6, 31, 17, 19, 7, 1, 0, false, {32, 32, false}, DType::F32, DType::F32, 1.0f, false, 3},
 };
 
 void addRefusals(std::vector<OpCase>& cases) {
@@ -173,7 +181,7 @@ void addRefusals(std::vector<OpCase>& cases) {
         refuses("query wider than keys", [](AttentionParams& p) { p.query_width = 9; });
         refuses("more rows than capacity", [](AttentionParams& p) { p.query_position = 3; });
         refuses("another batch", [](AttentionParams& p) { p.batch = 2; });
-        refuses("another head count", [](AttentionParams& p) { p.values.heads = 1; });
+        refuses("another head count", [](AttentionParams& p) { p.values.heads = 3; });
         refuses("no output", [](AttentionParams& p) { p.output = nullptr; });
         refuses("negative window", [](AttentionParams& p) { p.window = -1; });
     };

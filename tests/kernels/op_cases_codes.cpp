@@ -74,6 +74,7 @@ struct Attention {
     bool alibi = false;
     std::int32_t head_dim = 0;  // of lifted keys; 0: no lift
     bool mean = false;
+    std::int32_t shared = 1;  // key/value heads that read the same rows of the cache
 };
 
 constexpr Attention kAttentions[] = {
@@ -93,6 +94,8 @@ constexpr Attention kAttentions[] = {
     {4, 1, 5, 32, 33, 20, 2, 0, false, 32},
     {2, 2, 12, 20, 20, 57, 1, 6, false, 40, true},
     {2, 1, 32, 24, 1, 1500},
+    {4, 4, 40, 24, 1, 63, 1, 0, false, 0, false, 2},
+    {8, 4, 24, 40, 9, 33, 1, 0, false, 64, true, 4},
 };
 
 // Scales of about a step of unit normal numbers; NaN where no query may look.
@@ -115,7 +118,7 @@ KvView codedView(OpRun& run, const Attention& c, std::int32_t width, const CodeF
     const std::int64_t rows = c.position + c.query_length;
     KvView v;
     v.dtype = DType::BF16;
-    v.batch = c.batch, v.heads = c.kv_heads, v.width = width, v.capacity = rows + 3;
+    v.batch = c.batch, v.heads = c.kv_heads / c.shared, v.width = width, v.capacity = rows + 3;
     setFormat(v, format, c.query_length);
     v.data = const_cast<void*>(run.inputBytes(run.bytes(kvDataBytes(v))));
     const std::int64_t end = kvStoredEnd(v, rows - 1);
@@ -152,11 +155,12 @@ void runAttention(OpRun& run, const Attention& c, const CodeFormat& keys, const 
         if (format.bits != 0)
             return codedView(run, c, width, format);
         const std::int64_t rows = c.position + c.query_length;
-        const std::int64_t elements = std::int64_t{1} * c.batch * c.kv_heads * rows * width;
+        const std::int32_t heads = c.kv_heads / c.shared;
+        const std::int64_t elements = std::int64_t{1} * c.batch * heads * rows * width;
         return KvView{const_cast<void*>(run.input(run.normal(elements), DType::F16)),
                       DType::F16,
                       c.batch,
-                      c.kv_heads,
+                      heads,
                       width,
                       rows};
     };
@@ -203,7 +207,8 @@ void addAttention(std::vector<OpCase>& cases, const Attention& c, const CodeForm
                    ":" + n(c.kv_heads) + " widths " + n(c.key_width) + "/" + n(c.value_width) + " queries " +
                    n(c.query_length) + " at " + n(c.position) + (c.batch != 1 ? " batch " + n(c.batch) : "") +
                    (c.window ? " window " + n(c.window) : "") + (c.alibi ? " alibi" : "") +
-                   (c.head_dim ? " lift to " + n(c.head_dim) : "") + (c.mean ? " mean" : "");
+                   (c.head_dim ? " lift to " + n(c.head_dim) : "") + (c.mean ? " mean" : "") +
+                   (c.shared != 1 ? " shared by " + n(c.shared) : "");
     op_case.op = Op::Attention;
     op_case.traits.quantised = true;
     op_case.traits.lift = c.head_dim != 0;

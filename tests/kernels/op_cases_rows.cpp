@@ -126,8 +126,11 @@ void addActivate(std::vector<OpCase>& cases) {
     // relative to the RMS.
     const Bound bound{std::pow(8.0 * kEpsilon, 2.0), 64.0 * kEpsilon, 1.0};
     using Kind = ActivateParams::Kind;
-    constexpr std::pair<Kind, const char*> kKinds[] = {
-        {Kind::Relu, "relu"}, {Kind::Gelu, "gelu"}, {Kind::GeluTanh, "gelu tanh"}, {Kind::Silu, "silu"}};
+    constexpr std::pair<Kind, const char*> kKinds[] = {{Kind::Relu, "relu"},
+                                                       {Kind::Gelu, "gelu"},
+                                                       {Kind::GeluTanh, "gelu tanh"},
+                                                       {Kind::Silu, "silu"},
+                                                       {Kind::Clamp, "clamp"}};
     for (auto [kind, kind_name] : kKinds) {
         for (std::int64_t count : {0, 1, 3, 7, 17, 31, 33, 63, 65, 127, 4099})
             for (bool gate : {false, true})
@@ -140,6 +143,7 @@ void addActivate(std::vector<OpCase>& cases) {
                         [=, kind = kind](OpRun& run) {
                             ActivateParams p;
                             p.kind = kind;
+                            p.limit = 1.5f;  // Clamp: half of the elements, about
                             p.count = count;
                             const std::vector<float> x = run.normal(count, 2.0f);
                             if (gate)
@@ -155,6 +159,7 @@ void addActivate(std::vector<OpCase>& cases) {
                                           0.0f,   1e-30f,  10.0f,   20.0f,  50.0f,  90.0f,  100.0f, 200.0f};
             ActivateParams p;
             p.kind = kind;
+            p.limit = 100.0f;
             p.count = static_cast<std::int64_t>(x.size());
             p.x = run.input(x);
             p.y = run.output("y", bound, p.count);

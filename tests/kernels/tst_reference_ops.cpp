@@ -119,7 +119,9 @@ Results activate(Backend& backend, Stream& stream, Golden& golden) {
     p.kind = kind == "relu"        ? ActivateParams::Kind::Relu
              : kind == "gelu"      ? ActivateParams::Kind::Gelu
              : kind == "gelu_tanh" ? ActivateParams::Kind::GeluTanh
+             : kind == "clamp"     ? ActivateParams::Kind::Clamp
                                    : ActivateParams::Kind::Silu;
+    p.limit = 1.5f;  // of clamp
     p.x = golden.floats("x"), p.gate = golden.floats("gate"), p.y = y.data();
     p.count = static_cast<std::int64_t>(y.size());
     backend.activate(stream, p);
@@ -321,6 +323,7 @@ private slots:
     void agreesWithNumpy();
     void argmaxTakesTheFirst();
     void refusesIdsOutsideTheTable();
+    void headsThatShareALatentReadTheSameRows();
 };
 
 void TestReferenceOps::agreesWithNumpy_data() {
@@ -388,6 +391,46 @@ void TestReferenceOps::refusesIdsOutsideTheTable() {
         const EmbedParams p{table, DType::F32, 3, 2, &id, 1, y, false};
         QVERIFY_THROWS_EXCEPTION(Error, backend->embed(*stream, p));
     }
+}
+
+// Sharing is a matter of addresses: the same as a cache in which every head has a copy of its own.
+void TestReferenceOps::headsThatShareALatentReadTheSameRows() {
+    const std::shared_ptr<Backend> backend = createReferenceBackend();
+    const std::unique_ptr<Stream> stream = backend->createStream(1);
+    constexpr std::int32_t kHeads = 4, kShared = 2, kRank = 3, kDim = 4, kValues = 5, kRows = 6;
+    const auto numbers = [](std::size_t count, double phase) {
+        std::vector<float> x(count);
+        for (std::size_t i = 0; i < count; ++i)
+            x[i] = static_cast<float>(std::sin(phase + 1.7 * static_cast<double>(i)));
+        return x;
+    };
+    const auto copies = [](const std::vector<float>& shared, std::size_t rows_of_head) {
+        std::vector<float> all;
+        for (std::size_t head = 0; head < kHeads; ++head) {
+            const auto begin = shared.begin() + static_cast<std::ptrdiff_t>(head / kShared * rows_of_head);
+            all.insert(all.end(), begin, begin + static_cast<std::ptrdiff_t>(rows_of_head));
+        }
+        return all;
+    };
+    std::vector<float> query = numbers(kHeads * kDim, 0.1), basis = numbers(kHeads * kDim * kRank, 0.2),
+                       mean = numbers(kHeads * kDim, 0.3), cos = numbers(kRows * kDim / 2, 0.4),
+                       sin = numbers(kRows * kDim / 2, 0.5);
+    std::vector<float> keys = numbers(kHeads / kShared * kRows * kRank, 0.6),
+                       values = numbers(kHeads / kShared * kRows * kValues, 0.7);
+    std::vector<float> all_keys = copies(keys, kRows * kRank), all_values = copies(values, kRows * kValues);
+    const KeyLift lift{basis.data(), mean.data(), {cos.data(), sin.data(), kRows, kDim}};
+    const auto run = [&](std::vector<float>& k, std::vector<float>& v, std::int32_t heads) {
+        std::vector<float> output(kHeads * kValues);
+        AttentionParams p;
+        p.query_heads = p.kv_heads = kHeads, p.query_width = kDim;
+        p.query_length = 1, p.query_position = kRows - 1;
+        p.query = query.data(), p.lift = &lift, p.output = output.data();
+        p.keys = {k.data(), DType::F32, 1, heads, kRank, kRows};
+        p.values = {v.data(), DType::F32, 1, heads, kValues, kRows};
+        backend->attention(*stream, p);
+        return output;
+    };
+    QCOMPARE(run(keys, values, kHeads / kShared), run(all_keys, all_values, kHeads));
 }
 
 QTEST_GUILESS_MAIN(TestReferenceOps)

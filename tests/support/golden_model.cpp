@@ -64,6 +64,10 @@ GoldenModel openGoldenModel(const std::string& name, std::shared_ptr<Backend> ba
     golden.logits = valuesOf<float>(expected.at("logits"));
     golden.prompt = valuesOf<TokenId>(expected.at("prompt"));
     golden.greedy = valuesOf<TokenId>(expected.at("greedy"));
+    if (expected.find("long.ids") != nullptr) {
+        golden.long_ids = valuesOf<TokenId>(expected.at("long.ids"));
+        golden.long_logits = valuesOf<float>(expected.at("long.logits"));
+    }
     for (const TensorRecord& record : expected.tensors()) {
         if (record.name.starts_with("trace.")) {
             golden.trace[record.name.substr(6)] = valuesOf<float>(record);

@@ -21,6 +21,9 @@ struct GoldenModel {
     std::map<std::string, std::vector<float>>
         trace;  // "queries", "keys", "values", "outputs", "layer": of layer 1
 
+    std::vector<TokenId> long_ids;   // [n], llama-rope-dynamic only: more than the training's positions
+    std::vector<float> long_logits;  // [n, vocab]
+
     // Largest difference from `logits` over the range of logits.
     double relativeError(const std::vector<float>& found) const;
 };

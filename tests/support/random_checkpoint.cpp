@@ -56,7 +56,7 @@ void addNorm(TensorMaker& make, const ModelConfig& config, const std::string& na
     if (config.norm_affine) {
         make.vector(name + ".weight", config.hidden_size, 1.0);
     }
-    if (config.norm_bias) {
+    if (config.norm_bias || config.optional_biases) {
         make.vector(name + ".bias", config.hidden_size, 0.0);
     }
 }
@@ -64,6 +64,9 @@ void addNorm(TensorMaker& make, const ModelConfig& config, const std::string& na
 void addLayer(TensorMaker& make, const ModelConfig& config, int layer) {
     const LayerTensorNames names = familyOf(config).layerNames(config, layer);
     const std::int64_t hidden = config.hidden_size, intermediate = config.intermediate_size;
+    const bool qkv_bias = config.qkv_bias || config.optional_biases;
+    const bool output_bias = config.output_bias || config.optional_biases;
+    const bool mlp_bias = config.mlp_bias || config.optional_biases;
     const std::int64_t query = std::int64_t{config.query_heads} * config.queryWidth(layer);
     const std::int64_t key = std::int64_t{config.kv_heads} * config.keyWidth(layer);
     const std::int64_t value = std::int64_t{config.kv_heads} * config.valueWidth(layer);
@@ -71,23 +74,23 @@ void addLayer(TensorMaker& make, const ModelConfig& config, int layer) {
     addNorm(make, config, names.mlp_norm);
     // Queries and keys are large enough for attention to prefer some positions.
     if (names.fused_qkv) {
-        make.linear(names.query, query + key + value, hidden, config.qkv_bias, 1.5);
+        make.linear(names.query, query + key + value, hidden, qkv_bias, 1.5);
     } else {
-        make.linear(names.query, query, hidden, config.qkv_bias, 1.8);
-        make.linear(names.key, key, hidden, config.qkv_bias, 1.8);
-        make.linear(names.value, value, hidden, config.qkv_bias);
+        make.linear(names.query, query, hidden, qkv_bias, 1.8);
+        make.linear(names.key, key, hidden, qkv_bias, 1.8);
+        make.linear(names.value, value, hidden, qkv_bias);
     }
     if (!names.key_lift.empty()) {
         make.linear(names.key_lift, std::int64_t{config.kv_heads} * config.head_dim, config.keyWidth(layer),
                     true);
     }
     make.linear(names.output, hidden, std::int64_t{config.query_heads} * config.valueWidth(layer),
-                config.output_bias);
+                output_bias);
     if (config.gated_mlp) {
-        make.linear(names.gate, intermediate, hidden, config.mlp_bias);
+        make.linear(names.gate, intermediate, hidden, mlp_bias);
     }
-    make.linear(names.up, intermediate, hidden, config.mlp_bias);
-    make.linear(names.down, hidden, intermediate, config.mlp_bias);
+    make.linear(names.up, intermediate, hidden, mlp_bias);
+    make.linear(names.down, hidden, intermediate, mlp_bias);
 }
 
 std::vector<std::byte> bytesOf(const CheckpointTensor& tensor) {
@@ -149,8 +152,12 @@ CheckpointTensors randomTensors(const Json& json, std::uint64_t seed, FileDType 
     const ModelTensorNames names = familyOf(config).names(config);
     TensorMaker make(seed, dtype);
     // Small tied embeddings: else every token would be its own best successor.
-    make.matrix(names.token_embedding + ".weight", config.vocab_size, config.hidden_size,
+    make.matrix(names.token_embedding + ".weight", config.vocab_size, config.embedding_size,
                 config.tied_embeddings ? 1.4 : 5.0);
+    if (config.projectsEmbeddings()) {
+        make.linear(names.project_in, config.hidden_size, config.embedding_size, false);
+        make.linear(names.project_out, config.embedding_size, config.hidden_size, false);
+    }
     if (!names.position_embedding.empty()) {
         make.matrix(names.position_embedding + ".weight",
                     std::int64_t{config.max_positions} + config.position_offset, config.hidden_size, 1.4);
@@ -158,9 +165,11 @@ CheckpointTensors randomTensors(const Json& json, std::uint64_t seed, FileDType 
     for (int layer = 0; layer < config.layers; ++layer) {
         addLayer(make, config, layer);
     }
-    addNorm(make, config, names.final_norm);
+    if (config.final_norm) {
+        addNorm(make, config, names.final_norm);
+    }
     if (!config.tied_embeddings) {
-        make.matrix(names.output_head + ".weight", config.vocab_size, config.hidden_size);
+        make.matrix(names.output_head + ".weight", config.vocab_size, config.embedding_size);
     }
     return make.take();
 }

@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/ui/window_fixture.h"
 #include "ui/model/units.h"
+#include "ui/widgets/job_progress.h"
+#include "ui/widgets/segmented_control.h"
 #include "ui/workspaces/convert/convert_page.h"
 #include "ui/workspaces/convert/convert_table.h"
+#include "ui/workspaces/convert/tradeoff_panel.h"
+#include "ui/workspaces/convert/tradeoff_plot.h"
 
+#include <QCheckBox>
+#include <QFileInfo>
 #include <QLabel>
+#include <QLineEdit>
 #include <QPushButton>
 #include <QSignalSpy>
+#include <QSpinBox>
 #include <QTableView>
+#include <QToolButton>
 
 using namespace eigenscope;
 
@@ -102,6 +111,60 @@ private slots:
         m_ui->workspace->plan().undoStack().redo();
         QTest::mouseClick(convert, Qt::LeftButton);
         QTRY_VERIFY_WITH_TIMEOUT(!badge->isVisible() && !m_ui->jobs.busy(), 60000);
+    }
+
+    void refittingIsAnotherConversion() {
+        auto* refit = m_page->findChild<QCheckBox*>("refit");
+        auto* convert = m_page->findChild<QPushButton*>("convert");
+        QVERIFY(!m_ui->workspace->conversion()->refitted);
+        QTest::mouseClick(refit, Qt::LeftButton, {}, QPoint(8, refit->height() / 2));
+        QVERIFY(refit->isChecked());
+        QVERIFY(convert->isEnabled());  // the same ranks, but not the same model
+        QTest::mouseClick(convert, Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy() && m_ui->workspace->conversion()->refitted, 240000);
+        QVERIFY(!convert->isVisible());
+    }
+
+    void tradeOffCurvesAppearAsTheyAreMeasured() {
+        auto* views = m_page->findChild<SegmentedControl*>("convertViews");
+        auto* panel = m_page->findChild<TradeoffPanel*>();
+        QVERIFY(!panel->isVisible());
+        QTest::mouseClick(views->findChildren<QToolButton*>().constLast(), Qt::LeftButton);
+        QVERIFY(panel->isVisible());
+        auto* measure = panel->findChild<QPushButton*>("measureTradeoff");
+        auto* text = panel->findChild<QLineEdit*>("tradeoffText");
+        QVERIFY(text->text().endsWith("heldout.txt"));
+        panel->findChild<QSpinBox*>()->setValue(1);
+        QTest::mouseClick(measure, Qt::LeftButton);
+        QVERIFY(!measure->isEnabled());
+        // The published method, and threshold and error budget of both methods.
+        QCOMPARE(panel->run().curves().size(), std::size_t{5});
+        QTRY_VERIFY_WITH_TIMEOUT(panel->run().points().size() >= 2, 120000);
+        QVERIFY(m_ui->jobs.busy());  // more to come
+        QTest::mouseClick(panel->findChild<JobProgress*>()->findChild<QPushButton*>("cancelJob"),
+                          Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy(), 20000);
+        QTRY_VERIFY(measure->isEnabled());
+        const std::size_t points = panel->run().points().size();
+        QVERIFY(points >= 2);  // what was measured stays
+
+        TradeoffPlot* plot = panel->plot();
+        QSignalSpy readout(plot, &Plot::readout);
+        QTest::mouseMove(plot, plot->positionOf(1).toPoint());
+        QTRY_VERIFY(readout.count() > 0);
+        QVERIFY2(readout.constLast()[0].toString().startsWith("published"),
+                 qPrintable(readout.constLast()[0].toString()));
+        const PlotTable table = plot->table();
+        QCOMPARE(table.columns.size(), 1 + 4 * 5);
+        QVERIFY(!table.rows.isEmpty());
+        QCOMPARE(table.rows[0][0], panel->run().points()[0].target);
+        for (const char* name : {"curves.png", "curves.pdf", "curves.csv"}) {
+            QString error;
+            QVERIFY2(plot->exportTo(m_ui->folder.filePath(name), &error), qPrintable(error));
+            QVERIFY(QFileInfo(m_ui->folder.filePath(name)).size() > 100);
+        }
+        QTest::mouseClick(views->findChildren<QToolButton*>().constFirst(), Qt::LeftButton);
+        QVERIFY(!panel->isVisible());
     }
 
     void whereItWasSavedIsShown() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/model/kv_cache.h"
+#include "core/model/open_checkpoint.h"
 #include "tests/ui/window_fixture.h"
 #include "ui/model/model_tables.h"
 #include "ui/model/units.h"
@@ -46,6 +47,44 @@ private slots:
         QCOMPARE(ui.find<QTableView>("tensorTable")->model()->rowCount(),
                  static_cast<int>(ui.workspace->model()->checkpoint->tensors().size()));
         QVERIFY(ui.settings.recentModels().contains(WindowFixture::demoModel("llama-stories")));
+    }
+
+    // Memory and speed of a published size, before anything is downloaded.
+    void aPresetOpensOnTheModelPage() {
+        WindowFixture ui;
+        auto* open = ui.find<QToolButton>("open-preset:llama-3-70b");
+        QVERIFY(open);
+        QTest::mouseClick(open, Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(ui.workspace->model().has_value(), 60000);
+        QCOMPARE(ui.find<NavRail>("navRail")->current(), static_cast<int>(PageId::Model));
+        auto* facts = ui.find<FactList>("architecture");
+        QCOMPARE(facts->fact("layers"), QStringLiteral("80"));
+        QVERIFY2(facts->fact("weights").endsWith("random"), qPrintable(facts->fact("weights")));
+        // 2 (keys and values) x 80 layers x 8 heads x 128 x 2 bytes.
+        QCOMPARE(ui.find<FactList>("memory")->fact("per_token"), bytesText(327680.0));
+        QVERIFY(!ui.find<QPlainTextEdit>("tokenizerText")->isEnabled());
+        QVERIFY(ui.settings.recentModels().isEmpty());
+        ui.grab("preset-model");
+        // A model with a tokenizer brings the try-out back.
+        QVERIFY(ui.openDemo("llama-stories"));
+        QTRY_VERIFY(ui.find<QPlainTextEdit>("tokenizerText")->isEnabled());
+    }
+
+    void theStartPageListsSizesToExplore_data() {
+        QTest::addColumn<bool>("dark");
+        QTest::newRow("light") << false;
+        QTest::newRow("dark") << true;
+    }
+    void theStartPageListsSizesToExplore() {
+        QFETCH(bool, dark);
+        WindowFixture ui(dark ? ThemeChoice::Dark : ThemeChoice::Light);
+        for (const Preset& preset : presets()) {
+            const QString name = "open-preset:" + QString::fromStdString(std::string(preset.name));
+            auto* open = ui.find<QToolButton>(name);
+            QVERIFY2(open && open->isVisible() && open->isEnabled(), qPrintable(name));
+            QVERIFY(open->toolTip().contains("layers"));
+        }
+        ui.grab(dark ? "start-dark" : "start-light");
     }
 
     void theTokenizerAnswersWhileTyping() {

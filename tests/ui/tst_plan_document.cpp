@@ -148,6 +148,58 @@ private slots:
         QCOMPARE(before, std::vector<int>(kLayers, kWidth));
     }
 
+    void targetsFollowTheAllocation() {
+        QVERIFY(!m_document->canAllocate(Allocation::Sensitivity));
+        const RankPlan start = m_document->plan();
+        m_document->setAllocation(Allocation::Sensitivity);  // not measured: nothing happens
+        m_document->setErrorBudget(0.1);
+        QVERIFY(m_document->plan() == start);
+        QVERIFY(!m_document->largestLayerError() && !m_document->expectedDivergence());
+
+        m_document->setTables(tables());
+        QCOMPARE(m_document->undoStack().count(), 0);
+        const double ratio = m_document->kvRatio();
+        m_document->setAllocation(Allocation::Sensitivity);
+        QVERIFY(m_document->plan().allocation == Allocation::Sensitivity);
+        QVERIFY(m_document->kvRatio() <= ratio && m_document->kvRatio() > ratio - 0.03);
+        m_document->setKvRatio(0.4);
+        QVERIFY(m_document->kvRatio() <= 0.4 && m_document->kvRatio() > 0.37);
+        // Keys of the last layer cost the most, values of the first the least.
+        QVERIFY(m_document->plan().key_ranks[5] > m_document->plan().value_ranks[0]);
+        QVERIFY(*m_document->expectedDivergence() > 0.0);
+        const RankPlan allocated = m_document->plan();
+        m_document->setRank(Side::Keys, 5, 8);
+        m_document->unpin(Side::Keys, 5);
+        QVERIFY(m_document->plan() == allocated);  // not the threshold's rank
+
+        m_document->setErrorBudget(0.25);
+        QVERIFY(m_document->plan().allocation == Allocation::ErrorBudget);
+        // Errors are layer + 1 times 0.4, 0.2, 0.1, 0 at ranks 8, 16, 32, 64.
+        QCOMPARE(m_document->plan().key_ranks, (std::vector<int>{16, 32, 64, 64, 64, 64}));
+        QCOMPARE(*m_document->largestLayerError(), 0.2);
+        m_document->setKvRatio(0.2);
+        QVERIFY(m_document->kvRatio() <= 0.2);
+        m_document->setThresholds(0.9, 0.9);
+        QVERIFY(m_document->plan().allocation == Allocation::Threshold);
+        while (m_document->undoStack().canUndo()) {
+            m_document->undoStack().undo();
+        }
+        QVERIFY(m_document->plan() == start);
+    }
+
+    void aBasisWithoutTablesFallsBackToOneThreshold() {
+        m_document->setTables(tables());
+        m_document->setAllocation(Allocation::Sensitivity);
+        m_document->setKvRatio(0.5);
+        m_document->setSpectrum(syntheticSpectrum(kLayers, kHeads, kWidth));  // the same bases: kept
+        QVERIFY(m_document->plan().allocation == Allocation::Sensitivity);
+        QVERIFY(m_document->kvRatio() <= 0.5 && m_document->kvRatio() > 0.47);
+        m_document->setTables({});
+        m_document->setSpectrum(syntheticSpectrum(kLayers, kHeads, kWidth));
+        QVERIFY(m_document->plan().allocation == Allocation::Threshold);
+        QVERIFY(m_document->kvRatio() <= 0.5 && m_document->kvRatio() > 0.4);
+    }
+
     void aNewSpectrumOfTheSameShapeKeepsThresholdsAndPins() {
         m_document->setThresholds(0.8, 0.85);
         m_document->setRank(Side::Keys, 1, 40);
@@ -167,6 +219,29 @@ private slots:
     }
 
 private:
+    static MeasuredTables tables() {
+        SensitivityTable divergence;
+        divergence.method = "eigen";
+        divergence.ranks = {8, 16, 32, 48, 64};
+        LayerErrorTable errors;
+        errors.method = "eigen";
+        errors.criterion = "energy";
+        for (int layer = 0; layer < kLayers; ++layer) {
+            for (const double side : {1.0, 0.25}) {
+                for (const int rank : divergence.ranks) {
+                    divergence.kl.push_back(side * (layer + 1) * (1.0 - rank / 64.0));
+                }
+            }
+            const double size = layer + 1;
+            errors.layers.push_back(
+                {{8, 8, 0.4 * size}, {16, 16, 0.2 * size}, {32, 32, 0.1 * size}, {64, 64, 0.0}});
+        }
+        MeasuredTables tables;
+        tables.set(divergence);
+        tables.set(errors);
+        return tables;
+    }
+
     std::unique_ptr<PlanDocument> m_document;
 };
 

@@ -6,22 +6,29 @@
 #include "ui/widgets/job_progress.h"
 #include "ui/widgets/segmented_control.h"
 #include "ui/workspaces/spectrum/calibration_form.h"
+#include "ui/workspaces/spectrum/corpus_editor.h"
+#include "ui/workspaces/spectrum/overlap_plot.h"
 #include "ui/workspaces/spectrum/plan_panel.h"
 #include "ui/workspaces/spectrum/rank_bars.h"
 #include "ui/workspaces/spectrum/rank_map.h"
 #include "ui/workspaces/spectrum/slider_row.h"
 #include "ui/workspaces/spectrum/spectrum_plot.h"
+#include "ui/workspaces/spectrum/subspace_dialog.h"
 
 #include <QCheckBox>
 #include <QComboBox>
+#include <QDoubleSpinBox>
+#include <QDropEvent>
 #include <QElapsedTimer>
 #include <QLabel>
 #include <QLineEdit>
+#include <QMimeData>
 #include <QPushButton>
 #include <QSignalSpy>
 #include <QSlider>
 #include <QSpinBox>
 #include <QToolButton>
+#include <QUrl>
 
 #include <cmath>
 #include <ctime>
@@ -148,6 +155,148 @@ private slots:
         QVERIFY(m_ui->window->findChild<SpectrumPlot*>()->isVisible());
     }
 
+    void aCancelledCalibrationGoesOn() {
+        Workspace& workspace = *m_ui->workspace;
+        auto* form = m_ui->window->findChild<CalibrationForm*>();
+        auto* again = visibleButton(m_ui->window->findChild<PlanPanel*>(), "Recalibrate");
+        QVERIFY(again);
+        QTest::mouseClick(again, Qt::LeftButton);
+        auto boxes = form->findChildren<QSpinBox*>();
+        auto* more = form->findChild<QPushButton*>("continueCalibration");
+        QVERIFY(!more->isVisible());
+        boxes[0]->setValue(150);
+        boxes[1]->setValue(64);
+        QTest::mouseClick(form->findChild<QPushButton*>("calibrate"), Qt::LeftButton);
+        Job* job = form->progress()->job();
+        QTRY_VERIFY_WITH_TIMEOUT(job->progress().stage == "calibrating" && job->progress().done > 0, 60000);
+        QTest::mouseClick(form->progress()->findChild<QPushButton*>("cancelJob"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy(), 20000);
+        QVERIFY(workspace.pausedCalibration().has_value());
+        const std::int64_t done = workspace.pausedCalibration()->partial.windows;
+        QVERIFY(done > 0 && done < 150);
+        QVERIFY(more->isVisible());
+        QVERIFY2(more->text().contains(QString::number(done)), qPrintable(more->text()));
+        picture("continue");
+        QTest::mouseClick(more, Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy() && !form->isVisible(), 60000);
+        QVERIFY(!workspace.pausedCalibration());
+        const auto continued = workspace.statistics();
+        QCOMPARE(continued->calibration.samples, 150);
+
+        // As without the break; and asking for the same once more measures nothing.
+        JobContext context;
+        CalibrationOptions options;
+        options.samples = 150;
+        options.sequence_length = 64;
+        options.run = workspace.runOptions();
+        const CorpusSpec text(workspace.suggestedCalibrationText().toStdString());
+        const Statistics whole = calibrate(context, *workspace.model(), text, options);
+        QVERIFY(whole.layers[1].keys.gram == continued->layers[1].keys.gram);
+        QVERIFY(whole.layers[0].logit_keys.gram == continued->layers[0].logit_keys.gram);
+        QSignalSpy notices(&workspace, &Workspace::notice);
+        workspace.calibrate(text, options);
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy(), 60000);
+        QCOMPARE(workspace.statistics(), continued);
+        QCOMPARE(notices.count(), 1);
+        QVERIFY(notices[0][0].toString().startsWith("Nothing new"));
+    }
+
+    void severalTextsAreMixed() {
+        auto* form = m_ui->window->findChild<CalibrationForm*>();
+        QTest::mouseClick(visibleButton(m_ui->window->findChild<PlanPanel*>(), "Recalibrate"),
+                          Qt::LeftButton);
+        auto* editor = form->findChild<CorpusEditor*>();
+        auto* calibrate = form->findChild<QPushButton*>("calibrate");
+        const QString records = m_ui->folder.filePath("records.jsonl");
+        QFile file(records);
+        QVERIFY(file.open(QIODevice::WriteOnly));
+        for (int i = 0; i < 20; ++i) {
+            file.write(
+                "{\"story\": \"Once upon a time there was a girl who found a key by the river. "
+                "She took it home and showed it to her mother and they were happy.\"}\n");
+        }
+        file.close();
+        drop(form, {records});
+        QCOMPARE(editor->files().size(), 2);
+        QVERIFY(editor->fact().contains("2 files"));
+        auto weights = editor->findChildren<QDoubleSpinBox*>("textWeight");
+        QCOMPARE(weights.size(), 2);
+        QVERIFY(weights[1]->isVisible());
+        weights[1]->setValue(3);
+        editor->findChild<QLineEdit*>("textField")->setText("story");
+        auto boxes = form->findChildren<QSpinBox*>();
+        boxes[0]->setValue(8);
+        boxes[1]->setValue(16);
+        QVERIFY(calibrate->isEnabled());
+        QCoreApplication::processEvents();
+        picture("mixture");
+        QTest::mouseClick(calibrate, Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy(), 60000);
+        const CorpusSummary& corpus = m_ui->workspace->statistics()->corpus;
+        QCOMPARE(corpus.files.size(), std::size_t{2});
+        QCOMPARE(corpus.files[1].name, std::string("records.jsonl"));
+        QCOMPARE(corpus.files[1].windows, std::int64_t{6});
+        QCOMPARE(corpus.files[1].sampling, std::string("separate"));
+        QCOMPARE(corpus.text_field, std::string("story"));
+
+        // A folder is the window's to open; a row that is removed is gone.
+        QTest::mouseClick(visibleButton(m_ui->window->findChild<PlanPanel*>(), "Recalibrate"),
+                          Qt::LeftButton);
+        drop(form, {m_ui->folder.path()});
+        QCOMPARE(editor->files().size(), 2);
+        for (QToolButton* button : editor->findChildren<QToolButton*>()) {
+            if (button->accessibleName().startsWith("Remove") && editor->files().size() == 2) {
+                QTest::mouseClick(button, Qt::LeftButton);
+            }
+        }
+        QCOMPARE(editor->files(), QStringList{records});
+        QTest::mouseClick(editor->findChild<QPushButton*>("addText"), Qt::LeftButton);
+        QTest::keyClicks(m_ui->window->focusWidget(), "/no/such.txt");
+        QVERIFY(!calibrate->isEnabled());
+        QVERIFY(editor->problem().contains("such.txt"));
+        editor->setFiles({m_ui->workspace->suggestedCalibrationText()});
+        QTest::mouseClick(visibleButton(form, "Back"), Qt::LeftButton);
+    }
+
+    void basesOfTwoTextsAreCompared() {
+        Workspace& workspace = *m_ui->workspace;
+        const QString file = m_ui->folder.filePath("other.stats.safetensors");
+        workspace.saveStatistics(file);
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy(), 60000);
+        QVERIFY(m_ui->calibrateShortly());
+        QVERIFY(m_ui->find<QPushButton>("compareStatistics")->isVisible());
+        SubspaceDialog dialog(workspace, *m_ui->theme, m_ui->window.get());
+        dialog.show();
+        QSignalSpy compared(&workspace, &Workspace::basesCompared);
+        dialog.compareWith(file);
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy() && compared.count() == 1, 60000);
+        auto* plot = dialog.findChild<OverlapPlot*>();
+        const PlotTable table = plot->table();
+        QCOMPARE(table.rows.size(), workspace.spectrum()->layers());
+        QVERIFY(table.rows[0][1] > 0.3 && table.rows[0][1] < 1);
+        QVERIFY(dialog.findChild<QLabel*>("overlapSummary")->text().contains("Mean overlap"));
+        QCoreApplication::processEvents();
+        save(dialog, "subspaces");
+        // By rank: at the full width everything overlaps.
+        auto* by = dialog.findChild<SegmentedControl*>();
+        QTest::mouseClick(by->findChildren<QToolButton*>()[1], Qt::LeftButton);
+        auto* rank = dialog.findChild<QSpinBox*>();
+        QVERIFY(rank->isVisible());
+        rank->setValue(rank->maximum());
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy() && compared.count() == 3, 60000);
+        QVERIFY(std::abs(plot->table().rows[1][4] - 1) < 1e-9);
+        // A file that is no statistics is named, and what is shown stays.
+        QSignalSpy notices(&workspace, &Workspace::notice);
+        dialog.compareWith(workspace.suggestedCalibrationText());
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy(), 60000);
+        QCOMPARE(notices.count(), 1);
+        QVERIFY(notices[0][1].toString().contains("calibration.txt"));
+        QCOMPARE(compared.count(), 3);
+        dialog.close();
+        m_ui->window->activateWindow();  // nobody does that on the offscreen platform
+        QVERIFY(QTest::qWaitForWindowActive(m_ui->window.get()));
+    }
+
     void thePageFollowsADragOnTheRealModel() {
         auto* plot = m_ui->window->findChild<SpectrumPlot*>();
         auto* ratio = m_ui->find<QLabel>("kvRatio");
@@ -169,7 +318,7 @@ private slots:
 
     void slidersAndSpinBoxesEditThePlan() {
         auto rows = m_ui->window->findChildren<SliderRow*>();
-        QCOMPARE(rows.size(), 3);
+        QCOMPARE(rows.size(), 4);  // thresholds of keys and values, error budget, target
         PlanDocument& document = m_ui->workspace->plan();
         document.undoStack().clear();
         QSlider* keys = rows[0]->slider();
@@ -195,12 +344,84 @@ private slots:
         QCOMPARE(document.plan().key_threshold, document.plan().value_threshold);
         link->setChecked(false);
 
-        rows[2]->spinBox()->setFocus();
-        rows[2]->spinBox()->selectAll();
-        QTest::keyClicks(rows[2]->spinBox(), QLocale().toString(0.5, 'f', 1));
-        QTest::keyClick(rows[2]->spinBox(), Qt::Key_Return);
+        rows[3]->spinBox()->setFocus();
+        rows[3]->spinBox()->selectAll();
+        QTest::keyClicks(rows[3]->spinBox(), QLocale().toString(0.5, 'f', 1));
+        QTest::keyClick(rows[3]->spinBox(), Qt::Key_Return);
         QVERIFY(document.kvRatio() <= 0.5 && document.kvRatio() > 0.35);
-        QCOMPARE(rows[2]->spinBox()->value(), 0.5);  // what was asked for, not what came of it
+        QCOMPARE(rows[3]->spinBox()->value(), 0.5);  // what was asked for, not what came of it
+    }
+
+    void allocationsHaveControlsOfTheirOwn() {
+        auto* panel = m_ui->window->findChild<PlanPanel*>();
+        auto* allocation = panel->findChild<QComboBox*>("allocation");
+        auto* budget = panel->findChild<SliderRow*>("errorBudget");
+        auto* measure = panel->findChild<QPushButton*>("measureTables");
+        auto rows = panel->findChildren<SliderRow*>();
+        PlanDocument& document = m_ui->workspace->plan();
+        document.setKvRatio(0.5);
+        QVERIFY(rows[0]->isVisible() && !budget->isVisible() && !measure->isVisible());
+
+        // Calibration has measured layer errors: choosing the budget shares the ratio out at once.
+        choose(allocation, 1);
+        QVERIFY(document.plan().allocation == Allocation::ErrorBudget);
+        QVERIFY(document.kvRatio() <= 0.5);
+        QVERIFY(document.largestLayerError().has_value());
+        QVERIFY(!rows[0]->isVisible() && budget->isVisible() && !measure->isVisible());
+        const double before = document.kvRatio();
+        document.undoStack().clear();
+        QSlider* slider = budget->slider();
+        const double share = static_cast<double>(slider->value()) / slider->maximum();
+        const QPoint knob(static_cast<int>(7 + share * (slider->width() - 14)), slider->height() / 2);
+        dragMouse(slider, knob, knob - QPoint(slider->width() / 4, 0));
+        QVERIFY(document.kvRatio() > before);  // a smaller budget needs more
+        QCOMPARE(document.undoStack().count(), 1);
+        QVERIFY(*document.largestLayerError() <= document.plan().error_budget);
+
+        // Another criterion takes another path, which is not measured: the button measures it.
+        document.setCriterion(Criterion::SingularValues);
+        QVERIFY(measure->isVisible() && !budget->isEnabled());
+        QTest::mouseClick(measure, Qt::LeftButton);
+        QVERIFY(m_ui->workspace->tablesJob()->active());
+        QVERIFY(!measure->isVisible());
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy(), 120000);
+        QTRY_VERIFY(budget->isEnabled() && !measure->isVisible());
+        document.setErrorBudget(0.05);
+        QVERIFY(*document.largestLayerError() <= 0.05);
+        document.setCriterion(Criterion::Energy);
+    }
+
+    void sensitivityIsMeasuredAsAJobThatCanBeCancelled() {
+        auto* panel = m_ui->window->findChild<PlanPanel*>();
+        auto* allocation = panel->findChild<QComboBox*>("allocation");
+        auto* measure = panel->findChild<QPushButton*>("measureTables");
+        PlanDocument& document = m_ui->workspace->plan();
+        const RankPlan before = document.plan();
+        choose(allocation, 2);
+        QVERIFY(document.plan() == before);  // nothing to share out by
+        QCOMPARE(allocation->currentIndex(), 2);
+        QVERIFY(measure->isVisible());
+        QTest::mouseClick(measure, Qt::LeftButton);
+        auto* progress = panel->findChild<JobProgress*>();
+        QVERIFY(progress->isVisible());
+        QTest::mouseClick(progress->findChild<QPushButton*>("cancelJob"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy(), 20000);
+        QVERIFY(!m_ui->workspace->statistics()->tables.findSensitivity("eigen", {}));
+        QTRY_VERIFY(measure->isVisible());
+
+        // With a table at hand the wish is granted.
+        SensitivityTable table;
+        table.method = "eigen";
+        table.ranks = {m_ui->workspace->spectrum()->basisWidth()};
+        table.kl.assign(before.key_ranks.size() * 2, 0.0);
+        MeasuredTables tables = m_ui->workspace->statistics()->tables;
+        tables.set(table);
+        document.setTables(tables);
+        QVERIFY(document.plan().allocation == Allocation::Sensitivity);
+        QVERIFY(!measure->isVisible());
+        choose(allocation, 0);
+        QVERIFY(document.plan().allocation == Allocation::Threshold);
+        document.setTables(m_ui->workspace->statistics()->tables);
     }
 
     void bitsAreChosenBesideTheRanks() {
@@ -289,6 +510,42 @@ private slots:
     }
 
 private:
+    // As a user does: the list opened by keyboard.
+    static void choose(QComboBox* combo, int index) {
+        combo->setFocus();
+        while (combo->currentIndex() != index) {
+            QTest::keyClick(combo, combo->currentIndex() < index ? Qt::Key_Down : Qt::Key_Up);
+        }
+    }
+
+    // Files dragged onto a widget and let go.
+    static void drop(QWidget* target, const QStringList& files) {
+        QMimeData data;
+        QList<QUrl> urls;
+        for (const QString& file : files) {
+            urls += QUrl::fromLocalFile(file);
+        }
+        data.setUrls(urls);
+        QDragEnterEvent enter(QPoint(50, 50), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+        QCoreApplication::sendEvent(target, &enter);
+        if (enter.isAccepted()) {
+            QDropEvent event(QPointF(50, 50), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+            QCoreApplication::sendEvent(target, &event);
+        }
+    }
+
+    // Pictures to look at, where EIGENSCOPE_SCREENSHOTS names a folder.
+    static void save(QWidget& widget, const QString& name) {
+        const QString folder = qEnvironmentVariable("EIGENSCOPE_SCREENSHOTS");
+        if (!folder.isEmpty()) {
+            QVERIFY(widget.grab().save(folder + QLatin1Char('/') + name + QStringLiteral(".png")));
+        }
+    }
+    void picture(const QString& name) {
+        QCoreApplication::processEvents();  // what has just been shown or hidden is laid out
+        save(*m_ui->window, name);
+    }
+
     static QPushButton* visibleButton(QWidget* parent, const QString& text) {
         for (QPushButton* button : parent->findChildren<QPushButton*>()) {
             if (button->isVisible() && button->text().contains(text)) {

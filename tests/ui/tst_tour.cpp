@@ -3,8 +3,12 @@
 // every workspace are left in EIGENSCOPE_SCREENSHOTS (or the build's screenshots folder) to be looked at.
 #include "tests/ui/window_fixture.h"
 #include "ui/model/comparison.h"
+#include "ui/widgets/segmented_control.h"
 #include "ui/workspaces/compare/compare_page.h"
+#include "ui/workspaces/convert/tradeoff_panel.h"
 
+#include <QAbstractButton>
+#include <QComboBox>
 #include <QDir>
 #include <QFileInfo>
 #include <QLineEdit>
@@ -33,9 +37,8 @@ private slots:
 
     void everyFamily() {
         QFETCH(QString, model);
-        if (!QFileInfo::exists(WindowFixture::demoModel(model) + "/config.json")) {
-            QSKIP("this demo model is not there");
-        }
+        const QString config = WindowFixture::demoModel(model) + "/config.json";
+        QVERIFY2(QFileInfo::exists(config), qPrintable(config));
         WindowFixture ui;
         if (model == "llama-stories") {
             picture(ui, "start-empty");
@@ -66,10 +69,23 @@ private slots:
         ui.workspace->select(1, -1, Side::Keys);
         pictures(ui, model, "spectrum", PageId::Spectrum);
 
+        if (model == "llama-stories") {
+            ui.workspace->plan().setAllocation(Allocation::ErrorBudget);
+            pictures(ui, model, "spectrum-budget", PageId::Spectrum);
+            auto* allocation = spectrum->findChild<QComboBox*>("allocation");
+            allocation->setFocus();
+            QTest::keyClick(allocation, Qt::Key_Down);  // not measured yet
+            pictures(ui, model, "spectrum-unmeasured", PageId::Spectrum);
+            QTest::keyClick(allocation, Qt::Key_Up);
+        }
+
         QTest::mouseClick(spectrum->findChild<QPushButton*>("convert"), Qt::LeftButton);
         QTRY_VERIFY_WITH_TIMEOUT(ui.workspace->conversion().has_value() && !ui.jobs.busy(), 120000);
         QVERIFY(ui.workspace->conversion()->kv_ratio <= 0.6);
         pictures(ui, model, "convert", PageId::Convert);
+        if (model == "llama-stories") {
+            showTradeOff(ui, model);
+        }
 
         ui.window->showPage(PageId::Compare);
         auto* page = static_cast<ComparePage*>(ui.window->page(PageId::Compare));
@@ -80,10 +96,34 @@ private slots:
         QTest::mouseClick(ui.find<QPushButton>("measure"), Qt::LeftButton);
         QTRY_VERIFY_WITH_TIMEOUT(page->comparison().measurement().has_value() && !ui.jobs.busy(), 120000);
         pictures(ui, model, "compare", PageId::Compare);
+
+        for (auto* button : ui.find<SegmentedControl>("compareView")->findChildren<QAbstractButton*>()) {
+            if (button->text() == "Fidelity") {
+                QTest::mouseClick(button, Qt::LeftButton);
+            }
+        }
+        picture(ui, model + "-fidelity-empty");
+        QTest::mouseClick(ui.find<QPushButton>("measureFidelity"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(page->comparison().fidelity().has_value() && !ui.jobs.busy(), 120000);
+        pictures(ui, model, "fidelity", PageId::Compare);
         pictures(ui, model, "start", PageId::Start);
     }
 
 private:
+    // Some points of the first curves, then enough.
+    void showTradeOff(WindowFixture& ui, const QString& model) {
+        Page* page = ui.window->page(PageId::Convert);
+        auto* views = page->findChild<SegmentedControl*>("convertViews");
+        QTest::mouseClick(views->findChildren<QToolButton*>().constLast(), Qt::LeftButton);
+        auto* panel = page->findChild<TradeoffPanel*>();
+        panel->findChild<QSpinBox*>()->setValue(2);
+        QTest::mouseClick(panel->findChild<QPushButton*>("measureTradeoff"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(panel->run().points().size() >= 12, 240000);
+        pictures(ui, model, "trade-off", PageId::Convert);
+        ui.jobs.cancelAll();
+        QTRY_VERIFY_WITH_TIMEOUT(!ui.jobs.busy(), 20000);
+    }
+
     void picture(WindowFixture& ui, const QString& name) {
         QTest::qWait(60);  // layouts and queued replots
         const QPixmap pixmap = ui.window->grab();

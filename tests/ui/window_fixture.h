@@ -46,6 +46,14 @@ struct WindowFixture {
         workspace->convert();
         return QTest::qWaitFor([this] { return workspace->conversion().has_value() && !jobs.busy(); }, 60000);
     }
+    // A picture to look at, where EIGENSCOPE_SCREENSHOTS names a folder.
+    void grab(const QString& name) const {
+        const QString pictures = qEnvironmentVariable("EIGENSCOPE_SCREENSHOTS");
+        if (!pictures.isEmpty()) {
+            QTest::qWait(200);
+            window->grab().save(pictures + "/" + name + ".png");
+        }
+    }
     template <typename Widget>
     Widget* find(const QString& name) {
         return window->findChild<Widget*>(name);

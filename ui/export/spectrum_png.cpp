@@ -65,13 +65,13 @@ void drawSide(PlotWidget& plot, int column, const Spectrum& spectrum, int layer,
     left->setTicker(QSharedPointer<QCPAxisTickerLog>::create());
     left->setNumberFormat(QStringLiteral("eb"));
     left->setNumberPrecision(0);
-    x->setRange(0, spectrum.headDim());
+    x->setRange(0, spectrum.basisWidth());
     left->setRange(floor, 1.0);
     right->setRange(0.0, 1.0);
     right->setNumberFormat(QStringLiteral("f"));
     right->setNumberPrecision(1);
     auto ticker = QSharedPointer<QCPAxisTickerFixed>::create();
-    ticker->setTickStep(std::max(1, spectrum.headDim() / 8));
+    ticker->setTickStep(std::max(1, spectrum.basisWidth() / 8));
     ticker->setScaleStrategy(QCPAxisTickerFixed::ssMultiples);
     ticker->setTickCount(9);
     x->setTicker(ticker);

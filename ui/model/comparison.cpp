@@ -16,6 +16,16 @@ double median(std::vector<double> values) {
     return values.empty() ? 0.0 : values[values.size() / 2];
 }
 
+using Formats = std::array<std::optional<KvFormat>, 2>;
+
+std::array<RunOptions, 2> runsOf(const RunOptions& run, const Formats& formats) {
+    std::array<RunOptions, 2> runs = {run, run};
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+        runs[i].kv_format = formats[i];
+    }
+    return runs;
+}
+
 ModelFigures measureAlone(JobContext& job, const OpenModel& model, const std::string& prompt, int new_tokens,
                           const RunOptions& run) {
     GenerationOptions options;
@@ -83,8 +93,19 @@ void Comparison::reset() {
     m_left.clear();
     m_right.clear();
     m_measurement.reset();
+    m_fidelity.reset();
     emit modelsChanged();
     emit measurementChanged();
+    emit fidelityChanged();
+}
+
+bool Comparison::shows(const OpenModel& first, const OpenModel& second) const {
+    return left() && right() && left()->model == first.model && right()->model == second.model;
+}
+
+Job* Comparison::watch(Job* job) {
+    connect(job, &Job::ended, this, &Comparison::measuringChanged);
+    return job;
 }
 
 const OpenModel* Comparison::left() const { return m_workspace.model() ? &*m_workspace.model() : nullptr; }
@@ -140,14 +161,11 @@ Job* Comparison::measure(const MeasureOptions& options) {
     if (!left() || !right()) {
         return nullptr;
     }
-    return m_workspace.jobs().submit(
+    m_measuring = watch(m_workspace.jobs().submit(
         Lane::Engine, tr("Measure on %1").arg(QFileInfo(options.text).fileName()), this,
         [first = *left(), second = *right(), options, run = m_workspace.runOptions(),
          formats = m_formats](JobContext& job) {
-            std::array<RunOptions, 2> runs = {run, run};
-            for (std::size_t i = 0; i < runs.size(); ++i) {
-                runs[i].kv_format = formats[i];
-            }
+            const std::array<RunOptions, 2> runs = runsOf(run, formats);
             PerplexityOptions evaluation;
             evaluation.windows = options.windows;
             evaluation.sequence_length = options.sequence_length;
@@ -163,13 +181,65 @@ Job* Comparison::measure(const MeasureOptions& options) {
             measurement.figures[1] = measureAlone(job, second, prompt, options.new_tokens, runs[1]);
             return measurement;
         },
-        [this, a = left()->model, b = right()->model](Measurement measurement) {
-            if (left() && right() && left()->model == a && right()->model == b) {
+        [this, a = *left(), b = *right()](Measurement measurement) {
+            if (shows(a, b)) {
                 m_measurement = std::move(measurement);
                 emit measurementChanged();
             }
         },
-        [this](const QString& error) { emit m_workspace.notice(tr("The measurement failed"), error, true); });
+        [this](const QString& error) {
+            emit m_workspace.notice(tr("The measurement failed"), error, true);
+        }));
+    emit measuringChanged();
+    return m_measuring;
+}
+
+QString Fidelity::tokenText(TokenId id) const {
+    const std::string text = tokenizer->decode(std::span(&id, 1));
+    const QString shown = QString::fromStdString(text);
+    // Part of a character, or a special token.
+    const bool whole = !text.empty() && !shown.contains(QChar::ReplacementCharacter);
+    return whole ? shown : QString::fromStdString(tokenizer->piece(id));
+}
+
+Job* Comparison::measureFidelity(const FidelityOptions& options) {
+    if (!left() || !right()) {
+        return nullptr;
+    }
+    m_measuring_fidelity = watch(m_workspace.jobs().submit(
+        Lane::Engine, tr("Fidelity on %1").arg(QFileInfo(options.text).fileName()), this,
+        [first = *left(), second = *right(), options,
+         runs = runsOf(m_workspace.runOptions(), m_formats)](JobContext& job) {
+            const std::filesystem::path text(options.text.toStdString());
+            PerplexityOptions evaluation;
+            evaluation.windows = options.windows;
+            evaluation.run = runs[0];
+            Fidelity fidelity;
+            fidelity.text = options.text;
+            fidelity.tokenizer = first.tokenizer;
+            if (sameDimensions(first, second)) {
+                fidelity.measures =
+                    eigenscope::measureFidelity(job, first, second, text, evaluation, runs[1]);
+            } else {
+                fidelity.measures.quality = compareModels(job, first, second, text, evaluation, runs[1]);
+            }
+            const auto ids = options.prompt ? first.tokenizer->encode(options.prompt->toStdString())
+                                            : diffIds(job, first, second, text, 0);
+            fidelity.diff = diffText(job, first, second, ids, runs[0], runs[1]);
+            fidelity.texts = tokenTexts(first, fidelity.diff.ids);
+            return fidelity;
+        },
+        [this, a = *left(), b = *right()](Fidelity fidelity) {
+            if (shows(a, b)) {
+                m_fidelity = std::move(fidelity);
+                emit fidelityChanged();
+            }
+        },
+        [this](const QString& error) {
+            emit m_workspace.notice(tr("Fidelity could not be measured"), error, true);
+        }));
+    emit measuringChanged();
+    return m_measuring_fidelity;
 }
 
 }  // namespace eigenscope

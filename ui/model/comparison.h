@@ -3,13 +3,16 @@
 // and time. The other model is the conversion in memory or a second checkpoint. GUI thread.
 #pragma once
 
-#include "core/evaluation/compare.h"
+#include "core/evaluation/fidelity.h"
+#include "core/evaluation/text_diff.h"
 #include "ui/model/generation_run.h"
 #include "ui/model/workspace.h"
 
 #include <QObject>
+#include <QPointer>
 
 #include <array>
+#include <memory>
 #include <optional>
 
 namespace eigenscope {
@@ -33,6 +36,24 @@ struct MeasureOptions {
     int sequence_length = 0;  // 0: the model's max positions
     QString prompt;
     int new_tokens = 64;
+};
+
+// Where the other model departs from the original: by layer and head on a text, by token on its start or on a
+// prompt.
+struct Fidelity {
+    FidelityResult measures;  // without layers when the models' dimensions differ
+    TextDiff diff;
+    std::vector<std::string> texts;              // [diff.ids]: what each token adds
+    std::shared_ptr<const Tokenizer> tokenizer;  // of the original
+    QString text;                                // file the measures are from
+
+    QString tokenText(TokenId id) const;  // one token alone, for read-outs
+};
+
+struct FidelityOptions {
+    QString text;
+    int windows = 8;
+    std::optional<QString> prompt;  // diffed in place of the text's start
 };
 
 class Comparison : public QObject {
@@ -60,21 +81,32 @@ public:
     std::ptrdiff_t firstDifference() const;
 
     Job* measure(const MeasureOptions& options);
+    bool measuring() const { return m_measuring && m_measuring->active(); }
     const std::optional<Measurement>& measurement() const { return m_measurement; }
+
+    Job* measureFidelity(const FidelityOptions& options);
+    bool measuringFidelity() const { return m_measuring_fidelity && m_measuring_fidelity->active(); }
+    const std::optional<Fidelity>& fidelity() const { return m_fidelity; }
 
 signals:
     void modelsChanged();
     void streamed();  // tokens or states of either run
     void measurementChanged();
+    void fidelityChanged();
+    void measuringChanged();  // measuring() or measuringFidelity()
 
 private:
     void reset();
+    bool shows(const OpenModel& first, const OpenModel& second) const;  // still the models on display
+    Job* watch(Job* job);
 
     Workspace& m_workspace;
     std::array<std::optional<KvFormat>, 2> m_formats;
     Other m_other = Other::Conversion;
     GenerationRun m_left, m_right;
     std::optional<Measurement> m_measurement;
+    std::optional<Fidelity> m_fidelity;
+    QPointer<Job> m_measuring, m_measuring_fidelity;
 };
 
 }  // namespace eigenscope

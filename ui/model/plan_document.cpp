@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/model/plan_document.h"
 
+#include "core/spectrum/error_budget.h"
+
 #include <QUndoCommand>
 
 #include <algorithm>
+#include <cmath>
 
 namespace eigenscope {
 
@@ -44,15 +47,21 @@ void PlanDocument::setSpectrum(std::shared_ptr<const Spectrum> spectrum) {
     const auto previous = std::exchange(m_spectrum, std::move(spectrum));
     if (m_spectrum) {
         const bool fits = previous && previous->layers() == m_spectrum->layers() &&
-                          previous->headDim() == m_spectrum->headDim();
+                          previous->basisWidth() == m_spectrum->basisWidth();
         RankPlan plan = fits ? m_plan : fullPlan(*m_spectrum);
         if (fits) {
             plan.method = m_spectrum->method();
-            plan.share_key_basis = m_spectrum->options().share_key_basis;
+            plan.setBasisOptions(m_spectrum->options());
         } else {
             plan.key_threshold = plan.value_threshold = kStartThreshold;
         }
-        applyThresholds(plan, *m_spectrum, plan.key_threshold, plan.value_threshold);
+        if (eigenscope::canAllocate(plan.allocation, plan, m_tables)) {
+            reallocate(plan, *m_spectrum, m_tables);
+        } else {
+            const double ratio = kvRatioOf(plan, m_spectrum->basisWidth());
+            plan.allocation = Allocation::Threshold;
+            meet(plan, ratio);
+        }
         m_plan = std::move(plan);
     } else {
         m_plan = RankPlan();
@@ -74,7 +83,7 @@ double PlanDocument::sideRatio(Side side) const {
                      : m_plan.kv_bits.valuesOf(layer, DType::F16).bytesPerRow(m_plan.value_ranks[layer]);
     }
     return bytes / (static_cast<double>(m_plan.key_ranks.size()) *
-                    KvSideFormat{.dtype = DType::F16}.bytesPerRow(m_spectrum->headDim()));
+                    KvSideFormat{.dtype = DType::F16}.bytesPerRow(m_spectrum->basisWidth()));
 }
 
 void PlanDocument::beginDrag() { m_drag = ++m_last_drag; }
@@ -90,15 +99,76 @@ void PlanDocument::setThresholds(double key_threshold, double value_threshold) {
     push(plan, tr("Change thresholds"));
 }
 
+void PlanDocument::meet(RankPlan& plan, double target) const {
+    if (!eigenscope::canAllocate(plan.allocation, plan, m_tables)) {
+        plan.allocation = Allocation::Threshold;
+    }
+    applyTarget(plan, *m_spectrum, m_tables,
+                std::clamp(target, smallestRatio(plan, *m_spectrum, m_tables), 1.0));
+}
+
 void PlanDocument::setKvRatio(double target) {
     if (empty()) {
         return;
     }
-    RankPlan smallest = m_plan;
-    applyThresholds(smallest, *m_spectrum, 0.0, 0.0);
     RankPlan plan = m_plan;
-    applyKvRatio(plan, *m_spectrum, std::clamp(target, kvRatioOf(smallest, m_spectrum->headDim()), 1.0));
+    meet(plan, target);
     push(plan, tr("Change target KV ratio"));
+}
+
+void PlanDocument::setErrorBudget(double budget) {
+    if (empty() || !canAllocate(Allocation::ErrorBudget)) {
+        return;
+    }
+    RankPlan plan = m_plan;
+    plan.allocation = Allocation::ErrorBudget;
+    plan.error_budget = std::max(0.0, budget);
+    plan.kv_target.reset();
+    reallocate(plan, *m_spectrum, m_tables);
+    push(plan, tr("Change error budget"));
+}
+
+void PlanDocument::setAllocation(Allocation allocation) {
+    if (empty() || allocation == m_plan.allocation || !canAllocate(allocation)) {
+        return;
+    }
+    RankPlan plan = m_plan;
+    plan.allocation = allocation;
+    meet(plan, plan.kv_target.value_or(m_kv_ratio));
+    push(plan, tr("Change allocation"));
+}
+
+void PlanDocument::setTables(const MeasuredTables& tables) {
+    m_tables = tables;
+    emit changed();
+}
+
+bool PlanDocument::canAllocate(Allocation allocation) const {
+    return eigenscope::canAllocate(allocation, m_plan, m_tables);
+}
+
+std::optional<double> PlanDocument::largestLayerError() const {
+    const LayerErrorTable* table =
+        m_tables.findLayerErrors(m_plan.method, m_plan.basisOptions(), nameOf(m_plan.criterion));
+    if (empty() || !table || table->layers.size() != m_plan.key_ranks.size()) {
+        return std::nullopt;
+    }
+    double largest = 0.0;
+    for (const double error : measuredErrors(m_plan, *table)) {
+        if (std::isnan(error)) {
+            return std::nullopt;
+        }
+        largest = std::max(largest, error);
+    }
+    return largest;
+}
+
+std::optional<double> PlanDocument::expectedDivergence() const {
+    const SensitivityTable* table = m_tables.findSensitivity(m_plan.method, m_plan.basisOptions());
+    if (empty() || !table || table->kl.size() != m_plan.key_ranks.size() * 2 * table->ranks.size()) {
+        return std::nullopt;
+    }
+    return eigenscope::expectedDivergence(m_plan, *table);
 }
 
 void PlanDocument::setCriterion(Criterion criterion) {
@@ -107,7 +177,7 @@ void PlanDocument::setCriterion(Criterion criterion) {
     }
     RankPlan plan = m_plan;
     plan.criterion = criterion;
-    applyThresholds(plan, *m_spectrum, plan.key_threshold, plan.value_threshold);
+    reallocate(plan, *m_spectrum, m_tables);
     push(plan, tr("Change criterion"));
 }
 
@@ -117,7 +187,7 @@ void PlanDocument::setRankMultiple(int multiple) {
     }
     RankPlan plan = m_plan;
     plan.rank_multiple = multiple;
-    applyThresholds(plan, *m_spectrum, plan.key_threshold, plan.value_threshold);
+    reallocate(plan, *m_spectrum, m_tables);
     push(plan, tr("Change rank multiple"));
 }
 
@@ -135,6 +205,12 @@ void PlanDocument::setKvBits(int key_bits, int value_bits) {
         bits.recent = plan.kv_bits.recent;
         plan.kv_bits = std::move(bits);
     }
+    if (plan.kv_bits == m_plan.kv_bits) {
+        return;
+    }
+    if (plan.kv_target) {  // ranks stay, so what is asked for is now what they give
+        plan.kv_target = kvRatioOf(plan, m_spectrum->basisWidth());
+    }
     push(plan, tr("Change cache bits"));
 }
 
@@ -143,7 +219,7 @@ void PlanDocument::setRank(Side side, int layer, int rank) {
         return;
     }
     RankPlan plan = m_plan;
-    pinRank(plan, *m_spectrum, side, layer, std::clamp(rank, 1, m_spectrum->headDim()));
+    pinRank(plan, *m_spectrum, side, layer, std::clamp(rank, 1, m_spectrum->basisWidth()));
     push(plan, tr("Set rank of layer %1").arg(layer));
 }
 
@@ -152,7 +228,7 @@ void PlanDocument::unpin(Side side, int layer) {
         return;
     }
     RankPlan plan = m_plan;
-    eigenscope::unpin(plan, *m_spectrum, side, layer);
+    eigenscope::unpin(plan, *m_spectrum, m_tables, side, layer);
     push(plan, tr("Unpin layer %1").arg(layer));
 }
 
@@ -161,10 +237,9 @@ void PlanDocument::unpinAll() {
         return;
     }
     RankPlan plan = m_plan;
-    for (int layer = 0; layer < m_spectrum->layers(); ++layer) {
-        eigenscope::unpin(plan, *m_spectrum, Side::Keys, layer);
-        eigenscope::unpin(plan, *m_spectrum, Side::Values, layer);
-    }
+    plan.key_pinned.assign(plan.key_pinned.size(), false);
+    plan.value_pinned.assign(plan.value_pinned.size(), false);
+    reallocate(plan, *m_spectrum, m_tables);
     push(plan, tr("Unpin all"));
 }
 
@@ -188,7 +263,7 @@ void PlanDocument::apply(const RankPlan& plan) {
 }
 
 void PlanDocument::refresh() {
-    m_kv_ratio = m_spectrum ? kvRatioOf(m_plan, m_spectrum->headDim()) : 1.0;
+    m_kv_ratio = m_spectrum ? kvRatioOf(m_plan, m_spectrum->basisWidth()) : 1.0;
     m_expected_error = m_spectrum ? expectedErrorOf(m_plan, *m_spectrum) : 0.0;
 }
 

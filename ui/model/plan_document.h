@@ -3,13 +3,14 @@
 // heads), so every view follows a drag within a frame; the engine is never called here.
 #pragma once
 
-#include "core/spectrum/rank_plan.h"
+#include "core/spectrum/allocation.h"
 
 #include <QObject>
 #include <QUndoStack>
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace eigenscope {
 
@@ -18,10 +19,13 @@ class PlanDocument : public QObject {
 public:
     explicit PlanDocument(QObject* parent = nullptr);
 
-    // A new spectrum replaces the old one. The plan is kept (thresholds re-applied, pins kept) when layers
-    // and head dimension agree, else it starts anew; the undo history starts anew in either case. Null
-    // clears.
+    // A new spectrum replaces the old one. The plan is kept (its allocation re-applied, pins kept; one
+    // threshold of the same KV ratio where tables are missing) when layers and head dimension agree, else it
+    // starts anew; the undo history starts anew in either case. Null clears.
     void setSpectrum(std::shared_ptr<const Spectrum> spectrum);
+
+    // What was measured for sharing out targets; follows the statistics. Changes no rank, no history.
+    void setTables(const MeasuredTables& tables);
 
     bool empty() const { return !m_spectrum; }
     const std::shared_ptr<const Spectrum>& spectrum() const { return m_spectrum; }
@@ -29,13 +33,20 @@ public:
     double kvRatio() const { return m_kv_ratio; }
     double sideRatio(Side side) const;  // the same of keys or values alone
     double expectedError() const { return m_expected_error; }
+    // Whether the tables hold what this allocation needs for the plan's bases.
+    bool canAllocate(Allocation allocation) const;
+    std::optional<double> largestLayerError() const;  // measured at the plan's ranks or fewer; empty: unknown
+    std::optional<double> expectedDivergence() const;  // nats a token; empty: no tables
     QUndoStack& undoStack() { return m_undo; }
 
     // Edits. Between beginDrag() and endDrag() edits merge into one undo step.
     void beginDrag();
     void endDrag();
     void setThresholds(double key_threshold, double value_threshold);
-    void setKvRatio(double target);  // clamped to what can be had
+    void setKvRatio(double target);  // by the plan's allocation; clamped to what can be had
+    void setErrorBudget(double budget);
+    // Shares the present KV ratio out anew. Nothing happens while its tables are missing.
+    void setAllocation(Allocation allocation);
     void setCriterion(Criterion criterion);
     void setRankMultiple(int multiple);
     // Of keys and values in every layer; ranks stay. kUnquantised for both: none.
@@ -53,10 +64,12 @@ private:
     friend class PlanCommand;
     void apply(const RankPlan& plan);
     void push(const RankPlan& plan, const QString& text);
+    void meet(RankPlan& plan, double target) const;  // by its allocation, as nearly as can be
     void refresh();
 
     std::shared_ptr<const Spectrum> m_spectrum;
     RankPlan m_plan;
+    MeasuredTables m_tables;
     double m_kv_ratio = 1.0, m_expected_error = 0.0;
     QUndoStack m_undo;
     int m_drag = 0;  // identity of the running drag, 0 when none

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/model/workspace.h"
 
+#include "core/calibration/corpus.h"
 #include "core/compression/convert.h"
+#include "core/compression/refit.h"
+#include "core/evaluation/error_table.h"
+#include "core/evaluation/sensitivity.h"
 #include "core/spectrum/spectrum.h"
 #include "ui/model/units.h"
 
@@ -22,6 +26,30 @@ QString besideModel(const QString& model_path, const QString& relative) {
     }
     const QString file = QDir::cleanPath(model_path + QStringLiteral("/../") + relative);
     return QFileInfo::exists(file) ? file : QString();
+}
+
+// Measured at the user's wish: twice as fine as what calibration measures along the way.
+constexpr int kErrorPoints = 16;
+constexpr int kRanks = 16;
+// Windows from the start of a text, for sensitivity and refit.
+constexpr int kTextWindows = 16;
+
+std::vector<std::vector<TokenId>> textWindows(JobContext& job, const OpenModel& model,
+                                              const std::filesystem::path& text) {
+    PerplexityOptions options;
+    options.windows = kTextWindows;
+    return evaluationWindows(job, *model.tokenizer, model.model->config.max_positions, text, options);
+}
+
+SensitivityTable sensitivityOf(JobContext& job, const OpenModel& model, const Statistics& statistics,
+                               const Spectrum& spectrum, const std::filesystem::path& text,
+                               const RunOptions& run) {
+    SensitivityTable table =
+        measureSensitivity(job, model, statistics, spectrum, textWindows(job, model, text),
+                           rankGrid(spectrum.basisWidth(), kRanks), run);
+    table.text = text.filename().string();
+    table.fingerprint = readCorpus(job, *model.tokenizer, text).fingerprint;
+    return table;
 }
 
 }  // namespace
@@ -49,7 +77,7 @@ bool Workspace::planChangedSinceConversion() const {
                             m_conversion->plan.value_ranks != m_plan.plan().value_ranks ||
                             m_conversion->plan.kv_bits != m_plan.plan().kv_bits ||
                             m_conversion->plan.method != m_plan.plan().method ||
-                            m_conversion->plan.share_key_basis != m_plan.plan().share_key_basis);
+                            m_conversion->plan.basisOptions() != m_plan.plan().basisOptions());
 }
 
 void Workspace::select(int layer, int head, Side side) {
@@ -82,11 +110,15 @@ Job* Workspace::openModel(const QString& path) {
             m_other.reset();
             m_conversion.reset();
             m_statistics.reset();
+            m_paused.reset();
             m_layer = 0;
             m_head = -1;
             m_side = Side::Keys;
             m_plan.setSpectrum(nullptr);
-            m_settings.addRecentModel(m_model_path);
+            m_plan.setTables({});
+            if (!m_model->checkpoint->hasDummyWeights()) {
+                m_settings.addRecentModel(m_model_path);  // presets have their own list
+            }
             emit modelChanged();
             emit otherModelChanged();
             emit statisticsChanged();
@@ -118,14 +150,99 @@ Job* Workspace::openOtherModel(const QString& path) {
 }
 
 Job* Workspace::calibrate(const QString& text, const CalibrationOptions& options) {
-    if (!m_model) {
+    return calibrate(CorpusSpec(toPath(text)), options);
+}
+
+Job* Workspace::calibrate(const CorpusSpec& corpus, const CalibrationOptions& options) {
+    return runCalibration(corpus, options, std::nullopt);
+}
+
+Job* Workspace::continueCalibration() {
+    if (!m_paused) {
         return nullptr;
     }
-    return takeStatistics(tr("Calibrate on %1").arg(QFileInfo(text).fileName()), tr("Calibration failed"),
-                          [model = *m_model, text, options](JobContext& job) {
-                              return std::make_shared<const Statistics>(
-                                  eigenscope::calibrate(job, model, toPath(text), options));
-                          });
+    return runCalibration(m_paused->corpus, m_paused->options, m_paused->partial);
+}
+
+void Workspace::setPaused(std::optional<PausedCalibration> paused) {
+    m_paused = std::move(paused);
+    emit pausedCalibrationChanged();
+}
+
+Job* Workspace::runCalibration(const CorpusSpec& corpus, const CalibrationOptions& options,
+                               std::optional<PartialCalibration> start) {
+    if (!m_model || corpus.files.empty()) {
+        return nullptr;
+    }
+    constexpr double kKeepSeconds =
+        5;  // what a cancelled run of a large model loses at most, besides a window
+    const auto kept = std::make_shared<PartialCalibration>();
+    const QString name = QString::fromStdString(corpus.files.front().file.filename().string());
+    const QString title = corpus.files.size() > 1
+                              ? tr("Calibrate on %1 and %2 more").arg(name).arg(corpus.files.size() - 1)
+                              : tr("Calibrate on %1").arg(name);
+    Job* job = takeStatistics(
+        title, tr("Calibration failed"),
+        [model = *m_model, corpus, options, start = std::move(start), kept,
+         current = m_statistics](JobContext& context) {
+            const CalibrationPlan plan = planCalibration(context, model, corpus, options);
+            if (current && sameCalibration(*current, plan)) {
+                return current;
+            }
+            CalibrationKeeper keeper;
+            // A text that has changed meanwhile starts anew.
+            if (start && firstDifference(start->identity, plan.description.identity).empty()) {
+                keeper.start = start;
+                *kept = *start;
+            }
+            keeper.keep = [kept](const PartialCalibration& partial) { *kept = partial; };
+            keeper.interval_seconds = kKeepSeconds;
+            auto statistics =
+                std::make_shared<Statistics>(eigenscope::runCalibration(context, model, plan, keeper));
+            measureErrorTables(context, model, *statistics, kCalibrationErrorPoints, options.run);
+            return std::shared_ptr<const Statistics>(std::move(statistics));
+        });
+    // The worker is done with `kept` by then.
+    connect(job, &Job::ended, this,
+            [this, job, kept, corpus, options, before = m_statistics, opened = m_model->model] {
+                if (!m_model || m_model->model != opened) {
+                    return;
+                }
+                if (job->state() == Job::State::Cancelled && kept->windows > 0) {
+                    setPaused(PausedCalibration{corpus, options, std::move(*kept)});
+                } else if (job->state() == Job::State::Finished) {
+                    setPaused(std::nullopt);
+                    if (before && m_statistics == before) {
+                        emit notice(tr("Nothing new to measure"),
+                                    tr("The statistics that are open are of the same text and settings."),
+                                    false);
+                    }
+                }
+            });
+    return job;
+}
+
+Job* Workspace::compareBases(const QString& file, const SubspaceRank& rank) {
+    if (!m_model || !m_statistics || !spectrum()) {
+        return nullptr;
+    }
+    return m_jobs.submit(
+        Lane::Engine, tr("Compare bases with %1").arg(QFileInfo(file).fileName()), this,
+        [backend = m_device.backend, statistics = m_statistics, own = spectrum(), file,
+         rank](JobContext& job) {
+            const Statistics other = eigenscope::loadStatistics(toPath(file));
+            if (other.model_fingerprint != statistics->model_fingerprint) {
+                throw Error(ErrorCode::InvalidInput, file.toStdString() + ": these statistics are of " +
+                                                         other.model_name + ", not of " +
+                                                         statistics->model_name);
+            }
+            const auto spectrum = computeSpectrum(job, *backend, other, own->method(), own->options());
+            return BasesComparison{QString::fromStdString(statistics->calibration.text),
+                                   QString::fromStdString(other.calibration.text),
+                                   compareSubspaces(job, *own, *spectrum, rank)};
+        },
+        [this](const BasesComparison& comparison) { emit basesCompared(comparison); },
+        report(tr("The bases could not be compared")));
 }
 
 Job* Workspace::loadStatistics(const QString& file) {
@@ -163,6 +280,7 @@ Job* Workspace::takeStatistics(const QString& title, const QString& failure, Sta
         [this, opened = m_model->model](const Outcome& outcome) {
             if (m_model && m_model->model == opened) {  // else another model was opened meanwhile
                 m_statistics = outcome.statistics;
+                m_plan.setTables(m_statistics->tables);
                 m_plan.setSpectrum(outcome.spectrum);
                 emit statisticsChanged();
             }
@@ -208,7 +326,38 @@ Job* Workspace::changeBasis(const QString& method, const BasisOptions& options, 
         report(tr("The bases could not be computed")));
 }
 
-Job* Workspace::convert() {
+Job* Workspace::measureTables(Allocation allocation, const QString& text) {
+    if (!m_model || !m_statistics || m_plan.empty() || allocation == Allocation::Threshold) {
+        return nullptr;
+    }
+    const bool errors = allocation == Allocation::ErrorBudget;
+    m_tables_job = m_jobs.submit(
+        Lane::Engine, errors ? tr("Measure layer errors") : tr("Measure sensitivity"), this,
+        [model = *m_model, statistics = m_statistics, spectrum = m_plan.spectrum(), errors, text,
+         criterion = m_plan.plan().criterion, run = runOptions()](JobContext& job) {
+            auto measured = std::make_shared<Statistics>(*statistics);
+            if (errors) {
+                measured->tables.set(measureErrorTable(job, model, *statistics, *spectrum, criterion,
+                                                       statistics->probe_windows, kErrorPoints, run));
+            } else {
+                measured->tables.set(sensitivityOf(job, model, *statistics, *spectrum, toPath(text), run));
+            }
+            return std::shared_ptr<const Statistics>(std::move(measured));
+        },
+        [this, before = m_statistics](std::shared_ptr<const Statistics> measured) {
+            if (m_statistics == before) {  // else calibrated anew meanwhile
+                m_statistics = std::move(measured);
+                if (m_conversion && m_conversion->statistics == before) {
+                    m_conversion->statistics = m_statistics;  // the same moments: not stale
+                }
+                m_plan.setTables(m_statistics->tables);
+            }
+        },
+        report(tr("The measurement failed")));
+    return m_tables_job;
+}
+
+Job* Workspace::convert(const QString& refit_text) {
     if (!m_model || !m_statistics || m_plan.empty()) {
         return nullptr;
     }
@@ -216,10 +365,17 @@ Job* Workspace::convert() {
     const RankPlan plan = m_plan.plan();
     m_conversion_job = m_jobs.submit(
         Lane::Engine, tr("Convert to %1× KV cache").arg(ratioText(m_plan.kvRatio())), this,
-        [model, plan, statistics = m_statistics, spectrum = m_plan.spectrum(),
+        [model, plan, statistics = m_statistics, spectrum = m_plan.spectrum(), refit_text,
          run = runOptions()](JobContext& job) {
             Conversion conversion;
             conversion.model = convertInMemory(job, model, *statistics, *spectrum, plan);
+            conversion.refitted = !refit_text.isEmpty();
+            if (conversion.refitted) {
+                RefitOptions refit;
+                refit.run = run;
+                conversion.model = refitOutputs(job, model, conversion.model,
+                                                textWindows(job, model, toPath(refit_text)), refit);
+            }
             conversion.plan = plan;
             conversion.statistics = statistics;
             conversion.kv_ratio = kvRatio(conversion.model.model->config);
@@ -279,7 +435,7 @@ Job* Workspace::loadPlan(const QString& file) {
         Lane::Parallel, tr("Load %1").arg(QFileInfo(file).fileName()), this,
         [spectrum = m_plan.spectrum(), file](JobContext&) {
             RankPlan plan = eigenscope::loadPlan(toPath(file));
-            checkPlan(plan, spectrum->layers(), spectrum->headDim(), toPath(file));
+            checkPlan(plan, spectrum->layers(), spectrum->basisWidth(), toPath(file));
             return plan;
         },
         [this, statistics = m_statistics](const RankPlan& plan) {
@@ -288,14 +444,12 @@ Job* Workspace::loadPlan(const QString& file) {
             }
             const auto take = [this, plan] { m_plan.setPlan(plan, tr("Load plan")); };
             const RankPlan& current = m_plan.plan();
-            if (plan.method == current.method && plan.share_key_basis == current.share_key_basis) {
+            if (plan.method == current.method && plan.basisOptions() == current.basisOptions()) {
                 take();
                 return;
             }
-            BasisOptions options;
-            options.share_key_basis = plan.share_key_basis;
-            changeBasis(QString::fromStdString(plan.method), options,
-                        take);  // its ranks belong to that basis
+            // Its ranks belong to that basis.
+            changeBasis(QString::fromStdString(plan.method), plan.basisOptions(), take);
         },
         report(tr("The plan could not be loaded")));
 }

@@ -8,6 +8,7 @@
 #include "core/calibration/statistics.h"
 #include "core/evaluation/compare.h"
 #include "core/model/model.h"
+#include "core/spectrum/subspaces.h"
 #include "kernels/api/registry.h"
 #include "ui/model/job_runner.h"
 #include "ui/model/plan_document.h"
@@ -30,7 +31,21 @@ struct Conversion {
     std::shared_ptr<const Statistics> statistics;  // whose bases were folded in
     double kv_ratio = 1.0;
     std::vector<double> layer_errors;  // [layers], measured on the calibration's probe windows
-    QString saved_to;                  // directory, empty while only in memory
+    bool refitted = false;
+    QString saved_to;  // directory, empty while only in memory
+};
+
+// A calibration that was cancelled, with what it had done.
+struct PausedCalibration {
+    CorpusSpec corpus;
+    CalibrationOptions options;
+    PartialCalibration partial;
+};
+
+// How much the open bases and those from other statistics of the model differ.
+struct BasesComparison {
+    QString text, other_text;  // what each was calibrated on
+    std::vector<LayerSubspaces> layers;
 };
 
 class Workspace : public QObject {
@@ -68,10 +83,20 @@ public:
     Job* openModel(const QString& path);
     Job* openOtherModel(const QString& path);
     Job* calibrate(const QString& text, const CalibrationOptions& options);
+    Job* calibrate(const CorpusSpec& corpus, const CalibrationOptions& options);
+    // The calibration of this model that was cancelled last; continueCalibration() goes on from it.
+    const std::optional<PausedCalibration>& pausedCalibration() const { return m_paused; }
+    Job* continueCalibration();
+    Job* compareBases(const QString& statistics_file, const SubspaceRank& rank);  // answers basesCompared()
     Job* loadStatistics(const QString& file);
     Job* saveStatistics(const QString& file);
     Job* setBasis(const QString& method, const BasisOptions& options);  // recomputes the spectrum
-    Job* convert();
+    // Measures what an allocation needs for the plan's bases and keeps it with the statistics: layer errors
+    // on the windows kept there, or divergences on a text.
+    Job* measureTables(Allocation allocation, const QString& text);
+    Job* tablesJob() const { return m_tables_job; }  // the latest measureTables(), running or ended; or null
+    // With a text: output projections refitted on it.
+    Job* convert(const QString& refit_text = {});
     Job* conversionJob() const {
         return m_conversion_job;
     }  // the latest convert(), running or ended; or null
@@ -87,6 +112,8 @@ signals:
     void modelChanged();  // opened or closed; everything below follows
     void otherModelChanged();
     void statisticsChanged();
+    void pausedCalibrationChanged();
+    void basesCompared(const eigenscope::BasesComparison& comparison);
     void conversionChanged();
     void selectionChanged();
     void notice(const QString& title, const QString& text, bool error);  // for the message bar; errors stay
@@ -97,6 +124,9 @@ private:
     Job* takeStatistics(const QString& title, const QString& failure, StatisticsSource source);
     Job* changeBasis(const QString& method, const BasisOptions& options, std::function<void()> then);
     std::function<void(const QString&)> report(const QString& title);
+    Job* runCalibration(const CorpusSpec& corpus, const CalibrationOptions& options,
+                        std::optional<PartialCalibration> start);
+    void setPaused(std::optional<PausedCalibration> paused);
 
     BackendChoice m_device;
     int m_threads;
@@ -106,8 +136,9 @@ private:
     std::optional<OpenModel> m_model, m_other;
     QString m_model_path;
     std::shared_ptr<const Statistics> m_statistics;
+    std::optional<PausedCalibration> m_paused;
     std::optional<Conversion> m_conversion;
-    QPointer<Job> m_conversion_job;
+    QPointer<Job> m_conversion_job, m_tables_job;
     int m_layer = 0, m_head = -1;
     Side m_side = Side::Keys;
 };

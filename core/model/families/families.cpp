@@ -45,4 +45,10 @@ void requireSetting(const JsonView& config, std::string_view key, const Json& ex
     }
 }
 
+void refuseForeignSettings(const JsonView& config, std::span<const ForeignSetting> settings) {
+    for (const ForeignSetting& setting : settings) {
+        requireSetting(config, setting.key, setting.harmless, setting.why);
+    }
+}
+
 }  // namespace eigenscope

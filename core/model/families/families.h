@@ -5,6 +5,7 @@
 #include "core/model/family.h"
 
 #include <cstdint>
+#include <span>
 
 namespace eigenscope {
 
@@ -26,7 +27,34 @@ void requireSetting(const JsonView& config, std::string_view key, const Json& ex
 // The same, whatever the value.
 [[noreturn]] void refuseSetting(const JsonView& value, std::string_view why);
 
+// A setting that changes the arithmetic and that this program does not honour, with the value that changes
+// nothing (null: there is none).
+struct ForeignSetting {
+    std::string_view key;
+    Json harmless;
+    std::string_view why;
+};
+void refuseForeignSettings(const JsonView& config, std::span<const ForeignSetting> settings);
+
+// What a configuration of Llama's form means where it is silent.
+struct LlamaDefaults {
+    int kv_heads = 0;  // 0: as many as there are query heads
+    int max_positions = 2048;
+};
+// Everything but biases and sliding windows, which the families of this form differ in.
+ModelConfig readLlamaForm(const JsonView& json, const LlamaDefaults& defaults);
+// `rope_parameters`, `rope_scaling` and `rope_theta` into config.rope_theta, rope_scaling, max_positions and
+// attention_scale; head_dim and max_positions must be set.
+void readRope(const JsonView& json, ModelConfig& config);
+// `layer_types`, where present, must give each layer the window that config.windows says.
+void checkLayerTypes(const JsonView& json, const ModelConfig& config);
+ModelTensorNames llamaNames(const ModelConfig& config);
+LayerTensorNames llamaLayerNames(const ModelConfig& config, int layer);
+inline constexpr std::string_view kLlamaPrefixes[] = {"model.", ""};
+
 Family llamaFamily();
+Family mistralFamily();
+Family qwen2Family();
 Family optFamily();
 Family mptFamily();
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // OPT: learned positions that start at row 2 of their table, LayerNorm before each block, biases (arXiv
-// 2205.01068).
+// 2205.01068). Its 350m model differs: LayerNorm after each sum, none at the end, and token embeddings of
+// half the width, projected in and out.
 #include "core/base/fail.h"
 #include "core/model/families/families.h"
 
@@ -13,7 +14,14 @@ namespace {
 constexpr std::string_view kTypes[] = {"opt"};
 constexpr std::string_view kPrefixes[] = {"model.decoder.", "decoder."};
 
+const ForeignSetting kForeign[] = {
+    {"quantization_config", nullptr, "quantised weights are not supported"},
+    {"scale_embedding", false, "scaled embeddings are not supported"},
+    {"scale_embeddings", false, "scaled embeddings are not supported"},
+};
+
 ModelConfig read(const JsonView& json) {
+    refuseForeignSettings(json, kForeign);
     ModelConfig config;
     config.layers = static_cast<int>(json.integer("num_hidden_layers", 1, kMaxLayers));
     config.hidden_size = static_cast<int>(json.integer("hidden_size", 1, kMaxWidth));
@@ -24,11 +32,10 @@ ModelConfig read(const JsonView& json) {
     config.vocab_size = static_cast<int>(json.integer("vocab_size", 1, kMaxVocabulary));
     config.max_positions = static_cast<int>(json.integer("max_position_embeddings", 1, kMaxPositions));
 
-    requireSetting(json, "do_layer_norm_before", true, "norms after the blocks are not supported");
-    requireSetting(json, "_remove_final_layer_norm", false, "a missing final norm is not supported");
-    requireSetting(json, "word_embed_proj_dim", config.hidden_size,
-                   "embeddings of another width than the hidden size (" + std::to_string(config.hidden_size) +
-                       ") are not supported");
+    config.embedding_size =
+        static_cast<int>(json.integerOr("word_embed_proj_dim", config.hidden_size, 1, kMaxWidth));
+    config.norm_after = !json.booleanOr("do_layer_norm_before", true);
+    config.final_norm = !config.norm_after && !json.booleanOr("_remove_final_layer_norm", false);
 
     config.norm = NormParams::Kind::LayerNorm;
     config.norm_epsilon = 1e-5f;
@@ -45,7 +52,8 @@ ModelConfig read(const JsonView& json) {
 
 ModelTensorNames names(const ModelConfig& config) {
     const std::string& prefix = config.tensor_prefix;
-    return {prefix + "embed_tokens", prefix + "embed_positions", prefix + "final_layer_norm", "lm_head"};
+    return {prefix + "embed_tokens", prefix + "embed_positions", prefix + "final_layer_norm", "lm_head",
+            prefix + "project_in",   prefix + "project_out"};
 }
 
 LayerTensorNames layerNames(const ModelConfig& config, int layer) {

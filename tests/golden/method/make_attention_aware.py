@@ -101,5 +101,6 @@ def make(name):
     print(name, {k: v.flatten()[:3] for k, v in data.items() if "eigenvalues" in k})
 
 
-for family in ("llama", "opt", "mpt"):
-    make(family)
+if __name__ == "__main__":
+    for family in ("llama", "opt", "mpt"):
+        make(family)

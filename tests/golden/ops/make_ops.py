@@ -60,7 +60,8 @@ def activate(kind, gated):
     y = {"relu": lambda: np.maximum(x, 0),
          "gelu": lambda: x * 0.5 * (1 + erf(x / math.sqrt(2))),
          "gelu_tanh": lambda: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
-         "silu": lambda: x / (1 + np.exp(-x))}[kind]()
+         "silu": lambda: x / (1 + np.exp(-x)),
+         "clamp": lambda: np.clip(x, -1.5, 1.5)}[kind]()
     return dict(op="activate", kind=kind, x=flat(x), gate=flat(g) if gated else None, expected=flat(y * g if gated else y))
 
 
@@ -295,6 +296,7 @@ cases = [
     nll(4, 13),
     embed("f32", False), embed("f16", True), embed("bf16", False),
     append("f32"), append("f16"), append("bf16"),
+    activate("clamp", False), activate("clamp", True),  # limit 1.5
     *[code_append(2, 2, width, [3, 1, 5], 12, bits, 8, False, 0, "f32")
       for bits, width in ((8, 5), (4, 24), (3, 11), (2, 40))],
     code_append(2, 2, 13, [4, 2, 5], 12, 3, 8, False, 2, "f16"),

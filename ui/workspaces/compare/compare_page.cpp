@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/workspaces/compare/compare_page.h"
 
+#include "core/tokenizer/chat_template.h"
 #include "ui/model/comparison.h"
 #include "ui/model/units.h"
 #include "ui/widgets/kv_format_box.h"
 #include "ui/widgets/panel.h"
+#include "ui/widgets/segmented_control.h"
 #include "ui/widgets/theme.h"
 #include "ui/workspaces/compare/agreement_plot.h"
 #include "ui/workspaces/compare/answer_panel.h"
+#include "ui/workspaces/compare/fidelity_panel.h"
 #include "ui/workspaces/compare/measurement_panel.h"
 #include "ui/workspaces/compare/prompt_library.h"
 
+#include <QCheckBox>
 #include <QComboBox>
 #include <QDoubleSpinBox>
 #include <QFileDialog>
@@ -67,9 +71,33 @@ ComparePage::ComparePage(Workspace& workspace, const Theme& theme, QWidget* pare
     top->addWidget(makeSampling());
     column->addLayout(top);
 
+    m_views = new QStackedLayout;
+    m_views->addWidget(makeAnswers());
+    m_views->addWidget(makeFidelity());
+    column->addLayout(m_views, 1);
+    connect(m_view, &SegmentedControl::selected, m_views, &QStackedLayout::setCurrentIndex);
+    m_stack->addWidget(content);
+
+    connect(m_comparison, &Comparison::modelsChanged, this, &ComparePage::refreshModels);
+    connect(m_comparison, &Comparison::streamed, this, &ComparePage::refreshAnswers);
+    connect(m_comparison, &Comparison::measurementChanged, this, &ComparePage::refreshMeasurement);
+    connect(m_comparison, &Comparison::measuringChanged, this,
+            [this] { m_measurement->setReady(m_comparison->right() != nullptr, m_comparison->measuring()); });
+    connect(&theme, &Theme::changed, this, &ComparePage::refreshAnswers);
+    auto* shortcut = new QShortcut(QKeySequence(Qt::CTRL | Qt::Key_Return), this);
+    connect(shortcut, &QShortcut::activated, this, &ComparePage::generate);
+    refreshModels();
+    refreshMeasurement();
+}
+
+QWidget* ComparePage::makeAnswers() {
+    auto* content = new QWidget(this);
+    auto* column = new QVBoxLayout(content);
+    column->setContentsMargins(0, 0, 0, 0);
+    column->setSpacing(kGap);
     auto* answers = new QHBoxLayout;
     answers->setSpacing(kGap);
-    m_left = new AnswerPanel(theme, content);
+    m_left = new AnswerPanel(m_theme, content);
     m_left->setObjectName(QStringLiteral("leftAnswer"));
     m_left_format = addFormatBox(m_left, QStringLiteral("leftFormat"));
     answers->addWidget(m_left, 1);
@@ -83,7 +111,7 @@ ComparePage::ComparePage(Workspace& workspace, const Theme& theme, QWidget* pare
     connect(convert, &EmptyState::activated, this, [this] { emit pageRequested(PageId::Spectrum); });
     nothing->body()->addWidget(convert);
     m_right_stack->addWidget(nothing);
-    m_right = new AnswerPanel(theme, right);
+    m_right = new AnswerPanel(m_theme, right);
     m_right->setObjectName(QStringLiteral("rightAnswer"));
     m_right_format = addFormatBox(m_right, QStringLiteral("rightFormat"));
     m_right_stack->addWidget(m_right);
@@ -93,27 +121,15 @@ ComparePage::ComparePage(Workspace& workspace, const Theme& theme, QWidget* pare
     auto* bottom = new QHBoxLayout;
     bottom->setSpacing(kGap);
     m_agreement_panel = new Panel(tr("Agreement with the original, token by token"), content);
-    m_agreement = new AgreementPlot(theme, m_agreement_panel);
+    m_agreement = new AgreementPlot(m_theme, m_agreement_panel);
     m_agreement->setMinimumHeight(150);
     connect(m_agreement, &Plot::readout, this, &Page::readout);
     m_agreement_panel->body()->addWidget(m_agreement, 1);
     bottom->addWidget(m_agreement_panel, 3);
-    m_measurement = new MeasurementPanel(workspace.settings(), content);
+    m_measurement = new MeasurementPanel(m_workspace.settings(), content);
     m_measurement->setMinimumWidth(430);
     bottom->addWidget(m_measurement, 2);
     column->addLayout(bottom, 2);
-    m_stack->addWidget(content);
-
-    connect(m_comparison, &Comparison::modelsChanged, this, &ComparePage::refreshModels);
-    connect(m_comparison, &Comparison::streamed, this, &ComparePage::refreshAnswers);
-    connect(m_comparison, &Comparison::measurementChanged, this, &ComparePage::refreshMeasurement);
-    connect(&workspace.jobs(), &JobRunner::jobsChanged, this, [this] {
-        const auto active = m_workspace.jobs().activeJobs();
-        const bool measuring = std::any_of(active.begin(), active.end(), [](const Job* job) {
-            return job->title().startsWith(tr("Measure"));
-        });
-        m_measurement->setReady(m_comparison->right() != nullptr, measuring);
-    });
     connect(m_measurement, &MeasurementPanel::measureRequested, this, [this] {
         MeasureOptions options;
         options.text = m_measurement->textFile();
@@ -122,11 +138,24 @@ ComparePage::ComparePage(Workspace& workspace, const Theme& theme, QWidget* pare
         options.new_tokens = m_tokens->value();
         m_comparison->measure(options);
     });
-    connect(&theme, &Theme::changed, this, &ComparePage::refreshAnswers);
-    auto* shortcut = new QShortcut(QKeySequence(Qt::CTRL | Qt::Key_Return), this);
-    connect(shortcut, &QShortcut::activated, this, &ComparePage::generate);
-    refreshModels();
-    refreshMeasurement();
+    return content;
+}
+
+QWidget* ComparePage::makeFidelity() {
+    m_fidelity = new FidelityPanel(*m_comparison, m_theme, m_workspace.settings(), this);
+    connect(m_fidelity, &FidelityPanel::readout, this, &Page::readout);
+    connect(m_fidelity, &FidelityPanel::spectrumRequested, this,
+            [this] { emit pageRequested(PageId::Spectrum); });
+    connect(m_fidelity, &FidelityPanel::measureRequested, this, [this] {
+        FidelityOptions options;
+        options.text = m_fidelity->textFile();
+        options.windows = m_fidelity->windows();
+        if (m_fidelity->diffsPrompt()) {
+            options.prompt = m_prompt->toPlainText();
+        }
+        m_comparison->measureFidelity(options);
+    });
+    return m_fidelity;
 }
 
 KvFormatBox* ComparePage::addFormatBox(AnswerPanel* panel, const QString& name) {
@@ -156,7 +185,14 @@ QWidget* ComparePage::makePrompt() {
     library->setMenu(menu);
     library->setStyleSheet(QStringLiteral("QToolButton::menu-indicator { image: none; }"));
     connect(menu, &QMenu::aboutToShow, this, [this, menu] { fillPromptMenu(menu); });
+    m_view = new SegmentedControl({tr("Answers"), tr("Fidelity")}, panel);
+    m_view->setObjectName(QStringLiteral("compareView"));
+    m_view->setToolTip(tr("Below: what both write, or where the other departs from the original"));
+    m_chat = new QCheckBox(tr("Chat"), panel);
+    m_chat->setObjectName(QStringLiteral("chat"));
+    panel->header()->addWidget(m_chat);
     panel->header()->addWidget(library);
+    panel->header()->addWidget(m_view);
     m_prompt = new QPlainTextEdit(panel);
     m_prompt->setObjectName(QStringLiteral("prompt"));
     m_prompt->setAccessibleName(tr("Prompt"));
@@ -274,7 +310,37 @@ void ComparePage::generate() {
         options.run.threads = std::max(1, threads / 2);
     }
     addToHistory(m_workspace.settings(), m_prompt->toPlainText());
-    m_comparison->generate(m_prompt->toPlainText(), options);
+    QString prompt = m_prompt->toPlainText();
+    if (m_chat->isChecked() && m_chat_template) {
+        try {
+            prompt = QString::fromStdString(applyChat(*m_chat_template, prompt.toStdString(), {}));
+        } catch (const Error& error) {
+            emit m_workspace.notice(tr("The prompt is no chat"), QString::fromUtf8(error.what()), true);
+            return;
+        }
+        options.add_special_tokens = false;  // the template writes them
+    }
+    m_comparison->generate(prompt, options);
+}
+
+// The toggle is for models that have a template; else it says why not.
+void ComparePage::refreshChat() {
+    const OpenModel* left = m_comparison->left();
+    const std::filesystem::path directory = left ? left->checkpoint->directory() : std::filesystem::path();
+    if (directory == m_chat_directory) {
+        return;
+    }
+    m_chat_directory = directory;
+    m_chat_template.reset();
+    QString why = tr("Ask the prompt as a user's message, by the model's chat template");
+    try {
+        m_chat_template = ChatTemplate::load(directory);
+    } catch (const Error& error) {
+        why = QString::fromUtf8(error.what());
+    }
+    m_chat->setEnabled(m_chat_template != nullptr);
+    m_chat->setChecked(m_chat->isChecked() && m_chat_template);
+    m_chat->setToolTip(why);
 }
 
 void ComparePage::refreshModels() {
@@ -282,10 +348,12 @@ void ComparePage::refreshModels() {
     const OpenModel* right = m_comparison->right();
     m_stack->setCurrentIndex(left ? 1 : 0);
     m_right_stack->setCurrentIndex(right ? 1 : 0);
+    refreshChat();
     if (left) {
         m_left->setModel(QString::fromStdString(left->name), badge(*left, *m_left_format, tr("original")),
                          true);
         m_measurement->suggestText(m_workspace.suggestedEvaluationText());
+        m_fidelity->suggestText(m_workspace.suggestedEvaluationText());
         if (m_prompt->toPlainText().isEmpty()) {
             m_prompt->setPlainText(textOpenings(m_workspace.suggestedEvaluationText()).value(0));
         }
@@ -308,7 +376,7 @@ void ComparePage::refreshModels() {
     m_other->addItem(tr("The original, another format"), static_cast<int>(Comparison::Other::Same));
     m_other->addItem(tr("Open another…"));
     m_other->setCurrentIndex(std::max(0, m_other->findData(static_cast<int>(m_comparison->other()))));
-    m_measurement->setReady(right != nullptr, false);
+    m_measurement->setReady(right != nullptr, m_comparison->measuring());
     refreshAnswers();
 }
 

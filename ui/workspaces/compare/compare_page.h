@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Compare: two models answer the same prompt at the same time; below, their agreement token by token and
-// measurements of each running alone.
+// Compare, two views: two models answer the same prompt at the same time, with their agreement token by token
+// and measurements of each running alone; and the fidelity of the other to the original by token, layer and
+// head.
 #pragma once
 
 #include "ui/widgets/page.h"
 
+#include <filesystem>
+#include <memory>
+
+class QCheckBox;
 class QComboBox;
 class QDoubleSpinBox;
 class QMenu;
@@ -18,11 +23,14 @@ namespace eigenscope {
 
 class AgreementPlot;
 class AnswerPanel;
+class ChatTemplate;
 class Comparison;
+class FidelityPanel;
 class KvFormatBox;
 struct OpenModel;
 class MeasurementPanel;
 class Panel;
+class SegmentedControl;
 class Theme;
 class Workspace;
 
@@ -35,6 +43,8 @@ public:
 private:
     QWidget* makePrompt();
     QWidget* makeSampling();
+    QWidget* makeAnswers();  // both answers, agreement and measurements
+    QWidget* makeFidelity();
     KvFormatBox* addFormatBox(AnswerPanel* panel, const QString& name);
     QString badge(const OpenModel& model, const KvFormatBox& box, const QString& kind) const;
     void refreshModels();
@@ -42,12 +52,16 @@ private:
     void refreshMeasurement();
     void fillPromptMenu(QMenu* menu);
     void generate();
+    void refreshChat();
 
     Workspace& m_workspace;
     const Theme& m_theme;
     Comparison* m_comparison;
     QStackedLayout* m_stack;
     QPlainTextEdit* m_prompt;
+    QCheckBox* m_chat;
+    std::shared_ptr<const ChatTemplate> m_chat_template;  // the left model's; null when it has none
+    std::filesystem::path m_chat_directory;               // where that was looked for
     QDoubleSpinBox *m_temperature, *m_top_p;
     QSpinBox *m_tokens, *m_top_k, *m_seed;
     QPushButton *m_generate, *m_stop;
@@ -58,6 +72,9 @@ private:
     Panel* m_agreement_panel;
     AgreementPlot* m_agreement;
     MeasurementPanel* m_measurement;
+    SegmentedControl* m_view;
+    QStackedLayout* m_views;
+    FidelityPanel* m_fidelity;
 };
 
 }  // namespace eigenscope

@@ -4,15 +4,12 @@
 #include "ui/model/comparison.h"
 #include "ui/model/units.h"
 #include "ui/widgets/theme.h"
+#include "ui/workspaces/compare/text_choice.h"
 
-#include <QFileDialog>
-#include <QFileInfo>
 #include <QGridLayout>
 #include <QHBoxLayout>
-#include <QLineEdit>
 #include <QPushButton>
 #include <QSpinBox>
-#include <QToolButton>
 
 #include <cmath>
 
@@ -29,6 +26,10 @@ const Row kRows[] = {
     {QT_TRANSLATE_NOOP("MeasurementPanel", "Perplexity"),
      QT_TRANSLATE_NOOP("MeasurementPanel",
                        "exp of the mean negative log-likelihood per token; lower is better")},
+    {QT_TRANSLATE_NOOP("MeasurementPanel", "Nats lost"),
+     QT_TRANSLATE_NOOP("MeasurementPanel",
+                       "Negative log-likelihood a token, other minus original; its error is that of the "
+                       "differences in the same windows")},
     {QT_TRANSLATE_NOOP("MeasurementPanel", "KL divergence"),
      QT_TRANSLATE_NOOP("MeasurementPanel",
                        "Mean over tokens of KL(original ‖ other), in nats; 0 means the same distribution")},
@@ -48,8 +49,7 @@ const Row kRows[] = {
 
 }  // namespace
 
-MeasurementPanel::MeasurementPanel(Settings& settings, QWidget* parent)
-    : Panel(tr("Side by side"), parent), m_settings(settings) {
+MeasurementPanel::MeasurementPanel(Settings& settings, QWidget* parent) : Panel(tr("Side by side"), parent) {
     setNote(tr("each model alone"));
     m_grid = new QGridLayout;
     m_grid->setHorizontalSpacing(16);
@@ -74,15 +74,7 @@ MeasurementPanel::MeasurementPanel(Settings& settings, QWidget* parent)
     body()->addLayout(m_grid);
     body()->addStretch(1);
     auto* form = new QHBoxLayout;
-    m_text = new QLineEdit(this);
-    m_text->setPlaceholderText(tr("Text to measure on"));
-    m_text->setAccessibleName(tr("Text file to measure on"));
-    m_text->setObjectName(QStringLiteral("measureText"));
-    auto* browse = new QToolButton(this);
-    browse->setText(QStringLiteral("…"));
-    browse->setProperty("outlined", true);
-    browse->setAccessibleName(tr("Choose a text file"));
-    browse->setToolTip(tr("Choose a text file"));
+    m_text = new TextChoice(settings, this);
     m_windows = new QSpinBox(this);
     m_windows->setRange(1, 100000);
     m_windows->setValue(8);
@@ -94,36 +86,20 @@ MeasurementPanel::MeasurementPanel(Settings& settings, QWidget* parent)
     m_measure->setObjectName(QStringLiteral("measure"));
     setPrimary(m_measure);
     form->addWidget(m_text, 1);
-    form->addWidget(browse);
     form->addWidget(m_windows);
     form->addWidget(m_measure);
     body()->addLayout(form);
     connect(m_measure, &QPushButton::clicked, this, &MeasurementPanel::measureRequested);
-    connect(browse, &QToolButton::clicked, this, [this] {
-        const QString purpose = QStringLiteral("text");
-        const QString file =
-            QFileDialog::getOpenFileName(this, tr("Text to measure on"), m_settings.folder(purpose),
-                                         tr("Text (*.txt *.md);;All files (*)"));
-        if (!file.isEmpty()) {
-            m_settings.setFolder(purpose, QFileInfo(file).absolutePath());
-            m_text->setText(file);
-        }
-    });
 }
 
-void MeasurementPanel::suggestText(const QString& file) {
-    if (!file.isEmpty()) {
-        m_text->setText(file);
-        m_text->setCursorPosition(static_cast<int>(file.size()));
-    }
-}
+void MeasurementPanel::suggestText(const QString& file) { m_text->suggest(file); }
 
 void MeasurementPanel::setReady(bool ready, bool running) {
     m_measure->setEnabled(ready && !running);
     m_measure->setText(running ? tr("Measuring…") : tr("Measure"));
 }
 
-QString MeasurementPanel::textFile() const { return m_text->text().trimmed(); }
+QString MeasurementPanel::textFile() const { return m_text->file(); }
 int MeasurementPanel::windows() const { return m_windows->value(); }
 
 QString MeasurementPanel::figure(int row, int model) const {
@@ -155,14 +131,25 @@ void MeasurementPanel::show(const std::optional<Measurement>& measurement, const
     };
     set(0, 0, with_error(quality.first));
     set(0, 1, with_error(quality.second));
-    set(1, 1, QString::number(quality.kl_divergence, 'g', 3));
-    set(2, 1, percentText(quality.top1_agreement));
+    // As long as the spread is known, it is shown.
+    const auto plus_minus = [](const QString& value, double error, const QString& error_text) {
+        return std::isfinite(error) ? QStringLiteral("%1 ± %2").arg(value, error_text) : value;
+    };
+    set(1, 1,
+        plus_minus(QString::number(quality.nll_difference, 'g', 3), quality.nll_difference_standard_error,
+                   QString::number(quality.nll_difference_standard_error, 'g', 2)));
+    set(2, 1,
+        plus_minus(QString::number(quality.kl_divergence, 'g', 3), quality.kl_standard_error,
+                   QString::number(quality.kl_standard_error, 'g', 2)));
+    set(3, 1,
+        plus_minus(percentText(quality.top1_agreement), quality.top1_standard_error,
+                   percentText(quality.top1_standard_error)));
     for (int model = 0; model < 2; ++model) {
         const ModelFigures& figures = measurement->figures[static_cast<std::size_t>(model)];
-        set(3, model, millisecondsText(figures.ttft_ms));
-        set(4, model, millisecondsText(figures.tpot_ms));
-        set(5, model, bytesText(static_cast<double>(figures.kv_cache_bytes)));
-        set(6, model, bytesText(static_cast<double>(figures.peak_memory_bytes)));
+        set(4, model, millisecondsText(figures.ttft_ms));
+        set(5, model, millisecondsText(figures.tpot_ms));
+        set(6, model, bytesText(static_cast<double>(figures.kv_cache_bytes)));
+        set(7, model, bytesText(static_cast<double>(figures.peak_memory_bytes)));
     }
     setNote(tr("each model alone, median of %1, %L2 tokens of text")
                 .arg(measurement->repetitions)

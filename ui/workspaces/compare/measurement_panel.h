@@ -7,13 +7,13 @@
 #include <optional>
 
 class QGridLayout;
-class QLineEdit;
 class QPushButton;
 class QSpinBox;
 
 namespace eigenscope {
 
 class Settings;
+class TextChoice;
 struct Measurement;
 
 class MeasurementPanel : public Panel {
@@ -31,9 +31,8 @@ signals:
     void measureRequested();
 
 private:
-    Settings& m_settings;
     QGridLayout* m_grid;
-    QLineEdit* m_text;
+    TextChoice* m_text;
     QSpinBox* m_windows;
     QPushButton* m_measure;
     QLabel* m_other_name;

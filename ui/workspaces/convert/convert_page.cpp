@@ -7,11 +7,16 @@
 #include "ui/widgets/filter_table.h"
 #include "ui/widgets/job_progress.h"
 #include "ui/widgets/panel.h"
+#include "ui/widgets/plot.h"
+#include "ui/widgets/segmented_control.h"
 #include "ui/widgets/theme.h"
 #include "ui/workspaces/convert/convert_table.h"
+#include "ui/workspaces/convert/tradeoff_panel.h"
+#include "ui/workspaces/convert/tradeoff_plot.h"
 #include "ui/workspaces/spectrum/plan_budget.h"
 #include "ui/workspaces/spectrum/ratio_bar.h"
 
+#include <QCheckBox>
 #include <QDir>
 #include <QFileDialog>
 #include <QFileInfo>
@@ -31,6 +36,7 @@ constexpr int kSummaryWidth = 300;
 constexpr int kRowHeight = 30;
 constexpr int kHeaderHeight = 42;  // two lines
 const QString kSaveFolder = QStringLiteral("converted");
+const QString kTextFolder = QStringLiteral("calibrationText");
 
 QString beforeAfter(const QString& before, const QString& after) {
     return ConvertPage::tr("%1 → %2").arg(before, after);
@@ -82,7 +88,17 @@ QWidget* ConvertPage::buildMain() {
     view->horizontalHeader()->setSectionResizeMode(QHeaderView::Stretch);
     view->horizontalHeader()->setFixedHeight(kHeaderHeight);
     view->setAlternatingRowColors(false);
-    m_table_panel->body()->addWidget(table, 1);
+    m_tradeoff = new TradeoffPanel(m_workspace, m_theme, m_table_panel);
+    m_view = new QStackedWidget(m_table_panel);
+    m_view->addWidget(table);
+    m_view->addWidget(m_tradeoff);
+    m_table_panel->body()->addWidget(m_view, 1);
+    m_views = new SegmentedControl({tr("Layers"), tr("Trade-off")}, m_table_panel);
+    m_views->setObjectName(QStringLiteral("convertViews"));
+    m_views->setToolTip(tr("What changes in every layer, or what each KV ratio costs"));
+    m_table_panel->header()->addWidget(m_views);
+    connect(m_views, &SegmentedControl::selected, m_view, &QStackedWidget::setCurrentIndex);
+    connect(m_tradeoff->plot(), &Plot::readout, this, &Page::readout);
     row->addWidget(m_table_panel, 1);
     row->addWidget(buildSummary());
     return main;
@@ -143,6 +159,13 @@ Panel* ConvertPage::buildSummary() {
     m_save_progress = new JobProgress(panel);
     column->addWidget(m_progress);
     column->addWidget(m_save_progress);
+    m_refit = new QCheckBox(tr("Refit output projections"), panel);
+    m_refit->setObjectName(QStringLiteral("refit"));
+    m_refit->setToolTip(
+        tr("After folding, fit the attention's output projections anew, layer by layer, so that "
+           "each layer comes nearest to the original's on the calibration text. Takes longer; "
+           "loses less."));
+    column->addWidget(m_refit);
     m_save = new QPushButton(tr("Save converted model…"), panel);
     m_save->setToolTip(tr("Write the converted model as a checkpoint directory (safetensors)"));
     m_compare = new QPushButton(tr("Compare with the original"), panel);
@@ -157,10 +180,8 @@ Panel* ConvertPage::buildSummary() {
     connect(m_plan, &QPushButton::clicked, this, [this] { emit pageRequested(PageId::Spectrum); });
     connect(m_save, &QPushButton::clicked, this, &ConvertPage::save);
     connect(m_compare, &QPushButton::clicked, this, [this] { emit pageRequested(PageId::Compare); });
-    connect(m_convert, &QPushButton::clicked, this, [this] {
-        m_workspace.convert();
-        refreshState();
-    });
+    connect(m_convert, &QPushButton::clicked, this, &ConvertPage::convert);
+    connect(m_refit, &QCheckBox::toggled, this, &ConvertPage::refreshState);
     return panel;
 }
 
@@ -214,7 +235,8 @@ void ConvertPage::refreshState() {
     m_progress->setJob(m_workspace.conversionJob());
     const bool running = m_progress->running();
     const bool saving = m_save_progress->running();
-    const bool changed = m_workspace.planChangedSinceConversion();
+    const bool changed = m_workspace.planChangedSinceConversion() ||
+                         (conversion && conversion->refitted != m_refit->isChecked());
     m_badge->setVisible(changed);
     m_state->setText(
         running       ? QString()
@@ -242,6 +264,24 @@ void ConvertPage::refreshState() {
             button->style()->polish(button);
         }
     }
+}
+
+void ConvertPage::convert() {
+    QString text;
+    if (m_refit->isChecked()) {
+        text = m_workspace.suggestedCalibrationText();
+        if (text.isEmpty()) {
+            Settings& settings = m_workspace.settings();
+            text = QFileDialog::getOpenFileName(this, tr("Text to refit on"), settings.folder(kTextFolder),
+                                                tr("Text (*.txt *.md);;All files (*)"));
+            if (text.isEmpty()) {
+                return;
+            }
+            settings.setFolder(kTextFolder, QFileInfo(text).absolutePath());
+        }
+    }
+    m_workspace.convert(text);
+    refreshState();
 }
 
 void ConvertPage::save() {

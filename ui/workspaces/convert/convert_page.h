@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The Convert workspace: what the plan changes in every layer and in total, the conversion as a job with its
-// progress in place, the measured errors, and saving. GUI thread.
+// The Convert workspace: what the plan changes in every layer and in total, or what each KV ratio costs
+// (trade-off curves); the conversion as a job with its progress in place, the measured errors, and saving.
+// GUI thread.
 #pragma once
 
 #include "ui/widgets/page.h"
 
+class QCheckBox;
 class QLabel;
 class QPushButton;
 class QStackedWidget;
@@ -19,7 +21,9 @@ class Job;
 class JobProgress;
 class Panel;
 class RatioBar;
+class SegmentedControl;
 class Theme;
+class TradeoffPanel;
 class Workspace;
 
 class ConvertPage : public Page {
@@ -34,6 +38,7 @@ private:
     void refreshFacts();
     void refreshState();
     void save();
+    void convert();
 
     Workspace& m_workspace;
     const Theme& m_theme;
@@ -42,6 +47,10 @@ private:
     QWidget* m_main = nullptr;
     Panel* m_table_panel = nullptr;
     ConvertTable* m_table = nullptr;
+    SegmentedControl* m_views = nullptr;
+    QStackedWidget* m_view = nullptr;
+    TradeoffPanel* m_tradeoff = nullptr;
+    QCheckBox* m_refit = nullptr;
     QLabel *m_ratio = nullptr, *m_badge = nullptr, *m_state = nullptr, *m_saved = nullptr;
     RatioBar* m_bar = nullptr;
     FactList* m_facts = nullptr;

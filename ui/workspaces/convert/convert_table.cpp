@@ -60,7 +60,7 @@ void ConvertTable::refresh() {
     if (usable) {
         const RankPlan& plan = m_workspace.plan().plan();
         const auto& conversion = m_workspace.conversion();
-        m_head_dim = spectrum->headDim();
+        m_head_dim = spectrum->basisWidth();
         const auto specs =
             kvLayerSpecs(convertedConfig(model->model->config, plan),
                          convertedFormat(plan, resolveKvFormat(m_workspace.runOptions(), *model).dtype));

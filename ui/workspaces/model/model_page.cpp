@@ -32,8 +32,13 @@ constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 
 QString positionsText(const ModelConfig& config) {
     switch (config.position) {
-        case PositionKind::Rotary:
-            return ModelPage::tr("RoPE, θ %L1").arg(config.rope_theta, 0, 'f', 0);
+        case PositionKind::Rotary: {
+            QString text = ModelPage::tr("RoPE, θ %L1").arg(config.rope_theta, 0, 'f', 0);
+            if (config.rope_scaling.kind != RopeScaling::Kind::None) {
+                text += ModelPage::tr(", scaled by %L1").arg(config.rope_scaling.factor);
+            }
+            return text;
+        }
         case PositionKind::Learned:
             return ModelPage::tr("learned");
         case PositionKind::Alibi:
@@ -56,6 +61,8 @@ QString activationText(const ModelConfig& config) {
             return QStringLiteral("GELU (tanh)");
         case ActivateParams::Kind::Silu:
             return config.gated_mlp ? QStringLiteral("SwiGLU") : QStringLiteral("SiLU");
+        case ActivateParams::Kind::Clamp:  // no model's MLP
+            break;
     }
     return {};
 }
@@ -262,8 +269,10 @@ void ModelPage::refresh() {
     set("positions", positionsText(config));
     set("context", countText(config.max_positions));
     set("vocabulary", countText(config.vocab_size));
-    set("weights", QStringLiteral("%1 %2").arg(bytesText(static_cast<double>(model.weightBytes())),
-                                               QString::fromLatin1(nameOf(weightDType(model)).data())));
+    const QString weights =
+        QStringLiteral("%1 %2").arg(bytesText(static_cast<double>(model.weightBytes())),
+                                    QString::fromLatin1(nameOf(weightDType(model)).data()));
+    set("weights", open->checkpoint->hasDummyWeights() ? tr("%1, random").arg(weights) : weights);
     set("low_rank",
         config.low_rank
             ? tr("%1× (%2)").arg(ratioText(kvRatio(config)), QString::fromStdString(config.low_rank->method))
@@ -278,6 +287,13 @@ void ModelPage::refresh() {
 void ModelPage::refreshTokens() {
     const auto& open = m_workspace.model();
     if (!open) {
+        return;
+    }
+    const bool any = open->tokenizer->size() > 0;
+    m_text->setEnabled(any);
+    if (!any) {
+        m_pieces->setHtml({});
+        m_tokenizer_panel->setNote(tr("this model has no tokenizer; what needs text is not to be had"));
         return;
     }
     const QString text = m_text->toPlainText().left(kTryOutCharacters);

@@ -6,13 +6,16 @@
 #include "ui/widgets/job_progress.h"
 #include "ui/widgets/panel.h"
 #include "ui/widgets/theme.h"
+#include "ui/workspaces/spectrum/corpus_editor.h"
 
+#include <QDragEnterEvent>
 #include <QFileDialog>
 #include <QFileInfo>
 #include <QGridLayout>
-#include <QLineEdit>
+#include <QMimeData>
 #include <QPushButton>
 #include <QSpinBox>
+#include <QUrl>
 
 #include <algorithm>
 
@@ -25,6 +28,18 @@ constexpr int kDefaultSamples = 128, kDemoSamples = 64;
 constexpr int kLongestDefault = 2048;  // as published
 const QString kTextFolder = QStringLiteral("calibrationText");
 const QString kStatisticsFolder = QStringLiteral("statistics");
+
+// The files that are dragged; none when anything else is among them, as a folder.
+QStringList filesOf(const QMimeData* data) {
+    QStringList files;
+    for (const QUrl& url : data->urls()) {
+        if (!url.isLocalFile() || !QFileInfo(url.toLocalFile()).isFile()) {
+            return {};
+        }
+        files += url.toLocalFile();
+    }
+    return files;
+}
 
 QSpinBox* numberField(QWidget* parent, int least, int most, const QString& name, const QString& tooltip) {
     auto* spin = new QSpinBox(parent);
@@ -40,12 +55,14 @@ QSpinBox* numberField(QWidget* parent, int least, int most, const QString& name,
 
 CalibrationForm::CalibrationForm(Workspace& workspace, QWidget* parent)
     : QWidget(parent), m_workspace(workspace) {
+    setAcceptDrops(true);
     auto* column = new QVBoxLayout(this);
     column->setContentsMargins(0, 0, 0, 0);
     column->addStretch(2);
     column->addWidget(buildCard(), 0, Qt::AlignHCenter);
     column->addStretch(3);
     connect(&workspace, &Workspace::modelChanged, this, &CalibrationForm::modelChanged);
+    connect(&workspace, &Workspace::pausedCalibrationChanged, this, &CalibrationForm::refresh);
     connect(m_progress, &JobProgress::runningChanged, this, &CalibrationForm::refresh);
     modelChanged();
 }
@@ -79,14 +96,22 @@ QWidget* CalibrationForm::buildCard() {
     m_calibrate = new QPushButton(tr("Calibrate"), card);
     m_calibrate->setObjectName(QStringLiteral("calibrate"));
     setPrimary(m_calibrate);
+    m_continue = new QPushButton(card);
+    m_continue->setObjectName(QStringLiteral("continueCalibration"));
+    m_continue->setToolTip(
+        tr("Go on with the calibration that was cancelled, on its text and settings. The "
+           "result is the same as without the break."));
+    m_continue->hide();
     buttons->addWidget(m_load);
     buttons->addWidget(m_back);
     buttons->addStretch(1);
+    buttons->addWidget(m_continue);
     buttons->addWidget(m_calibrate);
     column->addLayout(buttons);
     connect(m_load, &QPushButton::clicked, this, &CalibrationForm::loadStatistics);
     connect(m_back, &QPushButton::clicked, this, &CalibrationForm::backRequested);
     connect(m_calibrate, &QPushButton::clicked, this, &CalibrationForm::calibrate);
+    connect(m_continue, &QPushButton::clicked, this, [this] { follow(m_workspace.continueCalibration()); });
     m_back->hide();
     return card;
 }
@@ -104,16 +129,10 @@ QWidget* CalibrationForm::buildFields(QWidget* parent) {
         made->setToolTip(buddy->toolTip());
         grid->addWidget(made, row, 0);
     };
-    m_text = new QLineEdit(box);
-    m_text->setObjectName(QStringLiteral("calibrationText"));
-    m_text->setAccessibleName(tr("Calibration text"));
-    m_text->setPlaceholderText(tr("A plain text file like what the model will read"));
-    m_text->setToolTip(tr("Plain UTF-8 text. The closer to what the model will read, the better the bases."));
-    m_browse = new QPushButton(tr("Browse…"), box);
-    m_browse->setAccessibleName(tr("Browse for the calibration text"));
-    label(tr("Text file"), m_text, 0);
-    grid->addWidget(m_text, 0, 1, 1, 3);
-    grid->addWidget(m_browse, 0, 4);
+    m_corpus = new CorpusEditor(box);
+    auto* texts = mutedLabel(tr("Texts"), box);
+    grid->addWidget(texts, 0, 0, Qt::AlignTop);
+    grid->addWidget(m_corpus, 0, 1, 1, 4);
     m_problem = mutedLabel({}, box);
     m_problem->setObjectName(QStringLiteral("calibrationProblem"));
     grid->addWidget(m_problem, 1, 1, 1, 4);
@@ -132,9 +151,9 @@ QWidget* CalibrationForm::buildFields(QWidget* parent) {
     label(tr("Seed"), m_seed, 4);
     grid->addWidget(m_seed, 4, 1);
 
-    connect(m_text, &QLineEdit::textChanged, this, &CalibrationForm::refresh);
-    connect(m_text, &QLineEdit::returnPressed, this, &CalibrationForm::calibrate);
-    connect(m_browse, &QPushButton::clicked, this, &CalibrationForm::browse);
+    connect(m_corpus, &CorpusEditor::changed, this, &CalibrationForm::refresh);
+    connect(m_corpus, &CorpusEditor::submitted, this, &CalibrationForm::calibrate);
+    connect(m_corpus, &CorpusEditor::browseRequested, this, &CalibrationForm::browse);
     connect(m_samples, &QSpinBox::valueChanged, this, &CalibrationForm::refresh);
     connect(m_length, &QSpinBox::valueChanged, this, &CalibrationForm::refresh);
     return box;
@@ -150,7 +169,7 @@ void CalibrationForm::modelChanged() {
     }
     m_title->setText(tr("Calibrate %1").arg(QString::fromStdString(model->name)));
     const QString suggested = m_workspace.suggestedCalibrationText();
-    m_text->setText(suggested);
+    m_corpus->setFiles(suggested.isEmpty() ? QStringList() : QStringList{suggested});
     const int positions = std::max(2, model->model->config.max_positions);
     m_length->setMaximum(positions);
     m_length->setValue(std::min(positions, kLongestDefault));
@@ -162,30 +181,49 @@ void CalibrationForm::modelChanged() {
 
 void CalibrationForm::refresh() {
     const bool running = m_progress->running();
-    const QString file = m_text->text().trimmed();
-    const QFileInfo info(file);
-    const bool readable = info.isFile() && info.isReadable();
-    m_problem->setText(file.isEmpty()   ? tr("Choose a text file to calibrate on.")
-                       : !info.exists() ? tr("There is no such file.")
-                       : !readable      ? tr("This is not a readable file.")
-                                        : tr("%1 of text").arg(bytesText(static_cast<double>(info.size()))));
+    const QString problem = m_corpus->problem();
+    m_problem->setText(problem.isEmpty() ? m_corpus->fact() : problem);
     m_tokens->setText(
         tr("%1 tokens in all").arg(countText(std::int64_t{m_samples->value()} * m_length->value())));
-    for (QWidget* field :
-         std::initializer_list<QWidget*>{m_text, m_browse, m_samples, m_length, m_seed, m_load}) {
+    for (QWidget* field : std::initializer_list<QWidget*>{m_corpus, m_samples, m_length, m_seed, m_load}) {
         field->setEnabled(!running);
     }
-    m_calibrate->setEnabled(!running && readable && m_workspace.model());
+    m_calibrate->setEnabled(!running && problem.isEmpty() && m_workspace.model());
+    const auto& paused = m_workspace.pausedCalibration();
+    m_continue->setVisible(!running && paused.has_value());
+    if (paused) {
+        m_continue->setText(
+            tr("Continue (%L1 of %L2)").arg(paused->partial.windows).arg(paused->options.samples));
+    }
 }
 
 void CalibrationForm::browse() {
     Settings& settings = m_workspace.settings();
-    const QString file = QFileDialog::getOpenFileName(
-        this, tr("Calibration text"), settings.folder(kTextFolder), tr("Text (*.txt *.md);;All files (*)"));
-    if (!file.isEmpty()) {
-        settings.setFolder(kTextFolder, QFileInfo(file).absolutePath());
-        m_text->setText(file);
+    const QStringList files =
+        QFileDialog::getOpenFileNames(this, tr("Calibration texts"), settings.folder(kTextFolder),
+                                      tr("Texts (*.txt *.md *.jsonl *.json *.ndjson *.gz);;All files (*)"));
+    if (!files.isEmpty()) {
+        settings.setFolder(kTextFolder, QFileInfo(files.constFirst()).absolutePath());
+        // One file replaces the one that is there; several texts are added to by choosing more.
+        if (m_corpus->files().size() > 1) {
+            m_corpus->addFiles(files);
+        } else {
+            m_corpus->setFiles(files);
+        }
     }
+}
+
+void CalibrationForm::dragEnterEvent(QDragEnterEvent* event) {
+    if (!m_progress->running() && !filesOf(event->mimeData()).isEmpty()) {
+        event->acceptProposedAction();
+    } else {
+        event->ignore();  // a folder is a model: the window takes it
+    }
+}
+
+void CalibrationForm::dropEvent(QDropEvent* event) {
+    m_corpus->addFiles(filesOf(event->mimeData()));
+    event->acceptProposedAction();
 }
 
 void CalibrationForm::calibrate() {
@@ -197,7 +235,7 @@ void CalibrationForm::calibrate() {
     options.sequence_length = m_length->value();
     options.seed = static_cast<std::uint64_t>(m_seed->value());
     options.run = m_workspace.runOptions();
-    follow(m_workspace.calibrate(m_text->text().trimmed(), options));
+    follow(m_workspace.calibrate(m_corpus->spec(), options));
 }
 
 void CalibrationForm::loadStatistics() {

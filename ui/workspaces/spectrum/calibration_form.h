@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the Spectrum workspace shows before there are statistics: which text to run through the model and how
-// much of it, with the job's progress in place. GUI thread.
+// What the Spectrum workspace shows before there are statistics: which texts to run through the model and how
+// much of them, with the job's progress in place. Files can be dropped on it. A calibration that was
+// cancelled can be continued. GUI thread.
 #pragma once
 
 #include <QWidget>
 
 class QLabel;
-class QLineEdit;
 class QPushButton;
 class QSpinBox;
 
 namespace eigenscope {
 
+class CorpusEditor;
 class Job;
 class JobProgress;
 class Workspace;
@@ -26,6 +27,10 @@ public:
 signals:
     void backRequested();
 
+protected:
+    void dragEnterEvent(QDragEnterEvent* event) override;
+    void dropEvent(QDropEvent* event) override;
+
 private:
     QWidget* buildCard();
     QWidget* buildFields(QWidget* parent);
@@ -38,8 +43,8 @@ private:
 
     Workspace& m_workspace;
     QLabel *m_title = nullptr, *m_problem = nullptr, *m_tokens = nullptr;
-    QLineEdit* m_text = nullptr;
-    QPushButton *m_browse = nullptr, *m_calibrate = nullptr, *m_load = nullptr, *m_back = nullptr;
+    CorpusEditor* m_corpus = nullptr;
+    QPushButton *m_calibrate = nullptr, *m_continue = nullptr, *m_load = nullptr, *m_back = nullptr;
     QSpinBox *m_samples = nullptr, *m_length = nullptr, *m_seed = nullptr;
     JobProgress* m_progress = nullptr;
 };

@@ -14,6 +14,8 @@ ModelConfig convertedConfig(const ModelConfig& original, const RankPlan& plan) {
     description.value_ranks = plan.value_ranks;
     description.kv_bits = plan.kv_bits;
     description.share_key_basis = plan.share_key_basis;
+    description.head_group = plan.head_group;
+    description.center = plan.center;
     config.low_rank = description;
     return config;
 }

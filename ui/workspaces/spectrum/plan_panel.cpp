@@ -6,6 +6,7 @@
 #include "ui/widgets/fact_list.h"
 #include "ui/widgets/job_progress.h"
 #include "ui/widgets/theme.h"
+#include "ui/workspaces/spectrum/measure_box.h"
 #include "ui/workspaces/spectrum/plan_budget.h"
 #include "ui/workspaces/spectrum/ratio_bar.h"
 #include "ui/workspaces/spectrum/slider_row.h"
@@ -70,6 +71,12 @@ PlanPanel::PlanPanel(Workspace& workspace, const Theme& theme, QWidget* parent)
     column->setContentsMargins(0, 0, 0, 0);
     column->setSpacing(10);
     column->addWidget(buildChoices());
+    m_measure = new MeasureBox(m_workspace, content);
+    connect(m_measure, &MeasureBox::started, this, [this](Job* job) {
+        follow(job);
+        sync();
+    });
+    column->addWidget(m_measure);
     column->addWidget(buildThresholds(theme));
     column->addWidget(separator(content));
     column->addWidget(buildFigures(theme));
@@ -112,6 +119,20 @@ QWidget* PlanPanel::buildChoices() {
     for (const int multiple : kMultiples) {
         m_multiple->addItem(QString::number(multiple), multiple);
     }
+    m_allocation = comboRow(grid, tr("Allocation"), tr("How a target KV ratio is shared out among layers."));
+    m_allocation->setObjectName(QStringLiteral("allocation"));
+    const auto allocation = [this](const QString& name, Allocation value, const QString& tooltip) {
+        m_allocation->addItem(name, static_cast<int>(value));
+        m_allocation->setItemData(m_allocation->count() - 1, tooltip, Qt::ToolTipRole);
+    };
+    allocation(tr("one threshold"), Allocation::Threshold,
+               tr("Every layer keeps the same share of its keys and values."));
+    allocation(tr("error budget"), Allocation::ErrorBudget,
+               tr("Every layer gets the smallest ranks whose measured output error stays within one budget "
+                  "(the paper's Algorithm 1)."));
+    allocation(tr("sensitivity"), Allocation::Sensitivity,
+               tr("Ranks go where they change the model's predictions most, by the measured KL divergence of "
+                  "compressing each layer's keys or values alone."));
     m_key_bits = bitsRow(grid, tr("Key bits"));
     m_value_bits = bitsRow(grid, tr("Value bits"));
     m_key_bits->setObjectName(QStringLiteral("keyBits"));
@@ -122,6 +143,7 @@ QWidget* PlanPanel::buildChoices() {
 
     connect(m_method, &QComboBox::activated, this, &PlanPanel::changeBasis);
     connect(m_share, &QCheckBox::clicked, this, &PlanPanel::changeBasis);
+    connect(m_allocation, &QComboBox::activated, this, &PlanPanel::changeAllocation);
     connect(m_criterion, &QComboBox::activated, this, [this] {
         m_workspace.plan().setCriterion(static_cast<Criterion>(m_criterion->currentData().toInt()));
     });
@@ -164,6 +186,9 @@ QWidget* PlanPanel::buildThresholds(const Theme& theme) {
         new SliderRow(theme, tr("Key threshold"), QStringLiteral("keys"), SliderRow::Scale::FineNearOne, box);
     m_values = new SliderRow(theme, tr("Value threshold"), QStringLiteral("values"),
                              SliderRow::Scale::FineNearOne, box);
+    m_budget =
+        new SliderRow(theme, tr("Error budget"), QStringLiteral("none"), SliderRow::Scale::FineNearZero, box);
+    m_budget->setObjectName(QStringLiteral("errorBudget"));
     m_target =
         new SliderRow(theme, tr("Target KV ratio"), QStringLiteral("none"), SliderRow::Scale::Linear, box);
     const QString teach =
@@ -172,16 +197,20 @@ QWidget* PlanPanel::buildThresholds(const Theme& theme) {
     m_keys->setToolTip(teach);
     m_values->setToolTip(teach);
     m_target->setToolTip(
-        tr("Converted KV-cache bytes over original ones in f16, bits counted. Sets one threshold for keys "
-           "and values "
-           "that meets it; pinned ranks stay."));
+        tr("Converted KV-cache bytes over original ones in f16, bits counted; shared out as the allocation "
+           "says; "
+           "pinned ranks stay."));
+    m_budget->setToolTip(
+        tr("Relative error of each layer's output, as measured, at most: every layer gets "
+           "the smallest ranks within it."));
     m_link = new QCheckBox(tr("Link thresholds"), box);
     m_link->setToolTip(tr("Moving one threshold moves the other to the same value."));
     column->addWidget(m_keys);
     column->addWidget(m_values);
     column->addWidget(m_link);
+    column->addWidget(m_budget);
     column->addWidget(m_target);
-    for (SliderRow* row : {m_keys, m_values, m_target}) {
+    for (SliderRow* row : {m_keys, m_values, m_budget, m_target}) {
         connectRow(row);
     }
     connect(m_link, &QCheckBox::toggled, this, &PlanPanel::linkedChanged);
@@ -202,6 +231,9 @@ void PlanPanel::connectRow(SliderRow* row) {
             m_targeting = false;
             m_target->setValue(target);
         });
+    } else if (row == m_budget) {
+        connect(row, &SliderRow::edited, this,
+                [this](double budget) { m_workspace.plan().setErrorBudget(budget); });
     } else {
         connect(row, &SliderRow::edited, this, [this, row](double value) { editThresholds(row, value); });
     }
@@ -239,6 +271,11 @@ QWidget* PlanPanel::buildFigures(const Theme& theme) {
         QStringLiteral("error"), tr("Expected error"),
         tr("Root mean square over layers, keys and values, of the share of energy dropped: what the "
            "calibration text says about keys and values, before attention."));
+    m_facts->addFact(QStringLiteral("layerError"), tr("Largest layer error"),
+                     tr("Relative error of a layer's output, measured at these ranks or fewer."));
+    m_facts->addFact(QStringLiteral("divergence"), tr("Expected KL"),
+                     tr("Sum of what compressing each layer's keys or values alone was measured to cost, in "
+                        "nats a token."));
     column->addWidget(m_facts);
 
     auto* context = new QGridLayout;
@@ -311,8 +348,48 @@ void PlanPanel::buildActions() {
 void PlanPanel::changeBasis() {
     BasisOptions options;
     options.share_key_basis = m_share->isChecked();
+    options.center = m_workspace.plan().plan().center &&
+                     basisMethod(m_method->currentData().toString().toStdString()).can_center;
     follow(m_workspace.setBasis(m_method->currentData().toString(), options));
     sync();
+}
+
+void PlanPanel::changeAllocation() {
+    const auto allocation = static_cast<Allocation>(m_allocation->currentData().toInt());
+    PlanDocument& document = m_workspace.plan();
+    m_wanted.reset();
+    if (document.canAllocate(allocation)) {
+        document.setAllocation(allocation);
+    } else {
+        m_wanted = allocation;
+    }
+    sync();
+}
+
+// Which controls the allocation has, and whether it must be measured first.
+void PlanPanel::syncAllocation() {
+    PlanDocument& document = m_workspace.plan();
+    if (m_wanted && document.canAllocate(*m_wanted)) {
+        const Allocation measured = *m_wanted;
+        m_wanted.reset();
+        document.setAllocation(measured);
+    }
+    const Allocation shown = m_wanted.value_or(document.plan().allocation);
+    const bool missing = !document.empty() && !document.canAllocate(shown), running = m_progress->running();
+    m_allocation->setCurrentIndex(m_allocation->findData(static_cast<int>(shown)));
+    m_allocation->setToolTip(m_allocation->currentData(Qt::ToolTipRole).toString());
+    m_allocation->setEnabled(!running);
+    m_measure->setVisible(missing && !running);
+    m_measure->setAllocation(shown);
+    const bool errors = shown == Allocation::ErrorBudget;
+    for (QWidget* row :
+         {static_cast<QWidget*>(m_keys), static_cast<QWidget*>(m_values), static_cast<QWidget*>(m_link)}) {
+        row->setVisible(shown == Allocation::Threshold);
+    }
+    m_budget->setVisible(errors);
+    m_budget->setEnabled(!missing);
+    m_target->setEnabled(!missing);
+    m_budget->setValue(document.plan().error_budget);
 }
 
 void PlanPanel::follow(Job* job) {
@@ -341,6 +418,7 @@ void PlanPanel::sync() {
     m_multiple->setCurrentIndex(m_multiple->findData(plan.rank_multiple));
     syncBits(m_key_bits, plan.kv_bits.keys);
     syncBits(m_value_bits, plan.kv_bits.values);
+    syncAllocation();
     m_keys->setValue(plan.key_threshold);
     m_values->setValue(plan.value_threshold);
     if (!m_targeting && !m_target->held()) {
@@ -359,6 +437,11 @@ void PlanPanel::syncFigures() {
     m_ratio->setText(ratioText(document.kvRatio()) + QStringLiteral("×"));
     m_bar->setRatios(document.sideRatio(Side::Keys), document.sideRatio(Side::Values));
     m_facts->setFact(QStringLiteral("error"), percentText(document.expectedError()));
+    const std::optional<double> layer_error = document.largestLayerError();
+    m_facts->setFact(QStringLiteral("layerError"), layer_error ? percentText(*layer_error) : QString());
+    const std::optional<double> divergence = document.expectedDivergence();
+    m_facts->setFact(QStringLiteral("divergence"),
+                     divergence ? tr("%1 nats").arg(QLocale().toString(*divergence, 'g', 3)) : QString());
     const auto& model = m_workspace.model();
     if (!model || document.plan().key_ranks.size() != static_cast<std::size_t>(model->model->config.layers)) {
         m_facts->setFact(QStringLiteral("bytes"), {});

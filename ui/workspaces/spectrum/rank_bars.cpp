@@ -96,9 +96,9 @@ void RankBars::documentChanged() {
     const Spectrum* spectrum = m_document.spectrum().get();
     if (spectrum && spectrum != m_shown_spectrum) {
         setHome(xAxis, -0.5, spectrum->layers() - 0.5);
-        setHome(yAxis, 0.0, spectrum->headDim() * kHeadroom);
+        setHome(yAxis, 0.0, spectrum->basisWidth() * kHeadroom);
         auto ticker = QSharedPointer<QCPAxisTickerFixed>::create();
-        ticker->setTickStep(spectrum->headDim() / 2.0);
+        ticker->setTickStep(spectrum->basisWidth() / 2.0);
         yAxis->setTicker(ticker);
     }
     m_shown_spectrum = spectrum;
@@ -168,7 +168,7 @@ void RankBars::mouseMoveEvent(QMouseEvent* event) {
         }
         if (m_dragging) {
             const int rank = snappedRank(yAxis->pixelToCoord(event->position().y() + m_grab_offset),
-                                         m_document.plan().rank_multiple, m_document.spectrum()->headDim());
+                                         m_document.plan().rank_multiple, m_document.spectrum()->basisWidth());
             m_document.setRank(m_pressed->side, m_pressed->layer, rank);
             emit readout(tr("Layer %1 · %2 · rank %3, pinned")
                              .arg(m_pressed->layer)
@@ -231,7 +231,7 @@ void RankBars::keyPressEvent(QKeyEvent* event) {
                 side, layer,
                 steppedRank(eigenscope::rankOf(m_document.plan(), side, layer),
                             event->key() == Qt::Key_Up ? 1 : -1, m_document.plan().rank_multiple,
-                            m_document.spectrum()->headDim()));
+                            m_document.spectrum()->basisWidth()));
             break;
         case Qt::Key_Delete:
         case Qt::Key_Backspace:
@@ -305,7 +305,7 @@ QString RankBars::readoutAt(const QPointF& position) const {
     return tr("Layer %1 · %2 · %3 of %4 · expected error %5")
         .arg(bar->layer)
         .arg(sideName(bar->side), rankText(spectrum, plan, bar->side, bar->layer))
-        .arg(spectrum.headDim())
+        .arg(spectrum.basisWidth())
         .arg(percentText(spectrum.expectedError(bar->layer, bar->side, rank)));
 }
 

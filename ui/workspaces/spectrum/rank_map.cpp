@@ -77,7 +77,7 @@ void RankMap::documentChanged() {
         m_criterion = plan.criterion;
         m_layers = m_from ? m_from->layers() : 0;
         m_heads = m_from ? m_from->heads() : 0;
-        m_width = m_from ? m_from->headDim() : 0;
+        m_width = m_from ? m_from->basisWidth() : 0;
         m_thresholds = {-1.0, -1.0};
         m_cells = QImage();
     }

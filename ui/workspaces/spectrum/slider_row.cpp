@@ -36,7 +36,7 @@ SliderRow::SliderRow(const Theme& theme, const QString& name, const QString& rol
     grid->addWidget(m_spin, 0, 1);
     grid->addWidget(m_slider, 1, 0, 1, 2);
     grid->setColumnStretch(0, 1);
-    m_spin->setDecimals(scale == Scale::FineNearOne ? 4 : 3);
+    m_spin->setDecimals(scale == Scale::Linear ? 3 : 4);
     m_spin->setRange(0.0, 1.0);
     m_spin->setSingleStep(0.001);
     m_spin->setKeyboardTracking(false);  // one edit when the number is complete
@@ -64,16 +64,22 @@ void SliderRow::recolour() {
     m_name->setPalette(palette);
 }
 
-// Fine near one: the square of what is dropped, so that half of the slider lies above 0.75.
+// Fine near one: the square of what is dropped, so that half of the slider lies above 0.75; fine near zero
+// likewise.
 int SliderRow::position(double value) const {
-    const double share = m_scale == Scale::Linear ? value : 1.0 - std::sqrt(std::max(0.0, 1.0 - value));
+    const double share = m_scale == Scale::Linear         ? value
+                         : m_scale == Scale::FineNearZero ? std::sqrt(std::max(0.0, value))
+                                                          : 1.0 - std::sqrt(std::max(0.0, 1.0 - value));
     return static_cast<int>(std::lround(share * kSteps));
 }
 
 double SliderRow::valueAt(int position) const {
     const double share = static_cast<double>(position) / kSteps;
-    const double value = m_scale == Scale::Linear ? share : 1.0 - (1.0 - share) * (1.0 - share);
-    return std::round(value * 1000.0) / 1000.0;
+    const double value = m_scale == Scale::Linear         ? share
+                         : m_scale == Scale::FineNearZero ? share * share
+                                                          : 1.0 - (1.0 - share) * (1.0 - share);
+    const double steps = m_scale == Scale::FineNearZero ? 10000.0 : 1000.0;
+    return std::round(value * steps) / steps;
 }
 
 double SliderRow::value() const { return m_spin->value(); }

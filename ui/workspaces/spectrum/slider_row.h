@@ -23,7 +23,8 @@ public:
 class SliderRow : public QWidget {
     Q_OBJECT
 public:
-    enum class Scale { Linear, FineNearOne };  // thresholds are chosen between 0.8 and 1 more than below
+    // Thresholds are chosen between 0.8 and 1 more than below, error budgets below 0.1 more than above.
+    enum class Scale { Linear, FineNearOne, FineNearZero };
     // role: "keys", "values" or "none"; colours name and slider.
     SliderRow(const Theme& theme, const QString& name, const QString& role, Scale scale,
               QWidget* parent = nullptr);

@@ -12,8 +12,10 @@
 #include "ui/workspaces/spectrum/rank_bars.h"
 #include "ui/workspaces/spectrum/rank_map.h"
 #include "ui/workspaces/spectrum/spectrum_plot.h"
+#include "ui/workspaces/spectrum/subspace_dialog.h"
 
 #include <QHBoxLayout>
+#include <QPushButton>
 #include <QSplitter>
 #include <QStackedWidget>
 
@@ -154,6 +156,13 @@ Panel* SpectrumPage::buildPlotPanel() {
 Panel* SpectrumPage::buildBarsPanel() {
     auto* panel = new Panel(tr("Rank per layer"), m_rows);
     panel->setNote(tr("drag a bar to pin it, double click to release"));
+    auto* compare = new QPushButton(tr("Compare texts…"), panel);
+    compare->setObjectName(QStringLiteral("compareStatistics"));
+    compare->setToolTip(
+        tr("Compare with other statistics of this model: how much the bases from two "
+           "calibration texts differ, layer by layer"));
+    panel->header()->addWidget(compare);
+    connect(compare, &QPushButton::clicked, this, [this] { subspaces().browse(); });
     m_bars = new RankBars(m_theme, m_workspace.plan(), panel);
     panel->body()->addWidget(m_bars, 1);
     return panel;
@@ -234,10 +243,19 @@ void SpectrumPage::syncHeader() {
             kept = std::min(kept, spectrum->kept(layer, side, h, rank, Criterion::Energy));
         }
     }
-    const QString of = tr("%1 of %2").arg(rank).arg(spectrum->headDim());
+    const QString of = tr("%1 of %2").arg(rank).arg(spectrum->basisWidth());
     m_selected->setFact(QStringLiteral("rank"), both ? QStringLiteral("%1 %2").arg(sideName(side), of) : of);
     m_selected->setFact(QStringLiteral("energy"), percentText(kept));
     m_selected->setFact(QStringLiteral("error"), percentText(spectrum->expectedError(layer, side, rank)));
+}
+
+SubspaceDialog& SpectrumPage::subspaces() {
+    if (!m_subspaces) {
+        m_subspaces = new SubspaceDialog(m_workspace, m_theme, window());
+    }
+    m_subspaces->show();
+    m_subspaces->raise();
+    return *m_subspaces;
 }
 
 void SpectrumPage::convert() {

@@ -21,6 +21,7 @@ class RankBars;
 class RankMap;
 class SegmentedControl;
 class SpectrumPlot;
+class SubspaceDialog;
 class Theme;
 class Workspace;
 
@@ -43,6 +44,7 @@ private:
     void selectionChanged();
     void syncHeader();  // titles and the facts of the selection
     void convert();
+    SubspaceDialog& subspaces();  // made when it is first wanted
 
     Workspace& m_workspace;
     const Theme& m_theme;
@@ -57,6 +59,7 @@ private:
     SpectrumPlot* m_plot = nullptr;
     RankBars* m_bars = nullptr;
     PlanPanel* m_plan = nullptr;
+    SubspaceDialog* m_subspaces = nullptr;
     bool m_recalibrating = false;
 };
 

@@ -187,7 +187,7 @@ void SpectrumPlot::rebuild() {
         curve.mean->setData(data.index, raised(data.mean), true);
         curve.kept->setData(data.rank, data.kept, true);
     }
-    const int width = m_built_from->headDim();
+    const int width = m_built_from->basisWidth();
     auto ticker = QSharedPointer<QCPAxisTickerFixed>::create();
     ticker->setTickStep(width % 8 == 0 ? std::max(1, width / 8) : std::max(1, (width + 7) / 8));
     ticker->setScaleStrategy(QCPAxisTickerFixed::ssMultiples);
@@ -344,7 +344,7 @@ void SpectrumPlot::keyPressEvent(QKeyEvent* event) {
     } else {
         const int rank =
             steppedRank(eigenscope::rankOf(plan, side, m_selection.layer), key == Qt::Key_Right ? 1 : -1,
-                        plan.rank_multiple, m_document.spectrum()->headDim());
+                        plan.rank_multiple, m_document.spectrum()->basisWidth());
         m_document.setRank(side, m_selection.layer, rank);
     }
 }

@@ -18,7 +18,7 @@ constexpr const char* kContext = "SpectrumView";
 }  // namespace
 
 SpectrumCurve spectrumCurve(const Spectrum& spectrum, int layer, Side side, int head, Criterion criterion) {
-    const int width = spectrum.headDim();
+    const int width = spectrum.basisWidth();
     const int first = head < 0 ? 0 : head;
     const int last = head < 0 ? spectrum.heads() - 1 : head;
     SpectrumCurve curve;

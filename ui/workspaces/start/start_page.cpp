@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/workspaces/start/start_page.h"
 
+#include "core/model/kv_cache.h"
+#include "core/model/open_checkpoint.h"
+#include "ui/model/units.h"
 #include "ui/model/workspace.h"
 #include "ui/widgets/nav_rail.h"
 #include "ui/widgets/panel.h"
@@ -8,6 +11,7 @@
 
 #include <QDir>
 #include <QFileInfo>
+#include <QGridLayout>
 #include <QHBoxLayout>
 #include <QPushButton>
 #include <QToolButton>
@@ -81,6 +85,7 @@ StartPage::StartPage(Workspace& workspace, const Theme& theme, QWidget* parent)
     m_recent_rows->setSpacing(2);
     m_recent->body()->addLayout(m_recent_rows);
     left->addWidget(m_recent);
+    left->addWidget(makePresets());
     left->addStretch(1);
     columns->addLayout(left, 3);
 
@@ -105,6 +110,51 @@ StartPage::StartPage(Workspace& workspace, const Theme& theme, QWidget* parent)
     });
     rebuildRecent();
     rebuildSteps();
+}
+
+QWidget* StartPage::makePresets() {
+    auto* panel = new Panel(tr("Sizes to explore"), this);
+    panel->setNote(tr("random weights, nothing to download: memory and speed without the text"));
+    auto* grid = new QGridLayout;
+    grid->setHorizontalSpacing(kGap);
+    grid->setVerticalSpacing(2);
+    int index = 0;
+    const int rows = static_cast<int>(presets().size() + 1) / 2;
+    for (const Preset& preset : presets()) {
+        const QString title = QString::fromUtf8(preset.title.data(), static_cast<int>(preset.title.size()));
+        const std::string model = std::string(kPresetPrefix) + std::string(preset.name);
+        auto* open = new QToolButton(panel);
+        open->setText(title);
+        open->setObjectName(QStringLiteral("open-") + QString::fromStdString(model));
+        open->setAccessibleName(tr("Explore %1").arg(title));
+        open->setProperty("link", true);
+        open->setMinimumWidth(150);
+        const auto checkpoint = openCheckpoint(model);
+        const ModelConfig config = readModelConfig(checkpoint->config(), checkpoint->configFile());
+        open->setToolTip(
+            tr("%L1 layers of %L2, %L3 query and %L4 key/value heads of %L5; at most %L6 positions")
+                .arg(config.layers)
+                .arg(config.hidden_size)
+                .arg(config.query_heads)
+                .arg(config.kv_heads)
+                .arg(config.head_dim)
+                .arg(config.max_positions));
+        connect(open, &QToolButton::clicked, this,
+                [this, path = QString::fromStdString(model)] { m_workspace.openModel(path); });
+        const int column = index / rows * 2;
+        grid->addWidget(open, index % rows, column, Qt::AlignLeft);
+        grid->addWidget(
+            mutedLabel(tr("%1, %2 a token")
+                           .arg(bytesText(static_cast<double>(checkpoint->weightBytes())),
+                                bytesText(static_cast<double>(kvBytesPerToken(config, DType::F16)))),
+                       panel),
+            index % rows, column + 1);
+        ++index;
+    }
+    grid->setColumnStretch(1, 1);
+    grid->setColumnStretch(3, 1);
+    panel->body()->addLayout(grid);
+    return panel;
 }
 
 QWidget* StartPage::modelRow(const QString& path, const QString& note, bool removable) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Start: open a model by button, drop or recent list; the demo models one click away; what to do next.
+// Start: open a model by button, drop or recent list; the demo models one click away; published sizes to
+// explore without their weights; what to do next.
 #pragma once
 
 #include "ui/widgets/page.h"
@@ -24,6 +25,7 @@ signals:
 private:
     void rebuildRecent();
     void rebuildSteps();
+    QWidget* makePresets();
     QWidget* modelRow(const QString& path, const QString& note, bool removable);
 
     Workspace& m_workspace;

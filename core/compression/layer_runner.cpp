@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/compression/layer_runner.h"
+
+namespace eigenscope {
+
+LayerRunner::LayerRunner(const JobContext& job, const OpenModel& original, const RunOptions& run,
+                         std::int64_t length)
+    : m_backend(*original.backend),
+      m_format(resolveKvFormat(run, original)),
+      m_transformer(original.backend, original.model),
+      m_length(length),
+      m_session(m_transformer.createSession({.threads = run.threads,
+                                             .compute = resolveCompute(run, original),
+                                             .max_rows = length,
+                                             .stop = job.stopToken()})),
+      m_cache(m_transformer.createCache(m_format, length, 1, length)),
+      m_hidden(makeTensor(m_backend, DType::F32, {length, original.model->config.hidden_size})) {}
+
+std::vector<float> LayerRunner::firstInput(std::span<const TokenId> tokens, std::vector<float>* logits) {
+    struct Keeper : LayerObserver {
+        explicit Keeper(LayerRunner& owner) : owner(owner) {}
+        void onLayerInput(int layer, const TensorView& hidden) override {
+            if (layer == 0)
+                state = owner.download(hidden);
+        }
+        LayerRunner& owner;
+        std::vector<float> state;
+    };
+    Keeper keeper(*this);
+    m_cache.truncate(0);
+    const TensorView view =
+        m_transformer.forward(m_session, tokens, m_cache, logits ? LogitsOf::All : LogitsOf::None, &keeper);
+    m_cache.truncate(0);
+    if (logits)
+        *logits = download(view);
+    return std::move(keeper.state);
+}
+
+void LayerRunner::setHidden(const std::vector<float>& state) {
+    m_backend.upload(m_session.stream(), m_hidden.data(), state.data(), state.size() * sizeof(float));
+    m_session.stream().synchronize();
+}
+
+std::vector<float> LayerRunner::hidden() { return download(m_hidden.view()); }
+
+std::vector<float> LayerRunner::download(const TensorView& view) {
+    std::vector<float> host(static_cast<std::size_t>(view.shape.count()));
+    m_backend.download(m_session.stream(), host.data(), view.data, view.bytes());
+    return host;
+}
+
+void LayerRunner::run(const OpenModel& other, int layer, LayerObserver* observer) {
+    const Transformer transformer(other.backend, other.model);
+    KvCache cache = transformer.createCache(m_format, m_length, 1, m_length);
+    if (m_session.holds(other.model->config)) {
+        runLayerOf(transformer, m_session, cache, layer, observer);
+        return;
+    }
+    // Heads that share a latent have wider queries and outputs than the original's.
+    Session session = transformer.createSession(m_session.options());
+    runLayerOf(transformer, session, cache, layer, observer);
+}
+
+std::vector<float> LayerRunner::logits() {
+    return download(m_transformer.logits(m_session, m_hidden.view()));
+}
+
+void LayerRunner::runLayerOf(const Transformer& transformer, Session& session, KvCache& cache, int layer,
+                             LayerObserver* observer) {
+    transformer.runLayer(session, layer, m_hidden.view(), m_length, cache, observer);
+}
+
+}  // namespace eigenscope

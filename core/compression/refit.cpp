@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/compression/refit.h"
+
+#include "core/compression/folding.h"
+#include "core/compression/layer_runner.h"
+
+#include <Eigen/Cholesky>
+#include <Eigen/Core>
+
+#include <algorithm>
+
+namespace eigenscope {
+
+namespace {
+
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using Vector = Eigen::VectorXd;
+using Rows = Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
+
+// Rows added at a time: some 100 ms of work for the largest models, so that a stop is seen soon.
+constexpr std::int64_t kChunk = 128;
+
+// The hidden state after attention and the heads' outputs of one layer.
+struct AfterAttention : LayerObserver {
+    explicit AfterAttention(LayerRunner& runner) : runner(runner) {}
+    void onAttention(int, const AttentionTrace& trace) override {
+        state = runner.hidden();
+        outputs = runner.download(trace.outputs);
+    }
+    LayerRunner& runner;
+    std::vector<float> state;    // [length, hidden]
+    std::vector<float> outputs;  // [length, query_heads * value_width]
+};
+
+void check(const OpenModel& original, const OpenModel& converted,
+           const std::vector<std::vector<TokenId>>& windows, const RefitOptions& options) {
+    const auto fail = [](const std::string& message) {
+        throw Error(ErrorCode::InvalidInput, "refit: " + message);
+    };
+    const ModelConfig &a = original.model->config, &b = converted.model->config;
+    if (a.low_rank || !b.low_rank || a.layers != b.layers || a.hidden_size != b.hidden_size ||
+        original.backend != converted.backend)
+        fail(converted.name + " is not a conversion of " + original.name + " on the same device");
+    if (!(options.ridge > 0))
+        fail("expected a ridge above 0");
+    if (windows.empty())
+        fail("no windows to fit on");
+    for (const auto& window : windows) {
+        if (window.empty() || window.size() != windows.front().size() ||
+            window.size() > static_cast<std::size_t>(a.max_positions))
+            fail("a window of " + std::to_string(window.size()) +
+                 " tokens, expected windows of one length, 1 to " + std::to_string(a.max_positions));
+    }
+}
+
+}  // namespace
+
+RefitSums::RefitSums(int features_, int outputs_) : features(features_), outputs(outputs_) {
+    const auto f = static_cast<std::size_t>(features), o = static_cast<std::size_t>(outputs);
+    gram.assign(f * f, 0.0);
+    cross.assign(o * f, 0.0);
+    feature_sum.assign(f, 0.0);
+    residual_sum.assign(o, 0.0);
+}
+
+void RefitSums::add(const float* f, const float* r, std::int64_t count) {
+    const Matrix x = Rows(f, count, features).cast<double>(), y = Rows(r, count, outputs).cast<double>();
+    Eigen::Map<Matrix>(gram.data(), features, features).noalias() += x.transpose() * x;
+    Eigen::Map<Matrix>(cross.data(), outputs, features).noalias() += y.transpose() * x;
+    Eigen::Map<Vector>(feature_sum.data(), features) += x.colwise().sum().transpose();
+    Eigen::Map<Vector>(residual_sum.data(), outputs) += y.colwise().sum().transpose();
+    rows += static_cast<double>(count);
+}
+
+RefitChange solveRefit(const RefitSums& sums, double ridge) {
+    const auto features = sums.features, outputs = sums.outputs;
+    RefitChange change;
+    change.weight.assign(sums.cross.size(), 0.0);
+    change.bias.assign(sums.residual_sum.size(), 0.0);
+    if (!(sums.rows > 0))
+        return change;
+    const Vector f = Eigen::Map<const Vector>(sums.feature_sum.data(), features) / sums.rows;
+    const Vector r = Eigen::Map<const Vector>(sums.residual_sum.data(), outputs) / sums.rows;
+    Matrix gram =
+        Eigen::Map<const Matrix>(sums.gram.data(), features, features) - sums.rows * f * f.transpose();
+    const Matrix cross =
+        Eigen::Map<const Matrix>(sums.cross.data(), outputs, features) - sums.rows * r * f.transpose();
+    const double lambda = ridge * gram.trace() / features;
+    Eigen::Map<Matrix> weight(change.weight.data(), outputs, features);
+    if (lambda > 0) {
+        gram.diagonal().array() += lambda;
+        weight = gram.ldlt().solve(cross.transpose()).transpose();
+    }
+    Eigen::Map<Vector>(change.bias.data(), outputs) = r - weight * f;
+    return change;
+}
+
+OpenModel refitOutputs(JobContext& job, const OpenModel& original, const OpenModel& converted,
+                       const std::vector<std::vector<TokenId>>& windows, const RefitOptions& options) {
+    check(original, converted, windows, options);
+    const ModelConfig& config = converted.model->config;
+    const auto length = static_cast<std::int64_t>(windows.front().size());
+    auto model = std::make_shared<Model>(*converted.model);
+    OpenModel refitted = converted;
+    refitted.model = model;
+    LayerRunner runner(job, original, options.run, length);
+    Folder folder(*original.backend, job);
+    constexpr std::string_view kStage = "refitting";
+    job.progress(kStage, 0, config.layers);
+    std::vector<std::vector<float>> expected,
+        found;  // hidden states of the original and of the refitted model
+    for (const auto& window : windows) {
+        job.checkCancelled();
+        expected.push_back(runner.firstInput(window));
+    }
+    found = expected;
+    for (int layer = 0; layer < config.layers; ++layer) {
+        job.progress(kStage, layer, config.layers);
+        RefitSums sums(config.query_heads * config.valueWidth(layer), config.hidden_size);
+        for (std::size_t i = 0; i < windows.size(); ++i) {
+            job.checkCancelled();
+            AfterAttention original_state(runner), converted_state(runner);
+            runner.setHidden(expected[i]);
+            runner.run(layer, &original_state);
+            expected[i] = runner.hidden();
+            runner.setHidden(found[i]);
+            runner.run(refitted, layer, &converted_state);
+            std::vector<float>& residual = original_state.state;
+            for (std::size_t k = 0; k < residual.size(); ++k)
+                residual[k] -= converted_state.state[k];
+            for (std::int64_t row = 0; row < length; row += kChunk) {
+                job.checkCancelled();
+                sums.add(converted_state.outputs.data() + row * sums.features,
+                         residual.data() + row * sums.outputs, std::min(kChunk, length - row));
+            }
+        }
+        const RefitChange change = solveRefit(sums, options.ridge);
+        Linear& output = model->layers[static_cast<std::size_t>(layer)].attention.output;
+        output = folder.added(output, change.weight, change.bias);
+        for (std::vector<float>& state : found) {
+            job.checkCancelled();
+            runner.setHidden(state);
+            runner.run(refitted, layer);
+            state = runner.hidden();
+        }
+    }
+    job.progress(kStage, config.layers, config.layers);
+    return refitted;
+}
+
+}  // namespace eigenscope

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stands where a model without a tokenizer has none: refuses text with a sentence that says so. Immutable;
+// any thread.
+#pragma once
+
+#include "core/tokenizer/tokenizer.h"
+
+namespace eigenscope {
+
+class NoTokenizer final : public Tokenizer {
+public:
+    explicit NoTokenizer(std::string model) : m_model(std::move(model)) {}
+
+    std::string description() const override { return "none"; }
+    std::int32_t size() const override { return 0; }
+    // Both throw Unsupported.
+    std::vector<TokenId> encode(std::string_view text, bool add_special) const override;
+    std::string decode(std::span<const TokenId> ids, bool skip_special) const override;
+    std::string piece(TokenId id) const override { return "<" + std::to_string(id) + ">"; }
+    std::optional<TokenId> bos() const override { return std::nullopt; }
+    const std::vector<TokenId>& eos() const override { return m_none; }
+    bool isSpecial(TokenId) const override { return false; }
+
+private:
+    [[noreturn]] void refuse() const;
+
+    std::string m_model;
+    std::vector<TokenId> m_none;
+};
+
+}  // namespace eigenscope

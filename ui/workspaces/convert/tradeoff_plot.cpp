@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "ui/workspaces/convert/tradeoff_plot.h"
+
+#include "ui/model/units.h"
+#include "ui/widgets/theme.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace eigenscope {
+
+namespace {
+
+// Losses below this are drawn at it: a likelihood that rose has no logarithm.
+constexpr double kLeastShown = 1e-5;
+constexpr double kReach = 12.0;  // pixels from a point at which it is read out
+
+double shown(double loss) { return std::isfinite(loss) ? std::max(loss, kLeastShown) : 1e3; }
+
+}  // namespace
+
+TradeoffPlot::TradeoffPlot(const Theme& theme, QWidget* parent)
+    : Plot(theme, QStringLiteral("trade-off"), parent),
+      m_plan_line(new QCPItemStraightLine(this)),
+      m_plan_text(new QCPItemText(this)) {
+    setAccessibleName(tr("Nats lost over KV ratio"));
+    setMinimumSize(240, 180);
+    xAxis->setLabel(tr("KV ratio"));
+    yAxis->setLabel(tr("nats lost a token"));
+    yAxis->setScaleType(QCPAxis::stLogarithmic);
+    yAxis->setTicker(QSharedPointer<QCPAxisTickerLog>::create());
+    yAxis->setNumberFormat(QStringLiteral("eb"));
+    yAxis->setNumberPrecision(0);
+    for (QCPAxis* axis : {xAxis, yAxis}) {
+        axis->setLabelPadding(4);
+    }
+    m_plan_text->setText(tr("plan"));
+    m_plan_text->setPositionAlignment(Qt::AlignLeft | Qt::AlignTop);
+    m_plan_text->position->setTypeX(QCPItemPosition::ptPlotCoords);
+    m_plan_text->position->setTypeY(QCPItemPosition::ptAxisRectRatio);
+    m_plan_text->setPadding(QMargins(4, 2, 0, 0));
+    legend->setVisible(true);
+    setPlanRatio(1.0);
+    setPoints({}, {});
+    TradeoffPlot::restyle();
+}
+
+// The theme's own colours first; then ones that readers with any colour vision tell from them (Okabe and
+// Ito).
+QColor TradeoffPlot::colour(std::size_t curve) const {
+    const ThemeColours& c = theme().colours();
+    const std::array<QColor, 8> colours = {c.muted,
+                                           c.key,
+                                           c.value,
+                                           QColor(0x00, 0x9e, 0x73),
+                                           QColor(0xcc, 0x79, 0xa7),
+                                           QColor(0x56, 0xb4, 0xe9),
+                                           QColor(0x9a, 0x8f, 0x00),
+                                           QColor(0xe6, 0x5f, 0x5c)};
+    return colours[curve % colours.size()];
+}
+
+void TradeoffPlot::setPoints(const std::vector<TradeoffCurve>& curves,
+                             const std::vector<TradeoffPoint>& points) {
+    m_curves = curves;
+    m_points = points;
+    clearPlottables();
+    double least = 1e-2, most = 1e-1, smallest = 0.5;
+    for (std::size_t c = 0; c < m_curves.size(); ++c) {
+        QVector<double> ratios, losses, errors;
+        for (const TradeoffPoint& point : m_points) {
+            if (point.curve == c) {
+                ratios.append(point.kv_ratio);
+                losses.append(shown(point.nats_lost));
+                errors.append(std::isfinite(point.standard_error) ? point.standard_error : 0.0);
+                least = std::min(least, losses.constLast());
+                most = std::max(most, losses.constLast());
+                smallest = std::min(smallest, point.kv_ratio);
+            }
+        }
+        QCPGraph* graph = addGraph();
+        graph->setName(QString::fromStdString(m_curves[c].name));
+        graph->setData(ratios, losses);
+        auto* bars = new QCPErrorBars(xAxis, yAxis);
+        bars->setDataPlottable(graph);
+        bars->setData(errors);
+        bars->removeFromLegend();
+    }
+    setHome(xAxis, std::floor(smallest * 10.0) / 10.0, 1.0);
+    setHome(yAxis, std::pow(10.0, std::floor(std::log10(least))),
+            std::pow(10.0, std::ceil(std::log10(most))));
+    restyle();
+    replot(rpQueuedReplot);
+}
+
+void TradeoffPlot::setPlanRatio(double ratio) {
+    m_plan_line->point1->setCoords(ratio, 1.0);
+    m_plan_line->point2->setCoords(ratio, 10.0);
+    m_plan_text->position->setCoords(ratio, 0.0);
+    replot(rpQueuedReplot);
+}
+
+void TradeoffPlot::restyle() {
+    Plot::restyle();
+    if (!m_plan_text) {  // not from the base's constructor
+        return;
+    }
+    const ThemeColours& c = theme().colours();
+    QFont small = font();
+    small.setPixelSize(11);
+    m_plan_line->setPen(QPen(c.text, 1.2, Qt::DotLine));
+    m_plan_text->setColor(c.text);
+    m_plan_text->setFont(small);
+    legend->setFont(small);
+    legend->setTextColor(c.text);
+    legend->setBrush(QBrush(c.panel));
+    legend->setBorderPen(QPen(c.line, 1));
+    for (int i = 0; i < graphCount(); ++i) {
+        const QColor of = colour(static_cast<std::size_t>(i));
+        graph(i)->setPen(QPen(of, 2.0));
+        graph(i)->setScatterStyle(QCPScatterStyle(QCPScatterStyle::ssDisc, of, of, 7));
+    }
+    for (int i = 0; i < plottableCount(); ++i) {
+        if (auto* bars = qobject_cast<QCPErrorBars*>(plottable(i))) {
+            bars->setPen(QPen(c.muted, 1.0));
+        }
+    }
+}
+
+QPointF TradeoffPlot::positionOf(std::size_t point) const {
+    return {xAxis->coordToPixel(m_points.at(point).kv_ratio),
+            yAxis->coordToPixel(shown(m_points.at(point).nats_lost))};
+}
+
+QString TradeoffPlot::readoutAt(const QPointF& position) const {
+    double nearest = kReach;
+    QString text;
+    for (std::size_t i = 0; i < m_points.size(); ++i) {
+        const QPointF offset = positionOf(i) - position;
+        const double distance = std::hypot(offset.x(), offset.y());
+        if (distance < nearest) {
+            nearest = distance;
+            const TradeoffPoint& point = m_points[i];
+            text = tr("%1 · KV ratio %2 · %3 nats lost (± %4) · perplexity %5 · %6 a token")
+                       .arg(QString::fromStdString(m_curves[point.curve].name), ratioText(point.kv_ratio),
+                            QLocale().toString(point.nats_lost, 'g', 3),
+                            std::isfinite(point.standard_error)
+                                ? QLocale().toString(point.standard_error, 'g', 2)
+                                : tr("unknown"),
+                            QLocale().toString(point.perplexity, 'g', 5),
+                            bytesText(static_cast<double>(point.bytes_per_token)));
+        }
+    }
+    return text;
+}
+
+PlotTable TradeoffPlot::table() const {
+    PlotTable table;
+    table.columns = {QStringLiteral("target")};
+    for (const TradeoffCurve& curve : m_curves) {
+        for (const char* column : {"kv_ratio", "perplexity", "nats_lost", "standard_error"}) {
+            table.columns << QStringLiteral("%1 %2").arg(QString::fromStdString(curve.name),
+                                                         QLatin1String(column));
+        }
+    }
+    std::vector<double> targets;
+    for (const TradeoffPoint& point : m_points) {
+        targets.push_back(point.target);
+    }
+    std::sort(targets.begin(), targets.end(), std::greater<>());
+    targets.erase(std::unique(targets.begin(), targets.end()), targets.end());
+    for (const double target : targets) {
+        QVector<double> row(table.columns.size(), std::numeric_limits<double>::quiet_NaN());
+        row[0] = target;
+        for (const TradeoffPoint& point : m_points) {
+            if (point.target == target) {
+                const auto at = static_cast<qsizetype>(1 + 4 * point.curve);
+                row[at] = point.kv_ratio;
+                row[at + 1] = point.perplexity;
+                row[at + 2] = point.nats_lost;
+                row[at + 3] = point.standard_error;
+            }
+        }
+        table.rows.append(row);
+    }
+    return table;
+}
+
+}  // namespace eigenscope

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Nats of held-out log-likelihood lost over KV ratio, one curve a method and allocation, with the present
+// plan's ratio marked. GUI thread.
+#pragma once
+
+#include "core/evaluation/tradeoff.h"
+#include "ui/widgets/plot.h"
+
+#include <vector>
+
+namespace eigenscope {
+
+class TradeoffPlot : public Plot {
+    Q_OBJECT
+public:
+    explicit TradeoffPlot(const Theme& theme, QWidget* parent = nullptr);
+    void setPoints(const std::vector<TradeoffCurve>& curves, const std::vector<TradeoffPoint>& points);
+    void setPlanRatio(double ratio);
+    PlotTable table() const override;
+    // Where a point is drawn, in the widget: for tests.
+    QPointF positionOf(std::size_t point) const;
+
+protected:
+    void restyle() override;
+    QString readoutAt(const QPointF& position) const override;
+
+private:
+    QColor colour(std::size_t curve) const;
+
+    std::vector<TradeoffCurve> m_curves;
+    std::vector<TradeoffPoint> m_points;
+    QCPItemStraightLine* m_plan_line;
+    QCPItemText* m_plan_text;
+};
+
+}  // namespace eigenscope
