@@ -240,7 +240,8 @@ private slots:
                  "--max-tokens", "3");
         QCOMPARE(compared["kv_format"][0].toString(), QString("f32"));
         QCOMPARE(compared["kv_format"][1].toString(), QString("q2"));
-        QCOMPARE(compared["perplexity"][0].toDouble(), dense["perplexity"].toDouble());
+        // The likelihoods of one are taken on the device, of the other on the host.
+        QVERIFY(qAbs(compared["perplexity"][0].toDouble() / dense["perplexity"].toDouble() - 1) < 1e-7);
         QVERIFY(compared["kl_divergence"].toDouble() > 0);
         QVERIFY(compared["generations"][1]["kv_cache_bytes"].toInt() <
                 compared["generations"][0]["kv_cache_bytes"].toInt());

@@ -2,6 +2,7 @@
 // Converted models in memory: against the projected original in float64, and the lossless check at full rank.
 #include "core/compression/convert.h"
 #include "core/compression/folding.h"
+#include "core/generation/generate.h"
 #include "core/model/kv_cache.h"
 #include "core/model/transformer.h"
 #include "tests/core/method_support.h"

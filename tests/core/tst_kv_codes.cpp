@@ -311,14 +311,14 @@ private slots:
                  std::size_t(2 * 2 * (3 + 8 + 5 + 6)));
 
         const Json json = toJson(low);
-        const LowRankDescription again = readLowRankDescription(JsonView(json, "config.json"), 2, 8);
+        const LowRankDescription again = readLowRankDescription(JsonView(json, "config.json"), 2, 2, 8);
         QVERIFY(again.kv_bits == low.kv_bits);
         QCOMPARE(again.kv_ratio, kvRatio(config));
         const auto messageOf = [&](const char* key, const Json& value) {
             Json broken = json;
             broken[key] = value;
             try {
-                readLowRankDescription(JsonView(broken, "config.json"), 2, 8);
+                readLowRankDescription(JsonView(broken, "config.json"), 2, 2, 8);
             } catch (const Error& error) {
                 return std::string(error.what());
             }

@@ -18,7 +18,7 @@ const std::filesystem::path kDemo = EIGENSCOPE_SOURCE_DIR "/resources/demo";
 
 PerplexityOptions fewWindows(const KvFormat& format) {
     PerplexityOptions options;
-    options.windows = 4;
+    options.windows = 16;
     options.run.kv_format = format;
     return options;
 }

@@ -343,9 +343,18 @@ void TestReferenceOps::agreesWithNumpy() {
     const std::shared_ptr<Backend> backend = createReferenceBackend();
     const std::unique_ptr<Stream> stream = backend->createStream(1);
     using Run = Results (*)(Backend&, Stream&, Golden&);
-    const std::vector<std::pair<QString, Run>> runs = {
-        {"gemm", gemm},           {"embed", embed},   {"norm", norm}, {"activate", activate}, {"rope", rope},
-        {"attention", attention}, {"append", append}, {"gram", gram}, {"eigh", eigh},         {"nll", nll}};
+    const std::vector<std::pair<QString, Run>> runs = {{"gemm", gemm},
+                                                       {"embed", embed},
+                                                       {"norm", norm},
+                                                       {"activate", activate},
+                                                       {"rope", rope},
+                                                       {"attention", attention},
+                                                       {"append", append},
+                                                       {"gram", gram},
+                                                       {"eigh", eigh},
+                                                       {"nll", nll},
+                                                       {"code_append", codeAppend},
+                                                       {"code_attention", codeAttention}};
     const auto run = std::find_if(runs.begin(), runs.end(),
                                   [&](const auto& entry) { return entry.first == golden["op"].toString(); });
     QVERIFY(run != runs.end());
