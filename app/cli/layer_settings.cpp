@@ -62,12 +62,14 @@ void addLayerSettings(CLI::App& app, LayerSettings& settings) {
     app.add_option("--pin", settings.pins,
                    "Rank of a layer's keys or values, whatever the target: 3:keys=24 (may be repeated)")
         ->check(checkPin)
-        ->expected(1);
+        ->allow_extra_args(false)
+        ->take_all();
     app.add_option("--layer-threshold", settings.thresholds,
                    "Share of one layer's keys or values to keep, whatever the target: 3:keys=0.9 (may be "
                    "repeated)")
         ->check(checkThreshold)
-        ->expected(1);
+        ->allow_extra_args(false)
+        ->take_all();
 }
 
 }  // namespace eigenscope

@@ -72,10 +72,9 @@ ExitStatus runProgram(int argc, char** argv) {
     app.get_formatter()->column_width(34);
     CommonOptions options;
     std::vector<Command> commands;
-    for (const auto add :
-         {addInspect, addTokenize, addLogits, addGenerate, addPerplexity, addEstimate, addCalibrate,
-          addSensitivity, addSpectrum, addSubspaces, addPlan, addConvert, addTradeoff, addCompare, addFidelity, addDiff,
-          addReport, addPresets})
+    for (const auto add : {addInspect, addTokenize, addLogits, addGenerate, addPerplexity, addEstimate,
+                           addCalibrate, addSensitivity, addSpectrum, addSubspaces, addPlan, addConvert,
+                           addTradeoff, addCompare, addFidelity, addDiff, addReport, addPresets})
         commands.push_back(add(app, options));
     try {
         app.parse(argc, argv);

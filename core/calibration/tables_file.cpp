@@ -68,7 +68,7 @@ SensitivityTable readSensitivity(const SafetensorsFile& file, std::size_t index,
     }
     if (previous != width)
         failField(file.path(), ranks_name,
-                  "expected the bases' width, " + std::to_string(width) + ", at the end");
+                  "expected the full rank, " + std::to_string(width) + ", at the end");
     table.kl = readDoubles(file, kl_name, {layers, 2, ranks.shape[0]});
     for (double kl : table.kl) {
         if (kl < 0)
@@ -108,7 +108,7 @@ LayerErrorTable readErrors(const SafetensorsFile& file, std::size_t index, std::
         }
         if (path.back().key_rank != width || path.back().value_rank != width)
             failField(file.path(), ranks_name,
-                      "expected the bases' width, " + std::to_string(width) + ", at the end");
+                      "expected the full rank, " + std::to_string(width) + ", at the end");
     }
     return table;
 }

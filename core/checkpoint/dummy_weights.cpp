@@ -2,6 +2,7 @@
 #include "core/checkpoint/dummy_weights.h"
 
 #include "core/base/fail.h"
+#include "core/checkpoint/safetensors.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -70,7 +71,7 @@ std::shared_ptr<DummyWeights> DummyWeights::create(const std::vector<DummyTensor
     std::size_t largest = page;
     for (const DummyTensor& tensor : tensors) {
         TensorRecord record{tensor.name, dtype, tensor.shape, {}, nullptr, file};
-        const std::size_t bytes = static_cast<std::size_t>(record.count()) * sizeOf(dtype);
+        const std::size_t bytes = TensorSpec{tensor.name, dtype, tensor.shape}.bytes();
         if (tensor.fill == DummyTensor::Fill::Normal) {
             largest = std::max(largest, roundUp(bytes, page));
             weights->m_region_bytes += roundUp(bytes, page);
@@ -102,7 +103,7 @@ std::shared_ptr<DummyWeights> DummyWeights::create(const std::vector<DummyTensor
     std::byte* at = weights->m_region;
     for (std::size_t i = 0; i < tensors.size(); ++i) {
         TensorRecord& record = weights->m_records[i];
-        const std::size_t bytes = static_cast<std::size_t>(record.count()) * sizeOf(dtype);
+        const std::size_t bytes = TensorSpec{record.name, dtype, record.shape}.bytes();
         if (tensors[i].fill == DummyTensor::Fill::Normal) {
             weights->mapMatrix(at, roundUp(bytes, page),
                                hashOf(record.name) % (weights->m_pool_bytes / page));

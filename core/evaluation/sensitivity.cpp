@@ -94,7 +94,7 @@ void check(const OpenModel& original, const std::vector<std::vector<TokenId>>& w
     }
     if (grid.empty() || grid.front() < 1 || grid.back() != basis_width ||
         std::adjacent_find(grid.begin(), grid.end(), std::greater_equal<>()) != grid.end())
-        fail("expected a grid of ascending ranks from 1 to the bases' width, " + std::to_string(basis_width));
+        fail("expected a grid of ascending ranks from 1 to the full rank, " + std::to_string(basis_width));
 }
 
 }  // namespace

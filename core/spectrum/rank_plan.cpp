@@ -223,7 +223,7 @@ void checkPlan(const RankPlan& plan, int layers, int basis_width, const std::fil
         for (std::size_t i = 0; i < ranks.size(); ++i) {
             if (ranks[i] < 1 || ranks[i] > basis_width)
                 failField(file, field + "[" + std::to_string(i) + "]",
-                          "rank " + std::to_string(ranks[i]) + ": expected 1 to the bases' width, " +
+                          "rank " + std::to_string(ranks[i]) + ": expected 1 to the full rank, " +
                               std::to_string(basis_width));
         }
         const std::vector<int>& bits = side == Side::Keys ? plan.kv_bits.keys : plan.kv_bits.values;

@@ -64,7 +64,7 @@ void checkComparable(const Spectrum& first, const Spectrum& second, const Subspa
                     "the bases are of different methods: " + first.method() + " and " + second.method());
     if (rank.rank < 0 || rank.rank > first.basisWidth())
         throw Error(ErrorCode::InvalidInput, "rank " + std::to_string(rank.rank) +
-                                                 ": expected 1 to the head dimension, " +
+                                                 ": expected 1 to the full rank, " +
                                                  std::to_string(first.basisWidth()));
     if (rank.rank == 0 && !(rank.threshold > 0 && rank.threshold <= 1))
         throw Error(ErrorCode::InvalidInput, "threshold: expected a share above 0, at most 1");

@@ -570,11 +570,13 @@ private slots:
         RUN_JSON(json,
                  common + QStringList{"--ratios", "0.7,0.4", "--csv", at("t.csv"), "--svg", at("t.svg")});
         CHECK_KEYS(json, "original:object windows:int tokens:int rows:array csv:string svg:string");
-        // The published method; threshold and error budget of both methods.
-        QCOMPARE(json["rows"].toArray().size(), 5 * 2);
+        // The published method; threshold and error budget of both methods; their thresholds for a latent of
+        // both heads.
+        QCOMPARE(json["rows"].toArray().size(), 7 * 2);
         for (const QJsonValue& row : json["rows"].toArray()) {
             CHECK_KEYS(row.toObject(),
-                       "name:string method:string allocation:string refit:bool target:number kv_ratio:number "
+                       "name:string method:string head_group:int allocation:string refit:bool target:number "
+                       "kv_ratio:number "
                        "bytes_per_token:int perplexity:number nats_lost:number standard_error:number");
             QVERIFY(row["kv_ratio"].toDouble() <= row["target"].toDouble() + 1e-9);
             QVERIFY(qAbs(row["bytes_per_token"].toDouble() / json["original"]["bytes_per_token"].toDouble() -
@@ -625,60 +627,6 @@ private slots:
         QVERIFY(!html.contains("src="));   // stands alone
         QVERIFY(!html.contains(m_folder.path().toUtf8() + "/.report"));  // no name of a temporary folder
         QVERIFY(html.trimmed().endsWith("</html>"));
-    }
-
-    void presets() {
-        RUN_JSON(json, "presets");
-        QCOMPARE(json["presets"].toArray().size(), 8);
-        for (const QJsonValue& preset : json["presets"].toArray()) {
-            CHECK_KEYS(preset.toObject(),
-                       "model:string title:string parameters:int weight_bytes:int max_positions:int "
-                       "kv_bytes_per_token:int");
-        }
-        // 2 x 32 layers x 32 heads x 128 x 2 bytes; published as 6.74 billion parameters.
-        RUN_JSON(llama, "inspect", "preset:llama-2-7b");
-        QCOMPARE(llama["kv_bytes_per_token"].toInteger(), 524288);
-        QCOMPARE(llama["parameters"].toInteger(), 6738415616);
-        QVERIFY(llama["dummy_weights"].toBool() && llama["tokenizer"].isNull());
-        RUN_JSON(large, "estimate", "preset:llama-3-70b", "--context", "8192");
-        QCOMPARE(large["weight_bytes"].toInteger(), qint64{2} * 70553706496);
-        QCOMPARE(large["kv_bytes"].toInteger(), qint64{8192} * 327680);
-    }
-
-    void dummyWeights() {
-        const QString folder = at("config-only");
-        QVERIFY(QDir().mkpath(folder));
-        for (const char* name : {"config.json", "tokenizer.json", "tokenizer_config.json"})
-            QVERIFY(QFile::copy(smallModel("llama") + "/" + name, folder + "/" + name));
-        RUN_JSON(dummy, "inspect", folder, "--load-format", "dummy");
-        RUN_JSON(real, "inspect", smallModel("llama"));
-        for (const char* key : {"parameters", "weight_bytes", "kv_bytes_per_token", "dtype", "tokenizer"})
-            QCOMPARE(dummy[QLatin1String(key)], real[QLatin1String(key)]);
-        const QStringList arguments = {"generate",     folder, "--prompt",      "Once upon",
-                                       "--max-tokens", "6",    "--load-format", "dummy"};
-        RUN_JSON(first, arguments);
-        RUN_JSON(second, arguments);
-        QCOMPARE(first["ids"], second["ids"]);  // the same weights every time
-        QCOMPARE(first["new_tokens"].toInt(), 6);
-    }
-
-    void chat() {
-        const QString folder = at("chat");
-        QVERIFY(QDir().mkpath(folder));
-        for (const QString& name : QDir(smallModel("llama")).entryList(QDir::Files))
-            QVERIFY(QFile::copy(smallModel("llama") + "/" + name, folder + "/" + name));
-        QFile file(folder + "/chat_template.jinja");
-        QVERIFY(file.open(QIODevice::WriteOnly));
-        file.write("{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]");
-        file.close();
-        const QString expected = "[system] Be kind.\n[user] Hello\n[assistant]";
-        RUN_JSON(asked, "tokenize", folder, "--text", "Hello", "--chat", "--system", "Be kind.");
-        QCOMPARE(asked["text"].toString(), expected);
-        RUN_JSON(plain, "tokenize", folder, "--text", expected, "--no-special-tokens");
-        QCOMPARE(asked["ids"], plain["ids"]);
-        RUN_JSON(answer, "generate", folder, "--prompt", "Hello", "--chat", "--system", "Be kind.",
-                 "--max-tokens", "3");
-        QCOMPARE(answer["prompt_tokens"].toInt(), plain["ids"].toArray().size());
     }
 
     void helpNamesEverySubcommand() {

@@ -224,8 +224,7 @@ private slots:
         };
         const QString one = at("one.stats.safetensors");
         compare("one statistics file", {one}, 2, "STATS2");
-        compare("rank too large", {one, one, "--rank", "17"}, 1,
-                "rank 17: expected 1 to the head dimension, 16");
+        compare("rank too large", {one, one, "--rank", "17"}, 1, "rank 17: expected 1 to the full rank, 16");
         compare("rank and threshold", {one, one, "--rank", "3", "--threshold", "0.9"}, 2, "--threshold");
         compare("no statistics", {one, smallText()}, 1, "text.txt");
         compare("statistics missing", {one, at("none.stats.safetensors")}, 1, "none.stats.safetensors");

@@ -353,7 +353,7 @@ void TestConvert::queriesOfAGroupShareTheirKeysBasis() {
         query.weight.f32()[i] = static_cast<float>(std::sin(1.0 + static_cast<double>(i)));
     Folder folder(*backend, job);
     const Linear folded =
-        folder.transposedDecodeRows(query, bases, static_cast<int>(rank), static_cast<int>(group));
+        folder.transposedDecodeRows(query, bases, static_cast<int>(rank), static_cast<int>(heads));
     QCOMPARE(folded.weight.shape(), (Shape{8, 5}));
     QVERIFY(folded.bias.empty());
     for (std::size_t head = 0; head < heads; ++head) {
@@ -437,7 +437,7 @@ void TestConvert::mismatchesAreRefused() {
     plan = c.plan;
     plan.key_ranks[1] = 17;
     QCOMPARE(message(golden.open, c.statistics, *c.spectrum, plan),
-             std::string("plan: key_ranks[1]: rank 17: expected 1 to the head dimension, 16"));
+             std::string("plan: key_ranks[1]: rank 17: expected 1 to the full rank, 16"));
     plan.key_ranks = {1, 2, 3};
     QVERIFY(
         message(golden.open, c.statistics, *c.spectrum, plan).starts_with("plan: key_ranks: has 3 layers"));

@@ -263,7 +263,7 @@ void TestErrorBudget::brokenTablesAreNamed() {
     QCOMPARE(message([](LayerErrorTable&) {}), std::string());
     QVERIFY(message([](LayerErrorTable& t) {
                 t.layers[1][3].value_rank = 15;
-            }).find("layer_errors.0.ranks: expected the head dimension, 16") != std::string::npos);
+            }).find("layer_errors.0.ranks: expected the full rank, 16") != std::string::npos);
     QVERIFY(message([](LayerErrorTable& t) {
                 t.layers[1][1].key_rank = 2;
             }).find("layer_errors.0.ranks: expected ranks above 0 that do not fall") != std::string::npos);

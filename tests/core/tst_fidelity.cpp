@@ -268,8 +268,8 @@ void TestFidelity::restoringTheOnlyChangedLayerRemovesAll() {
     const Measured m = prepare("opt", referenceBackend());
     JobContext job;
     for (int layer = 0; layer < 2; ++layer) {
-        const OpenModel one = convertOneSide(job, m.golden.open, m.conversion.statistics,
-                                             *m.conversion.spectrum, layer, Side::Keys, 2);
+        const OpenModel one = convertOneLayer(job, m.golden.open, m.conversion.statistics,
+                                              *m.conversion.spectrum, layer, 2, std::nullopt);
         const TextDiff diff = diffText(job, m.golden.open, one, firstWindow(m), {}, {});
         for (std::size_t t = 1; t < diff.tokens.size(); ++t) {
             // Restored, it is the original: rounding is left (KL is quadratic in it).

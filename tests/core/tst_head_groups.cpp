@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One latent for several heads: spectra and logits against float64 references (tests/golden/method), the lossless
-// check, files, and what is refused.
+// One latent for several heads: spectra and logits against float64 references (tests/golden/method), the
+// lossless check, files, and what is refused.
 #include "core/calibration/calibrate.h"
 #include "core/compression/convert.h"
 #include "core/evaluation/sensitivity.h"
@@ -19,10 +19,11 @@ using namespace eigenscope::test;
 
 namespace {
 
-// Rows are float32, and attention's weights squares of differences of such; the joint matrices are as well conditioned
-// as the single heads' (tst_attention_aware).
+// Rows are float32, and attention's weights squares of differences of such; the joint matrices are as well
+// conditioned as the single heads' (tst_attention_aware).
 constexpr double kEigenvalueError = 2e-5;  // of the largest
-// Of the logits' range. Joint bases of method attention-aware are not orthonormal, and float32 weights hold them.
+// Of the logits' range. Joint bases of method attention-aware are not orthonormal, and float32 weights hold
+// them.
 constexpr double kLogitError = 5e-5;
 
 struct Fixture {
@@ -65,8 +66,8 @@ Fixture fetched() {
 }
 
 std::shared_ptr<const SafetensorsFile> goldenGroups(const Fixture& f) {
-    return std::make_shared<const SafetensorsFile>(
-        methodGoldenDirectory(f.golden.open.model->config.family) / "head_groups.golden");
+    return std::make_shared<const SafetensorsFile>(methodGoldenDirectory(f.golden.open.model->config.family) /
+                                                   "head_groups.golden");
 }
 
 constexpr std::pair<const char*, const char*> kMethods[] = {{"eigen", "eigen"}, {"attention-aware", "aware"}};
@@ -112,13 +113,12 @@ void TestHeadGroups::spectraEqualTheSvd() {
                 QCOMPARE(found.size(), expected.size());
                 for (std::size_t i = 0; i < found.size(); ++i) {
                     const double error = std::abs(found[i] - expected[i]) / expected[0];
-                    QVERIFY2(error < kEigenvalueError,
-                             qPrintable(QString("%1 layer %2 %3 %4: %5")
-                                            .arg(method)
-                                            .arg(layer)
-                                            .arg(part.c_str())
-                                            .arg(i)
-                                            .arg(error)));
+                    QVERIFY2(error < kEigenvalueError, qPrintable(QString("%1 layer %2 %3 %4: %5")
+                                                                      .arg(method)
+                                                                      .arg(layer)
+                                                                      .arg(part.c_str())
+                                                                      .arg(i)
+                                                                      .arg(error)));
                 }
             }
         }
@@ -138,7 +138,8 @@ void TestHeadGroups::logitsEqualProjectedRows() {
         const std::vector<double> numbers = golden.numbers(std::string(prefix) + ".logits");
         const std::vector<float> expected(numbers.begin(), numbers.end());
         QVERIFY(found.size() > expected.size());
-        const std::vector<float> last(found.end() - static_cast<std::ptrdiff_t>(expected.size()), found.end());
+        const std::vector<float> last(found.end() - static_cast<std::ptrdiff_t>(expected.size()),
+                                      found.end());
         const double error = relativeDifference(last, expected);
         QVERIFY2(error < kLogitError, qPrintable(QString("%1: %2").arg(method).arg(error)));
     }
@@ -226,11 +227,11 @@ void TestHeadGroups::whatIsRefused() {
         return errorOf([&] { computeSpectrum(job, *f.golden.open.backend, f.statistics, "eigen", options); });
     };
     const int other = f.group + 1;
-    QVERIFY(compute({.head_group = other}).find(std::to_string(f.group) + " heads together") != std::string::npos);
+    QVERIFY(compute({.head_group = other}).find(std::to_string(f.group) + " heads together") !=
+            std::string::npos);
     QVERIFY(compute({.share_key_basis = true, .head_group = f.group}).find("shared") != std::string::npos);
     // A plan for single heads is not one for groups of them.
-    const RankPlan single =
-        fullPlan(*computeSpectrum(job, *f.golden.open.backend, f.statistics, "eigen"), 1);
+    const RankPlan single = fullPlan(*computeSpectrum(job, *f.golden.open.backend, f.statistics, "eigen"), 1);
     QVERIFY(errorOf([&] { f.converted("eigen", single); }).find("heads a latent") != std::string::npos);
     CalibrationOptions options;
     options.head_group = other;

@@ -242,7 +242,7 @@ void TestRankPlan::fileRoundTripIsExact() {
     QVERIFY(loadPlan(directory / "plan.json") == p);
     const Json json = readJsonFile(directory / "plan.json");
     for (const char* key : {"version", "method", "criterion", "share_key_basis", "rank_multiple", "key_ranks",
-                            "value_ranks", "pinned", "thresholds", "allocation", "center"})
+                            "value_ranks", "pinned", "thresholds", "allocation", "center", "head_group"})
         QVERIFY2(json.contains(key), key);
     QCOMPARE(json.size(), std::size_t{12});
     setLayerThreshold(p, *s, Side::Keys, 1, 1.0 / 3.0);
@@ -341,7 +341,7 @@ void TestRankPlan::checkedAgainstTheModel() {
              std::string("p.json: key_ranks: has 4 layers, the model has 5"));
     p.value_ranks[2] = 17;
     QCOMPARE(errorOf([&] { checkPlan(p, 4, 16, "p.json"); }),
-             std::string("p.json: value_ranks[2]: rank 17: expected 1 to the head dimension, 16"));
+             std::string("p.json: value_ranks[2]: rank 17: expected 1 to the full rank, 16"));
 }
 
 void TestRankPlan::unwritableOutput() {

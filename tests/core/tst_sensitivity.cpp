@@ -200,7 +200,7 @@ void TestSensitivity::brokenTablesAreNamed() {
     QCOMPARE(message(table), std::string());
     SensitivityTable broken = table;
     broken.ranks = {2, 4};
-    QVERIFY(message(broken).find("sensitivity.0.ranks: expected the head dimension, 5") != std::string::npos);
+    QVERIFY(message(broken).find("sensitivity.0.ranks: expected the full rank, 5") != std::string::npos);
     broken.ranks = {5, 5};
     QVERIFY(message(broken).find("sensitivity.0.ranks: expected ascending") != std::string::npos);
     broken = table;
@@ -220,7 +220,7 @@ void TestSensitivity::badArguments() {
     Measured m = prepare("opt", "eigen", referenceBackend());
     QVERIFY(errorOf([&] { measure(m, {}); }).find("grid") != std::string::npos);
     QVERIFY(errorOf([&] { measure(m, {4, 4, 16}); }).find("grid") != std::string::npos);
-    QVERIFY(errorOf([&] { measure(m, {4, 12}); }).find("head dimension, 16") != std::string::npos);
+    QVERIFY(errorOf([&] { measure(m, {4, 12}); }).find("full rank, 16") != std::string::npos);
     m.windows[1].pop_back();
     QVERIFY(errorOf([&] { measure(m, {4, 16}); }).find("a window of 29 tokens") != std::string::npos);
     m.windows.clear();

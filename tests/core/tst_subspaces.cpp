@@ -105,7 +105,7 @@ void TestSubspaces::otherModelsAndRanksAreRefused() {
     QVERIFY(
         message(*spectrum(2, 8, "eigen"), {3, 0}).starts_with("the bases are of different models: 1 layers"));
     QVERIFY(message(*spectrum(1, 6, "eigen"), {3, 0}).starts_with("the bases are of different models"));
-    QCOMPARE(message(*a, {9, 0}), std::string("rank 9: expected 1 to the head dimension, 8"));
+    QCOMPARE(message(*a, {9, 0}), std::string("rank 9: expected 1 to the full rank, 8"));
     for (const double threshold : {0.0, -1.0, 1.5, std::nan("")})
         QCOMPARE(message(*a, {0, threshold}), std::string("threshold: expected a share above 0, at most 1"));
 }

@@ -211,7 +211,7 @@ private slots:
         const GoldenModel golden = openGoldenModel(model.toStdString(), referenceBackend());
         const std::vector<TokenId>& ids = golden.long_ids.empty() ? golden.ids : golden.long_ids;
         const auto length = static_cast<std::int64_t>(ids.size());
-        AttentionMoments moments(*golden.open.backend, *golden.open.model, static_cast<int>(length), 1, 1);
+        AttentionMoments moments(*golden.open.backend, *golden.open.model, static_cast<int>(length), 1, 1, 1);
         moments.startWindow(length);
         const Transformer transformer(golden.open.backend, golden.open.model);
         Session session = transformer.createSession({.threads = 1, .max_rows = length});

@@ -137,8 +137,9 @@ private slots:
         panel->findChild<QSpinBox*>()->setValue(1);
         QTest::mouseClick(measure, Qt::LeftButton);
         QVERIFY(!measure->isEnabled());
-        // The published method, and threshold and error budget of both methods.
-        QCOMPARE(panel->run().curves().size(), std::size_t{5});
+        // The published method, threshold and error budget of both methods, and their thresholds for a latent
+        // of all heads.
+        QCOMPARE(panel->run().curves().size(), std::size_t{7});
         QTRY_VERIFY_WITH_TIMEOUT(panel->run().points().size() >= 2, 120000);
         QVERIFY(m_ui->jobs.busy());  // more to come
         QTest::mouseClick(panel->findChild<JobProgress*>()->findChild<QPushButton*>("cancelJob"),

@@ -85,7 +85,7 @@ void Workspace::select(int layer, int head, Side side) {
         return;
     }
     layer = std::clamp(layer, 0, m_model->model->config.layers - 1);
-    head = std::clamp(head, -1, m_model->model->config.kv_heads - 1);
+    head = std::clamp(head, -1, (spectrum() ? spectrum()->heads() : m_model->model->config.kv_heads) - 1);
     if (layer == m_layer && head == m_head && side == m_side) {
         return;
     }
@@ -318,6 +318,7 @@ Job* Workspace::changeBasis(const QString& method, const BasisOptions& options, 
         [this, statistics = m_statistics, then = std::move(then)](std::shared_ptr<const Spectrum> spectrum) {
             if (m_statistics == statistics) {
                 m_plan.setSpectrum(std::move(spectrum));
+                select(m_layer, m_head, m_side);  // there may be fewer bases now
                 if (then) {
                     then();
                 }

@@ -141,7 +141,7 @@ QColor TokenDiffView::tint(double fraction) const {
 }
 
 QColor TokenDiffView::textOn(const QColor& background) const {
-    const QColor dark(0x10, 0x13, 0x1a), light(0xff, 0xff, 0xff);
+    const QColor dark(Qt::black), light(Qt::white);  // one of them has a contrast of 4.58 at least
     const QColor usual = m_theme.colours().text;
     // The theme's own where it reads well: 4.5, WCAG 2.1's bound for text.
     if (contrast(usual, background) >= 4.5) {

@@ -108,6 +108,12 @@ QWidget* PlanPanel::buildChoices() {
                               QStringLiteral("%1\n%2").arg(text(method.objective), text(method.source)),
                               Qt::ToolTipRole);
     }
+    m_group =
+        comboRow(grid, tr("Latents"),
+                 tr("What key/value heads cache: a latent each, or one that several heads share and are "
+                    "rebuilt from. What heads have in common is then kept once, and rank goes to the heads "
+                    "that need it; attention computes on the wider latent for each head."));
+    m_group->setObjectName(QStringLiteral("headGroup"));
     m_criterion = comboRow(grid, tr("Criterion"),
                            tr("What the threshold is a share of: the eigenvalues (energy; the paper) or the "
                               "singular values, their square roots (the published code)."));
@@ -142,7 +148,16 @@ QWidget* PlanPanel::buildChoices() {
     grid->addWidget(m_share, grid->rowCount(), 0, 1, 2);
 
     connect(m_method, &QComboBox::activated, this, &PlanPanel::changeBasis);
-    connect(m_share, &QCheckBox::clicked, this, &PlanPanel::changeBasis);
+    connect(m_group, &QComboBox::activated, this, [this] {
+        m_share->setChecked(m_share->isChecked() && m_group->currentData().toInt() == 1);
+        changeBasis();
+    });
+    connect(m_share, &QCheckBox::clicked, this, [this](bool share) {
+        if (share) {
+            m_group->setCurrentIndex(m_group->findData(1));  // a shared basis is one of single heads
+        }
+        changeBasis();
+    });
     connect(m_allocation, &QComboBox::activated, this, &PlanPanel::changeAllocation);
     connect(m_criterion, &QComboBox::activated, this, [this] {
         m_workspace.plan().setCriterion(static_cast<Criterion>(m_criterion->currentData().toInt()));
@@ -348,6 +363,7 @@ void PlanPanel::buildActions() {
 void PlanPanel::changeBasis() {
     BasisOptions options;
     options.share_key_basis = m_share->isChecked();
+    options.head_group = std::max(1, m_group->currentData().toInt());
     options.center = m_workspace.plan().plan().center &&
                      basisMethod(m_method->currentData().toString().toStdString()).can_center;
     follow(m_workspace.setBasis(m_method->currentData().toString(), options));
@@ -392,6 +408,20 @@ void PlanPanel::syncAllocation() {
     m_budget->setValue(document.plan().error_budget);
 }
 
+// The ways of sharing latents that the statistics have the moments for.
+void PlanPanel::syncGroups() {
+    const auto& statistics = m_workspace.statistics();
+    const int most = statistics ? statistics->head_group : 1, count = most > 1 ? 2 : 1;
+    if (m_group->count() != count || m_group->itemData(count - 1).toInt() != most) {
+        m_group->clear();
+        m_group->addItem(tr("one a head"), 1);
+        if (most > 1) {
+            m_group->addItem(tr("one for %1 heads").arg(most), most);
+        }
+    }
+    m_group->setCurrentIndex(std::max(0, m_group->findData(m_workspace.plan().plan().head_group)));
+}
+
 void PlanPanel::follow(Job* job) {
     m_progress->setJob(job);
     if (job) {
@@ -407,10 +437,12 @@ void PlanPanel::sync() {
     if (!computing) {
         m_method->setCurrentIndex(m_method->findData(QString::fromStdString(plan.method)));
         m_share->setChecked(plan.share_key_basis);
+        syncGroups();
         m_method->setToolTip(m_method->currentData(Qt::ToolTipRole).toString());
     }
     m_method->setEnabled(!computing && m_workspace.statistics());
     m_share->setEnabled(!computing && m_workspace.statistics());
+    m_group->setEnabled(!computing && m_group->count() > 1);
     m_criterion->setCurrentIndex(m_criterion->findData(static_cast<int>(plan.criterion)));
     if (m_multiple->findData(plan.rank_multiple) < 0) {  // a loaded plan may use any
         m_multiple->addItem(QString::number(plan.rank_multiple), plan.rank_multiple);

@@ -48,6 +48,7 @@ private:
     void changeBasis();
     void changeAllocation();
     void syncAllocation();
+    void syncGroups();
     void follow(Job* job);
     void sync();         // everything from the document
     void syncFigures();  // totals
@@ -57,7 +58,7 @@ private:
 
     Workspace& m_workspace;
     QComboBox *m_method = nullptr, *m_criterion = nullptr, *m_multiple = nullptr, *m_allocation = nullptr,
-              *m_key_bits = nullptr, *m_value_bits = nullptr;
+              *m_group = nullptr, *m_key_bits = nullptr, *m_value_bits = nullptr;
     QCheckBox *m_share = nullptr, *m_link = nullptr;
     SliderRow *m_keys = nullptr, *m_values = nullptr, *m_budget = nullptr, *m_target = nullptr;
     MeasureBox* m_measure = nullptr;

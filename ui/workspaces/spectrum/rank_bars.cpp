@@ -167,8 +167,9 @@ void RankBars::mouseMoveEvent(QMouseEvent* event) {
             m_document.beginDrag();
         }
         if (m_dragging) {
-            const int rank = snappedRank(yAxis->pixelToCoord(event->position().y() + m_grab_offset),
-                                         m_document.plan().rank_multiple, m_document.spectrum()->basisWidth());
+            const int rank =
+                snappedRank(yAxis->pixelToCoord(event->position().y() + m_grab_offset),
+                            m_document.plan().rank_multiple, m_document.spectrum()->basisWidth());
             m_document.setRank(m_pressed->side, m_pressed->layer, rank);
             emit readout(tr("Layer %1 · %2 · rank %3, pinned")
                              .arg(m_pressed->layer)

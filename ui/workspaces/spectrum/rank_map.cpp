@@ -180,10 +180,9 @@ QString RankMap::describe(const Selection& cell) const {
         m_from->rankOf(cell.layer, cell.side, cell.head, thresholdOf(plan, cell.side), plan.criterion);
     const double kept = m_from->kept(cell.layer, cell.side, cell.head,
                                      eigenscope::rankOf(plan, cell.side, cell.layer), Criterion::Energy);
-    return tr("Layer %1 · head %2 · %3 · needs rank %4 of %5 · layer keeps %6: energy %7")
+    return tr("Layer %1 · %2 · %3 · needs rank %4 of %5 · layer keeps %6: energy %7")
         .arg(cell.layer)
-        .arg(cell.head)
-        .arg(sideName(cell.side))
+        .arg(headName(*m_from, cell.head), sideName(cell.side))
         .arg(rank)
         .arg(m_width)
         .arg(eigenscope::rankOf(plan, cell.side, cell.layer))

@@ -232,10 +232,10 @@ void SpectrumPage::syncHeader() {
     const int head = m_workspace.selectedHead();
     const bool both = m_sides->index() == static_cast<int>(ShownSides::Both);
     m_plot_panel->setTitle(tr("Layer %1 · %2").arg(layer).arg(both ? tr("keys and values") : sideName(side)));
-    m_plot_panel->setNote(
-        head < 0
-            ? (spectrum->heads() == 1 ? tr("1 head") : tr("%1 heads, mean and spread").arg(spectrum->heads()))
-            : tr("head %1 of %2").arg(head).arg(spectrum->heads()));
+    m_plot_panel->setNote(head < 0 ? headCountText(*spectrum)
+                                   : tr("%1 of %2")
+                                         .arg(headName(*spectrum, head))
+                                         .arg(spectrum->heads() * spectrum->options().head_group));
     const int rank = rankOf(plan, side, layer);
     double kept = 1.0;
     for (int h = 0; h < spectrum->heads(); ++h) {

@@ -223,8 +223,8 @@ void SpectrumPlot::refreshMarks() {
                 mark.rank_text = QStringLiteral("%1: %2").arg(sideName(side), mark.rank_text);
             }
             if (m_selection.head >= 0 && m_selection.head < spectrum->heads()) {
-                mark.rank_text += tr(" · head %1: %2")
-                                      .arg(m_selection.head)
+                mark.rank_text += tr(" · %1: %2")
+                                      .arg(headName(*spectrum, m_selection.head))
                                       .arg(spectrum->rankOf(m_selection.layer, side, m_selection.head,
                                                             mark.threshold, plan.criterion));
             }

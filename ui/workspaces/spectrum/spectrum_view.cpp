@@ -81,6 +81,21 @@ void editThreshold(PlanDocument& document, Side side, double threshold, bool lin
                            linked || side == Side::Values ? threshold : plan.value_threshold);
 }
 
+QString headName(const Spectrum& spectrum, int head) {
+    const int group = spectrum.options().head_group;
+    return group == 1 ? QObject::tr("head %1").arg(head)
+                      : QObject::tr("heads %1–%2").arg(head * group).arg((head + 1) * group - 1);
+}
+
+QString headCountText(const Spectrum& spectrum) {
+    const int group = spectrum.options().head_group, count = spectrum.heads();
+    if (group == 1) {
+        return count == 1 ? QObject::tr("1 head") : QObject::tr("%1 heads, mean and spread").arg(count);
+    }
+    return count == 1 ? QObject::tr("one latent of %1 heads").arg(group)
+                      : QObject::tr("%1 latents of %2 heads, mean and spread").arg(count).arg(group);
+}
+
 int snappedRank(double rank, int multiple, int head_dim) {
     const int below = std::clamp(static_cast<int>(std::floor(rank / multiple)) * multiple, 0, head_dim);
     const int above = std::min(below + multiple, head_dim);

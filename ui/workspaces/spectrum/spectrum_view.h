@@ -40,6 +40,11 @@ SpectrumCurve spectrumCurve(const Spectrum& spectrum, int layer, Side side, int 
 // Lower end of a logarithmic axis for these curves: a power of ten, at least 1e-8.
 double logFloor(double least);
 
+// "head 2", or "heads 4–7" where several share a latent; and how many there are: "8 heads", "2 latents of 4
+// heads".
+QString headName(const Spectrum& spectrum, int head);
+QString headCountText(const Spectrum& spectrum);
+
 double thresholdOf(const RankPlan& plan, Side side);
 int rankOf(const RankPlan& plan, Side side, int layer);
 bool isPinned(const RankPlan& plan, Side side, int layer);
