@@ -28,6 +28,7 @@ void generateText(Run& run, const Options& options) {
         generation.add_special_tokens = false;
     }
 
+    model.tokenizer->encode(prompt);  // a model that takes no text says so before anything is printed
     Console& console = run.console();
     console.print(options.chat ? "" : options.prompt);
     // Streamed text and a progress line would write over each other.

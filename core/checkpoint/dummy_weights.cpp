@@ -17,7 +17,9 @@ namespace eigenscope {
 namespace {
 
 constexpr std::size_t kPage = 4096;
-// More than the last-level cache of most processors, and quick to fill.
+// Places enough for small matrices to differ, more than the last-level cache of most processors, and quick to
+// fill.
+constexpr std::size_t kLeastPool = std::size_t{1} << 20;
 constexpr std::size_t kMostPool = std::size_t{256} << 20;
 constexpr double kDeviation = 0.02;
 
@@ -82,7 +84,7 @@ std::shared_ptr<DummyWeights> DummyWeights::create(const std::vector<DummyTensor
         }
         weights->m_records.push_back(std::move(record));
     }
-    weights->m_pool_bytes = std::min(kMostPool, largest);
+    weights->m_pool_bytes = std::clamp(largest, kLeastPool, kMostPool);
     weights->m_pool_file = ::memfd_create("eigenscope-dummy-weights", MFD_CLOEXEC);
     if (weights->m_pool_file < 0 ||
         ::ftruncate(weights->m_pool_file, static_cast<off_t>(weights->m_pool_bytes)) != 0)

@@ -585,7 +585,7 @@ private slots:
         QCOMPARE(json["rows"][0]["name"].toString(), QString("published"));
         QFile csv(at("t.csv")), svg(at("t.svg"));
         QVERIFY(csv.open(QIODevice::ReadOnly) && svg.open(QIODevice::ReadOnly));
-        QCOMPARE(csv.readAll().count('\n'), 1 + 1 + 10);
+        QCOMPARE(csv.readAll().count('\n'), 1 + 1 + 14);
         QVERIFY(svg.readAll().startsWith("<svg xmlns"));
         RUN_JSON(one, common + QStringList{"--ratios", "0.5", "--methods", "eigen", "--allocations",
                                            "threshold", "--refit-text", smallText(), "--refit-windows", "2"});

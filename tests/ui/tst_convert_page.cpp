@@ -152,11 +152,12 @@ private slots:
         TradeoffPlot* plot = panel->plot();
         QSignalSpy readout(plot, &Plot::readout);
         QTest::mouseMove(plot, plot->positionOf(1).toPoint());
-        QTRY_VERIFY(readout.count() > 0);
-        QVERIFY2(readout.constLast()[0].toString().startsWith("published"),
-                 qPrintable(readout.constLast()[0].toString()));
+        // The mouse may be told to have moved more than once.
+        QTRY_VERIFY(std::any_of(readout.begin(), readout.end(), [](const QList<QVariant>& said) {
+            return said[0].toString().startsWith("published");
+        }));
         const PlotTable table = plot->table();
-        QCOMPARE(table.columns.size(), 1 + 4 * 5);
+        QCOMPARE(table.columns.size(), 1 + 4 * 7);
         QVERIFY(!table.rows.isEmpty());
         QCOMPARE(table.rows[0][0], panel->run().points()[0].target);
         for (const char* name : {"curves.png", "curves.pdf", "curves.csv"}) {

@@ -67,7 +67,8 @@ def balanced(weight, moment):
     moments `moment`: moment^(1/2) Z_r Z_r^T moment^(-1/2)."""
     half = root(moment)
     _, s, z = np.linalg.svd(root(weight) @ half)
-    inverse = np.linalg.inv(half)
+    # Rows lie in fewer dimensions than they have where normalisation takes their mean away.
+    inverse = np.linalg.pinv(half, rcond=1e-6, hermitian=True)
     return s, lambda r: half @ z[:r].T @ z[:r] @ inverse
 
 
