@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -18,6 +19,27 @@ namespace {
 
 std::string computeName(Compute compute) {
     return compute == Compute::F32 ? "f32" : compute == Compute::BF16 ? "bf16" : "f16";
+}
+
+std::optional<KvFormat> formatOf(const KvArguments& arguments, const std::string& name) {
+    const auto quantised = [](const std::string& format) {
+        const auto parsed = kvFormatFromName(format);
+        return parsed && parsed->hasCodes();
+    };
+    checkKvArguments(arguments, quantised(arguments.format) || quantised(arguments.format2));
+    auto format = kvFormatFromName(name);
+    if (format && format->hasCodes()) {
+        format->group = arguments.group;
+        format->keys = *kvGroupingFromName(arguments.keys);
+        format->recent = arguments.recent;
+    }
+    return format;
+}
+
+std::vector<std::string> formatNames() {
+    std::vector<std::string> names = {"auto"};
+    names.insert(names.end(), std::begin(kKvFormatNames), std::end(kKvFormatNames));
+    return names;
 }
 
 }  // namespace
@@ -38,12 +60,20 @@ OpenModel Run::open(const std::filesystem::path& path) {
     return openModel(m_job, backend(), path, loadFormat());
 }
 
-std::optional<DType> Run::kvFormat() const { return dtypeFromName(m_options.kv_format); }
+std::optional<KvFormat> Run::kvFormat() const { return formatOf(m_options.kv, m_options.kv.format); }
 
-RunOptions Run::runOptions(const OpenModel& model) {
+RunOptions Run::runOptions(const OpenModel& model) { return runOptions(model, kvFormat(), "--kv-format"); }
+
+RunOptions Run::secondRunOptions(const OpenModel& model) {
+    const auto second = formatOf(m_options.kv, m_options.kv.format2);
+    return second ? runOptions(model, second, "--kv-format2") : runOptions(model);
+}
+
+RunOptions Run::runOptions(const OpenModel& model, const std::optional<KvFormat>& format,
+                           const char* option) {
     RunOptions run;
     run.threads = m_options.threads;
-    run.kv_format = kvFormat();
+    run.kv_format = format;
     if (m_options.compute != "auto") {
         run.compute = m_options.compute == "f32"    ? Compute::F32
                       : m_options.compute == "bf16" ? Compute::BF16
@@ -53,14 +83,10 @@ RunOptions Run::runOptions(const OpenModel& model) {
         if (!support)
             failUnsupported(fmt::format("--compute {}: {}", computeName(*run.compute), support.reason));
     }
-    if (run.kv_format) {
-        const ModelConfig& config = model.model->config;
-        const Support support =
-            backend()->supports(Op::Attention, {.cache = *run.kv_format,
-                                                .lift = config.rebuildsKeys(),
-                                                .alibi = config.position == PositionKind::Alibi});
+    if (format) {
+        const Support support = supportsKvFormat(*backend(), model.model->config, *format);
         if (!support)
-            failUnsupported(fmt::format("--kv-format {}: {}", m_options.kv_format, support.reason));
+            failUnsupported(fmt::format("{} {}: {}", option, nameOf(*format), support.reason));
     }
     return run;
 }
@@ -118,9 +144,72 @@ void addLoadFormatOption(CLI::App& app, CommonOptions& options) {
 }
 
 void addKvFormatOption(CLI::App& app, CommonOptions& options) {
-    app.add_option("--kv-format", options.kv_format, "Format of the KV cache (auto: the checkpoint's dtype)")
-        ->check(CLI::IsMember({"auto", "f32", "f16", "bf16"}))
+    app.add_option(
+           "--kv-format", options.kv.format,
+           "Format of the KV cache: a dtype, or 8, 4, 3 or 2 bits an element (auto: what the checkpoint "
+           "was planned with, else its dtype)")
+        ->check(CLI::IsMember(formatNames()))
         ->capture_default_str();
+    addKvDetailOptions(app, options);
+}
+
+void addKvFormat2Option(CLI::App& app, CommonOptions& options) {
+    app.add_option("--kv-format2", options.kv.format2, "Format of MODEL2's KV cache (auto: as --kv-format)")
+        ->check(CLI::IsMember(formatNames()))
+        ->capture_default_str();
+}
+
+void addKvDetailOptions(CLI::App& app, CommonOptions& options) {
+    app.add_option("--kv-group", options.kv.group,
+                   "Elements of a quantised cache that share a scale and a minimum, a multiple of 8")
+        ->check([](const std::string& text) {
+            int group = 0;
+            const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), group);
+            const bool good = error == std::errc() && end == text.data() + text.size() && group >= 8 &&
+                              group <= kMostGroup && group % 8 == 0;
+            return good ? std::string()
+                        : fmt::format("expected a multiple of 8 up to {}, found {}", kMostGroup, text);
+        })
+        ->capture_default_str();
+    app.add_option(
+           "--kv-keys", options.kv.keys,
+           "Groups of a quantised cache's keys: along a token's key, or along the tokens of a channel")
+        ->check(CLI::IsMember({"token", "channel"}))
+        ->capture_default_str();
+    app.add_option("--kv-recent", options.kv.recent, "Newest positions that a quantised cache keeps exact")
+        ->check(CLI::Range(0, kMostRecent))
+        ->capture_default_str();
+}
+
+void checkKvArguments(const KvArguments& arguments, bool quantised) {
+    if (quantised)
+        return;
+    for (const auto& [given, option] : {std::pair(arguments.group != KvArguments().group, "--kv-group"),
+                                        std::pair(arguments.keys != KvArguments().keys, "--kv-keys"),
+                                        std::pair(arguments.recent != KvArguments().recent, "--kv-recent")}) {
+        if (given)
+            throw UsageError(std::string(option) +
+                             " belongs to a quantised cache: --kv-format q8, q4, q3 or q2");
+    }
+}
+
+void addKvFormat(ResultJson& json, const KvFormat& format, const ModelConfig& config) {
+    json["kv_format"] = nameOf(format);
+    if (format.planned && config.low_rank) {
+        json["key_bits"] = config.low_rank->kv_bits.keys;
+        json["value_bits"] = config.low_rank->kv_bits.values;
+        json["kv_group"] = config.low_rank->kv_bits.group;
+        json["kv_keys"] = nameOf(config.low_rank->kv_bits.key_grouping);
+        json["kv_recent"] = config.low_rank->kv_bits.recent;
+    } else if (format.bits != 0) {
+        json["kv_group"] = format.group;
+        json["kv_keys"] = nameOf(format.keys);
+        json["kv_recent"] = format.recent;
+    }
+}
+
+std::string kvFormatText(const KvFormat& format, const ModelConfig& config) {
+    return format.planned && config.low_rank ? config.low_rank->kv_bits.text() : textOf(format);
 }
 
 std::optional<std::int64_t> parseByteSize(const std::string& text) {

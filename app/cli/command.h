@@ -27,8 +27,15 @@ public:
     using std::runtime_error::runtime_error;
 };
 
+// What `--kv-format` and its companions say.
+struct KvArguments {
+    std::string format = "auto", format2 = "auto", keys = "token";
+    int group = 32, recent = 0;
+};
+
 struct CommonOptions {
-    std::string device = "auto", compute = "auto", kv_format = "auto", load_format = "auto";
+    std::string device = "auto", compute = "auto", load_format = "auto";
+    KvArguments kv;
     int threads = 0;
     bool json = false, quiet = false;
 };
@@ -49,13 +56,16 @@ public:
     // Threads, arithmetic and cache format for this model; throws when the device does not do what was asked
     // for.
     RunOptions runOptions(const OpenModel& model);
-    std::optional<DType> kvFormat() const;  // empty: automatic
+    RunOptions secondRunOptions(const OpenModel& model);  // with --kv-format2
+    std::optional<KvFormat> kvFormat() const;             // empty: automatic
     // What runs where, for results: "cpu" and "AMD EPYC ..., 2 threads, AVX-512"; the reason when a better
     // device is not used.
     ResultJson deviceJson();
     std::string deviceText();
 
 private:
+    RunOptions runOptions(const OpenModel& model, const std::optional<KvFormat>& format, const char* option);
+
     const CommonOptions& m_options;
     Console& m_console;
     JobContext m_job;
@@ -76,7 +86,17 @@ void addDeviceOptions(CLI::App& app, CommonOptions& options);
 void addLoadFormatOption(CLI::App& app, CommonOptions& options);
 // --device, --threads, --compute, --kv-format, --load-format: subcommands that run a model.
 void addModelOptions(CLI::App& app, CommonOptions& options);
+// --kv-format with --kv-group, --kv-keys and --kv-recent.
 void addKvFormatOption(CLI::App& app, CommonOptions& options);
+void addKvFormat2Option(CLI::App& app, CommonOptions& options);
+// --kv-group, --kv-keys and --kv-recent alone.
+void addKvDetailOptions(CLI::App& app, CommonOptions& options);
+// Throws UsageError when one of them was given but nothing is quantised.
+void checkKvArguments(const KvArguments& arguments, bool quantised);
+// Fields of a result: kv_format, and for a quantised one kv_group, kv_keys and kv_recent.
+void addKvFormat(ResultJson& json, const KvFormat& format, const ModelConfig& config);
+// "f16", "q4, groups of 64": for people; of a planned format what the checkpoint says.
+std::string kvFormatText(const KvFormat& format, const ModelConfig& config);
 
 // "8G", "512M", "24GiB", "1.5G", "1073741824": bytes, units of 1024.
 std::optional<std::int64_t> parseByteSize(const std::string& text);

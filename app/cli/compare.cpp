@@ -2,6 +2,7 @@
 // compare MODEL MODEL2 --text FILE [--prompt S]: two models on the same text and the same prompt.
 #include "app/cli/commands.h"
 #include "app/cli/results.h"
+#include "core/report/number_text.h"
 
 #include <fmt/format.h>
 
@@ -28,18 +29,26 @@ void compare(Run& run, const Options& options) {
     checkSamplingOptions(options.generation.options.sampling);
     const OpenModel first = run.open(options.first);
     const OpenModel second = run.open(options.second);
-    run.runOptions(second);  // refuses what the second model cannot do before the first one has run
-    const ComparisonResult result = compareModels(run.job(), first, second, options.text,
-                                                  options.perplexity.options(run.runOptions(first)));
+    // Refuses what the second model cannot do before the first one has run.
+    const RunOptions runs[] = {run.runOptions(first), run.secondRunOptions(second)};
+    const ComparisonResult result =
+        compareModels(run.job(), first, second, options.text, options.perplexity.options(runs[0]), runs[1]);
+    const KvFormat formats[] = {resolveKvFormat(runs[0], first), resolveKvFormat(runs[1], second)};
+    const std::string format_texts[] = {kvFormatText(formats[0], first.model->config),
+                                        kvFormatText(formats[1], second.model->config)};
+    const std::size_t per_token[] = {kvBytesPerToken(first.model->config, formats[0]),
+                                     kvBytesPerToken(second.model->config, formats[1])};
 
     ResultJson json = toJson(result);
+    json["kv_format"] = {nameOf(formats[0]), nameOf(formats[1])};
+    json["kv_bytes_per_token"] = {per_token[0], per_token[1]};
     json["generations"] = ResultJson::array();
     std::string generations;
     std::vector<GenerationResult> generated;
     if (has_prompt) {
         for (const OpenModel* model : {&first, &second}) {
             GenerationOptions generation = options.generation.options;
-            generation.run = run.runOptions(*model);
+            generation.run = runs[model == &second ? 1 : 0];
             generated.push_back(generate(run.job(), *model, options.prompt, generation));
             json["generations"].push_back(toJson(generated.back()));
             generations += generationText(model->name, generated.back());
@@ -54,7 +63,12 @@ void compare(Run& run, const Options& options) {
     }
     json["device"] = run.deviceJson();
     run.console().printResult(json);
-    run.console().print(qualityLines(first.name, second.name, result, run.deviceText()) + generations);
+    run.console().print(
+        qualityLines(first.name, second.name, result, run.deviceText()) + "\n" +
+        factLines({{"KV cache", fmt::format("{} ({} a token) and {} ({} a token)", format_texts[0],
+                                            text::bytes(static_cast<double>(per_token[0])), format_texts[1],
+                                            text::bytes(static_cast<double>(per_token[1])))}}) +
+        generations);
 }
 
 }  // namespace
@@ -69,6 +83,7 @@ Command addCompare(CLI::App& app, CommonOptions& common) {
     addPerplexityOptions(*sub, options->perplexity);
     addGenerationOptions(*sub, options->generation);
     addModelOptions(*sub, common);
+    addKvFormat2Option(*sub, common);
     addOutputOptions(*sub, common);
     return {sub, [options](Run& run) { compare(run, *options); }};
 }

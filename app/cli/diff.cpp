@@ -76,7 +76,7 @@ void runDiff(Run& run, const Options& options) {
         checkWritableFile(options.csv);
     const OpenModel first = run.open(options.first);
     const OpenModel second = run.open(options.second);
-    const RunOptions first_run = run.runOptions(first), second_run = run.runOptions(second);
+    const RunOptions first_run = run.runOptions(first), second_run = run.secondRunOptions(second);
     const std::vector<TokenId> ids =
         has_prompt ? first.tokenizer->encode(options.prompt)
                    : diffIds(run.job(), first, second, options.text, options.sequence_length);
@@ -132,6 +132,7 @@ Command addDiff(CLI::App& app, CommonOptions& common) {
         ->check(CLI::Range(2, std::numeric_limits<int>::max()));
     sub->add_option("--csv", options->csv, "Write a line a token to a file");
     addModelOptions(*sub, common);
+    addKvFormat2Option(*sub, common);
     addOutputOptions(*sub, common);
     return {sub, [options](Run& run) { runDiff(run, *options); }};
 }

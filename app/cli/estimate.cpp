@@ -27,7 +27,7 @@ struct Options {
 void estimate(Run& run, const Options& options) {
     const ModelFacts facts = readModelFacts(options.model, run.loadFormat());
     const ModelConfig& config = facts.config;
-    const DType format = run.kvFormat().value_or(facts.dtype);
+    const KvFormat format = resolveKvFormat(run.kvFormat(), config, facts.dtype);
     const std::int64_t context = options.context > 0 ? options.context : config.max_positions;
     const std::int64_t weights = facts.checkpoint->weightBytes();
     const MemoryEstimate memory = estimateMemory(config, weights, context, options.batch, format);
@@ -35,7 +35,8 @@ void estimate(Run& run, const Options& options) {
     ResultJson json;
     json["context"] = context;
     json["batch"] = options.batch;
-    json["kv_format"] = nameOf(format);
+    addKvFormat(json, format, config);
+    json["kv_bytes_per_token"] = kvBytesPerToken(config, format);
     json["weight_bytes"] = memory.weight_bytes;
     json["kv_bytes"] = memory.kv_bytes;
     json["scratch_bytes"] = memory.scratch_bytes;
@@ -57,11 +58,12 @@ void estimate(Run& run, const Options& options) {
 
     const auto bytes = [](std::int64_t value) { return text::bytes(static_cast<double>(value)); };
     run.console().print(
-        factLines({{"Weights", bytes(memory.weight_bytes)},
-                   {"KV cache", fmt::format("{} at {}, context {}, batch {}", bytes(memory.kv_bytes),
-                                            nameOf(format), text::count(context), options.batch)},
-                   {"Scratch", bytes(memory.scratch_bytes)},
-                   {"Total", bytes(memory.total())}}) +
+        factLines(
+            {{"Weights", bytes(memory.weight_bytes)},
+             {"KV cache", fmt::format("{} at {}, context {}, batch {}", bytes(memory.kv_bytes),
+                                      kvFormatText(format, config), text::count(context), options.batch)},
+             {"Scratch", bytes(memory.scratch_bytes)},
+             {"Total", bytes(memory.total())}}) +
         "\n" + tableLines(rows));
     if (context > config.max_positions)
         run.console().message(

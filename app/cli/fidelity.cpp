@@ -66,7 +66,7 @@ void runFidelity(Run& run, const Options& options) {
         checkWritableFile(options.csv);
     const OpenModel first = run.open(options.first);
     const OpenModel second = run.open(options.second);
-    const RunOptions second_run = run.runOptions(second);
+    const RunOptions second_run = run.secondRunOptions(second);
     const FidelityResult result =
         measureFidelity(run.job(), first, second, options.text,
                         options.perplexity.options(run.runOptions(first)), second_run);
@@ -97,6 +97,7 @@ Command addFidelity(CLI::App& app, CommonOptions& common) {
     sub->add_option("--csv", options->csv, "Write layer, head, measure, value and standard error to a file");
     addPerplexityOptions(*sub, options->perplexity);
     addModelOptions(*sub, common);
+    addKvFormat2Option(*sub, common);
     addOutputOptions(*sub, common);
     return {sub, [options](Run& run) { runFidelity(run, *options); }};
 }

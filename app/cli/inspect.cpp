@@ -15,7 +15,7 @@ namespace {
 void inspect(Run& run, const std::string& model) {
     const ModelFacts facts = readModelFacts(model, run.loadFormat());
     const ModelConfig& config = facts.config;
-    const DType kv_format = run.kvFormat().value_or(facts.dtype);
+    const KvFormat kv_format = resolveKvFormat(run.kvFormat(), config, facts.dtype);
     std::string problem;
     const std::optional<std::string> tokenizer = tokenizerDescription(facts, problem);
     if (!tokenizer)
@@ -36,7 +36,7 @@ void inspect(Run& run, const std::string& model) {
     json["parameters"] = facts.checkpoint->parameterCount();
     json["dummy_weights"] = facts.checkpoint->hasDummyWeights();
     json["weight_bytes"] = facts.checkpoint->weightBytes();
-    json["kv_format"] = nameOf(kv_format);
+    addKvFormat(json, kv_format, config);
     json["kv_bytes_per_token"] = kvBytesPerToken(config, kv_format);
     json["tokenizer"] = tokenizer ? ResultJson(*tokenizer) : ResultJson(nullptr);
     json["eigen_attention"] = config.low_rank ? ResultJson(toJson(*config.low_rank)) : ResultJson(nullptr);
@@ -46,9 +46,17 @@ void inspect(Run& run, const std::string& model) {
                         factLines(factsText(facts, kv_format, tokenizer.value_or("none"))));
     if (config.low_rank) {
         std::vector<std::vector<std::string>> rows = {{"layer", "key rank", "value rank"}};
-        for (int layer = 0; layer < config.layers; ++layer)
+        const KvBits& bits = config.low_rank->kv_bits;
+        if (!bits.empty())
+            rows[0].insert(rows[0].end(), {"key bits", "value bits"});
+        for (int layer = 0; layer < config.layers; ++layer) {
             rows.push_back({std::to_string(layer), std::to_string(config.keyWidth(layer)),
                             std::to_string(config.valueWidth(layer))});
+            const auto i = static_cast<std::size_t>(layer);
+            if (!bits.empty())
+                rows.back().insert(rows.back().end(),
+                                   {std::to_string(bits.keys[i]), std::to_string(bits.values[i])});
+        }
         run.console().print("\n" + tableLines(rows));
     }
 }

@@ -47,8 +47,8 @@ void logits(Run& run, const Options& options) {
     session_options.max_rows = kChunk;
     session_options.stop = run.job().stopToken();
     Session session = transformer.createSession(session_options);
-    KvCache cache =
-        transformer.createCache(resolveKvFormat(run_options, model), static_cast<std::int64_t>(ids.size()));
+    KvCache cache = transformer.createCache(resolveKvFormat(run_options, model),
+                                            static_cast<std::int64_t>(ids.size()), 1, kChunk);
 
     NpyFile file(options.output, static_cast<std::int64_t>(ids.size()), vocab);
     std::vector<float> rows;

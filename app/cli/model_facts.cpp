@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "app/cli/model_facts.h"
 
+#include "app/cli/command.h"
 #include "core/base/fail.h"
 #include "core/model/family.h"
 #include "core/model/kv_cache.h"
@@ -73,7 +74,7 @@ std::string positionText(const ModelConfig& config) {
     return "learned";
 }
 
-std::vector<std::pair<std::string, std::string>> factsText(const ModelFacts& facts, DType kv_format,
+std::vector<std::pair<std::string, std::string>> factsText(const ModelFacts& facts, const KvFormat& kv_format,
                                                            const std::string& tokenizer) {
     const ModelConfig& config = facts.config;
     const auto per_token = static_cast<double>(kvBytesPerToken(config, kv_format));
@@ -90,7 +91,8 @@ std::vector<std::pair<std::string, std::string>> factsText(const ModelFacts& fac
          fmt::format("{} parameters, {}, {}",
                      text::shortCount(static_cast<double>(facts.checkpoint->parameterCount())),
                      nameOf(facts.dtype), text::bytes(static_cast<double>(facts.checkpoint->weightBytes())))},
-        {"KV cache", fmt::format("{} a token at {}", text::bytes(per_token), nameOf(kv_format))},
+        {"KV cache",
+         fmt::format("{} a token at {}", text::bytes(per_token), kvFormatText(kv_format, config))},
     };
     if (!config.windows.empty())
         lines.emplace_back("Sliding window", text::count(*std::ranges::max_element(config.windows)));

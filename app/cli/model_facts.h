@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/checkpoint/checkpoint.h"
+#include "core/model/kv_format.h"
 #include "core/model/model_config.h"
 #include "core/model/open_checkpoint.h"
 
@@ -27,7 +28,7 @@ ModelFacts readModelFacts(const std::filesystem::path& model, LoadFormat format)
 // "rotary, theta 10000", "learned", "ALiBi": how the model knows positions.
 std::string positionText(const ModelConfig& config);
 // Label and value lines shared by `inspect` and `report`.
-std::vector<std::pair<std::string, std::string>> factsText(const ModelFacts& facts, DType kv_format,
+std::vector<std::pair<std::string, std::string>> factsText(const ModelFacts& facts, const KvFormat& kv_format,
                                                            const std::string& tokenizer);
 
 // Of the directory's tokenizer, or empty and the reason in `problem`.

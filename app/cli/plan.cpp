@@ -7,6 +7,7 @@
 #include "app/cli/results.h"
 #include "core/base/fail.h"
 #include "core/benchmark/memory_estimate.h"
+#include "core/generation/generate.h"
 #include "core/report/number_text.h"
 #include "core/spectrum/allocation.h"
 #include "core/spectrum/error_budget.h"
@@ -18,6 +19,7 @@
 #include <cmath>
 #include <functional>
 #include <memory>
+#include <utility>
 
 namespace eigenscope {
 
@@ -28,9 +30,11 @@ struct Options {
     BasisArguments basis;
     LayerSettings layers;
     int rank_multiple = 8;
-    double threshold = 0, key_threshold = 0, value_threshold = 0, kv_ratio = 0, error_budget = 0;
+    double threshold = 0, key_threshold = 0, value_threshold = 0, kv_ratio = 0, rank_ratio = 0,
+           error_budget = 0;
     std::int64_t fit_context = 0;
-    int batch = 1;
+    int batch = 1, kv_bits = kUnquantised, key_bits = kUnquantised, value_bits = kUnquantised;
+    const KvArguments* kv = nullptr;
     CLI::App* app = nullptr;
 
     bool given(const char* name) const { return app->count(name) > 0; }
@@ -40,11 +44,12 @@ void checkGoal(const Options& options) {
     const bool apart = options.given("--key-threshold") || options.given("--value-threshold");
     const bool thresholds = apart || options.given("--threshold"), budget = options.given("--error-budget");
     const int goals = (options.given("--threshold") ? 1 : 0) + (apart ? 1 : 0) + (budget ? 1 : 0) +
-                      (options.given("--kv-ratio") ? 1 : 0) + (options.given("--fit-context") ? 1 : 0);
+                      (options.given("--kv-ratio") ? 1 : 0) + (options.given("--rank-ratio") ? 1 : 0) +
+                      (options.given("--fit-context") ? 1 : 0);
     if (goals != 1) {
         throw UsageError(
             "plan: give one of --threshold E, --key-threshold E with --value-threshold E, --error-budget B, "
-            "--kv-ratio X, --fit-context N with --memory BYTES");
+            "--kv-ratio X, --rank-ratio X, --fit-context N with --memory BYTES");
     }
     if (apart && options.given("--key-threshold") != options.given("--value-threshold"))
         throw UsageError("plan: --key-threshold and --value-threshold belong together");
@@ -52,10 +57,15 @@ void checkGoal(const Options& options) {
         throw UsageError("plan: --fit-context and --memory belong together");
     if (thresholds && options.allocation != "threshold")
         throw UsageError("plan: --allocation " + options.allocation +
-                         " shares out --kv-ratio X, or --fit-context N with --memory" +
+                         " shares out --kv-ratio X, --rank-ratio X, or --fit-context N with --memory" +
                          (options.allocation == "error-budget" ? ", or takes --error-budget B" : ""));
     if (budget && options.given("--allocation") && options.allocation != "error-budget")
         throw UsageError("plan: --error-budget belongs to --allocation error-budget");
+    if (options.given("--kv-bits") && (options.given("--key-bits") || options.given("--value-bits")))
+        throw UsageError("plan: --kv-bits sets both --key-bits and --value-bits: give one or the others");
+    const bool quantised = std::min({options.kv_bits, options.key_bits, options.value_bits}) < kUnquantised;
+    const auto format = kvFormatFromName(options.kv->format);
+    checkKvArguments(*options.kv, quantised || (format && format->hasCodes()));
     if (!options.given("--fit-context") && (options.given("--model") || options.given("--batch")))
         throw UsageError("plan: --model and --batch belong to --fit-context");
 }
@@ -70,7 +80,8 @@ public:
         m_config.kv_heads = statistics.kv_heads;
         m_config.head_dim = statistics.head_dim;
         if (options.model.empty()) {
-            m_format = run.kvFormat().value_or(DType::F32);
+            m_asked = run.kvFormat();
+            m_weights_dtype = DType::F32;
             return;
         }
         const ModelFacts facts = readModelFacts(options.model, LoadFormat::Auto);
@@ -83,7 +94,8 @@ public:
         }
         m_config = facts.config;
         m_weights = facts.checkpoint->weightBytes();
-        m_format = run.kvFormat().value_or(facts.dtype);
+        m_asked = run.kvFormat();
+        m_weights_dtype = facts.dtype;
     }
 
     std::int64_t of(const RankPlan& plan) const {
@@ -92,20 +104,29 @@ public:
         config.low_rank->head_group = plan.head_group;
         config.low_rank->key_ranks = plan.key_ranks;
         config.low_rank->value_ranks = plan.value_ranks;
+        config.low_rank->kv_bits = plan.kv_bits;
+        const KvFormat format = formatOf(plan);
         if (m_options.model.empty()) {
-            return static_cast<std::int64_t>(kvBytesPerToken(config, m_format)) * m_options.fit_context *
-                   m_options.batch;
+            return static_cast<std::int64_t>(kvCacheBytes(config, format, m_options.batch,
+                                                          m_options.fit_context, KvCache::kDefaultLongest));
         }
-        return estimateMemory(config, m_weights, m_options.fit_context, m_options.batch, m_format).total();
+        return estimateMemory(config, m_weights, m_options.fit_context, m_options.batch, format).total();
     }
     bool cacheAlone() const { return m_options.model.empty(); }
-    DType format() const { return m_format; }
+    // Of a run of the converted model: the plan's bits unless --kv-format says otherwise.
+    KvFormat formatOf(const RankPlan& plan) const {
+        ModelConfig config = m_config;
+        config.low_rank.emplace();
+        config.low_rank->kv_bits = plan.kv_bits;
+        return resolveKvFormat(m_asked, config, m_weights_dtype);
+    }
 
 private:
     const Options& m_options;
     ModelConfig m_config;
     std::int64_t m_weights = 0;
-    DType m_format = DType::F32;
+    std::optional<KvFormat> m_asked;
+    DType m_weights_dtype = DType::F32;
 };
 
 // Fails, naming the command that measures them, when the statistics lack the allocation's tables.
@@ -164,12 +185,35 @@ void fitMemory(RankPlan& plan, const MeetRatio& meet, const MemoryNeed& need, co
     plan = best;
 }
 
+// The bits the options ask for; empty when they ask for none.
+KvBits bitsOf(const Options& options, std::size_t layers) {
+    const bool both = options.given("--kv-bits");
+    if (!both && !options.given("--key-bits") && !options.given("--value-bits"))
+        return {};
+    KvBits bits = KvBits::uniform(layers, both ? options.kv_bits : options.key_bits,
+                                  both ? options.kv_bits : options.value_bits);
+    bits.group = options.kv->group;
+    bits.key_grouping = *kvGroupingFromName(options.kv->keys);
+    bits.recent = options.kv->recent;
+    return bits;
+}
+
+// As `meet` on ranks alone, whatever the plan's bits.
+void meetRankRatio(RankPlan& plan, const MeetRatio& meet, double ratio, int basis_width) {
+    KvBits bits = std::exchange(plan.kv_bits, {});
+    meet(plan, ratio);
+    plan.kv_bits = std::move(bits);
+    if (plan.kv_target)  // in bytes, as every reader takes it
+        plan.kv_target = kvRatioOf(plan, basis_width);
+}
+
 RankPlan planOf(Run& run, const Options& options, const Statistics& statistics, const Spectrum& spectrum,
                 ResultJson& json) {
     RankPlan plan = fullPlan(spectrum, options.rank_multiple);
     plan.criterion = criterionFromName(options.criterion);
     plan.allocation =
         options.given("--error-budget") ? Allocation::ErrorBudget : allocationFromName(options.allocation);
+    plan.kv_bits = bitsOf(options, plan.key_ranks.size());
     checkTables(plan, statistics.tables, options);
     options.layers.apply(plan, spectrum);
     const MeetRatio meet = [&](RankPlan& p, double ratio) {
@@ -184,17 +228,20 @@ RankPlan planOf(Run& run, const Options& options, const Statistics& statistics, 
         reallocate(plan, spectrum, statistics.tables);
     } else if (options.given("--kv-ratio")) {
         meet(plan, options.kv_ratio);
+    } else if (options.given("--rank-ratio")) {
+        meetRankRatio(plan, meet, options.rank_ratio, spectrum.basisWidth());
     } else {
         const MemoryNeed need(run, options, statistics);
         fitMemory(plan, meet, need, options);
         json["memory_bytes"] = need.of(plan);
-        json["kv_format"] = nameOf(need.format());
+        json["kv_format"] = nameOf(need.formatOf(plan));
         json["memory_counts"] = need.cacheAlone() ? "kv_cache" : "weights, kv_cache, scratch";
         if (need.cacheAlone()) {
-            run.console().message(
-                fmt::format("the memory is taken for the KV cache alone, at {}; --model MODEL counts "
-                            "weights and scratch too",
-                            nameOf(need.format())));
+            run.console().message(fmt::format(
+                "the memory is taken for the KV cache alone, at {}; --model MODEL counts "
+                "weights and scratch too",
+                plan.kv_bits.empty() || need.formatOf(plan).bits != 0 ? textOf(need.formatOf(plan))
+                                                                      : plan.kv_bits.text()));
         }
     }
     return plan;
@@ -241,6 +288,7 @@ void makePlan(Run& run, const Options& options) {
     ResultJson result = {{"key_ranks", plan.key_ranks},
                          {"value_ranks", plan.value_ranks},
                          {"kv_ratio", ratio},
+                         {"rank_ratio", rankRatioOf(plan, spectrum->basisWidth())},
                          {"expected_error", error},
                          {"key_threshold", plan.key_threshold},
                          {"value_threshold", plan.value_threshold},
@@ -248,10 +296,21 @@ void makePlan(Run& run, const Options& options) {
                          {"criterion", nameOf(plan.criterion)},
                          {"allocation", nameOf(plan.allocation)},
                          {"output", options.output}};
+    if (!plan.kv_bits.empty()) {
+        Json bits = Json::object();
+        writeKvBits(plan.kv_bits, bits);
+        for (const auto& [key, value] : bits.items())
+            result[key] = value;
+    }
     result.update(json);
     run.console().printResult(result);
-    facts.insert(facts.begin(),
-                 {{"KV ratio", fmt::format("{:.4f}", ratio)}, {"Expected error", text::percent(error)}});
+    facts.insert(
+        facts.begin(),
+        {{"KV ratio", plan.kv_bits.empty()
+                          ? fmt::format("{:.4f}", ratio)
+                          : fmt::format("{:.4f} of f16: {:.4f} of the ranks, {}", ratio,
+                                        rankRatioOf(plan, spectrum->basisWidth()), plan.kv_bits.text())},
+         {"Expected error", text::percent(error)}});
     facts.emplace_back("Plan", options.output);
     run.console().print(rankTable(plan.key_ranks, plan.value_ranks, spectrum->basisWidth(), errors) + "\n" +
                         factLines(facts));
@@ -267,7 +326,11 @@ void addGoalOptions(CLI::App& sub, Options& options) {
                    "Relative error of each layer's output, as measured, at most")
         ->check(CLI::Range(0.0, 1e6));
     sub.add_option("--kv-ratio", options.kv_ratio,
-                   "Converted KV-cache bytes / original KV-cache bytes, at most")
+                   "Converted KV-cache bytes / original KV-cache bytes in f16, at most; --kv-bits count")
+        ->check(share);
+    sub.add_option("--rank-ratio", options.rank_ratio,
+                   "Ranks / full ranks, at most, whatever --kv-bits: 0.6 with --kv-bits 4 is the published "
+                   "combination")
         ->check(share);
     sub.add_option("--fit-context", options.fit_context, "Tokens that shall fit in --memory")
         ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
@@ -306,6 +369,13 @@ Command addPlan(CLI::App& app, CommonOptions& common) {
         ->check(CLI::Range(1, 1024))
         ->capture_default_str();
     sub->add_option("--output,-o", options->output, "Plan to write (JSON)")->required();
+    const CLI::IsMember bits({2, 3, 4, 8, kUnquantised});
+    sub->add_option("--kv-bits", options->kv_bits,
+                    "Bits of the converted model's cache, for --kv-format auto (16: not quantised)")
+        ->check(bits);
+    sub->add_option("--key-bits", options->key_bits, "The same for keys alone")->check(bits);
+    sub->add_option("--value-bits", options->value_bits, "The same for values alone")->check(bits);
+    options->kv = &common.kv;
     addKvFormatOption(*sub, common);
     addDeviceOptions(*sub, common);
     addOutputOptions(*sub, common);

@@ -259,7 +259,7 @@ private:
     std::filesystem::path m_folder;
     OpenModel m_original, m_converted;
     RunOptions m_run_options;
-    DType m_format = DType::F32;
+    KvFormat m_format;
     Statistics m_statistics;
     ReportData m_data;
 };

@@ -348,7 +348,7 @@ Statistics runCalibration(JobContext& job, const OpenModel& model, const Calibra
                                                  .compute = resolveCompute(options.run, model),
                                                  .max_rows = chunk,
                                                  .stop = stop.inner().stopToken()});
-    KvCache cache = transformer.createCache(resolveKvFormat(options.run, model), length);
+    KvCache cache = transformer.createCache(resolveKvFormat(options.run, model), length, 1, chunk);
     std::optional<AttentionMoments> attention;
     if (options.attention_queries > 0)
         attention.emplace(*model.backend, *model.model, options.attention_queries,

@@ -2,6 +2,7 @@
 #include "core/compression/convert.h"
 
 #include "core/compression/folding.h"
+#include "core/compression/spread.h"
 #include "kernels/api/error.h"
 
 namespace eigenscope {
@@ -46,16 +47,23 @@ void checkSpectrum(const ModelConfig& config, const Spectrum& spectrum, const Ra
     checkPlan(plan, config.layers, spectrum.basisWidth(), "plan");
 }
 
-std::vector<HeadBasis> basesOf(const Spectrum& spectrum, int layer, Side side) {
+// Of one layer's side; spread when its cache is to be quantised, which changes nothing else.
+std::vector<HeadBasis> basesOf(const Spectrum& spectrum, const RankPlan& plan, int layer, Side side) {
+    const auto i = static_cast<std::size_t>(layer);
+    const bool keys = side == Side::Keys;
+    const std::vector<int>& bits = keys ? plan.kv_bits.keys : plan.kv_bits.values;
+    const bool quantised = !bits.empty() && bits.at(i) < kUnquantised;
     std::vector<HeadBasis> bases;
-    for (int head = 0; head < spectrum.heads(); ++head)
+    for (int head = 0; head < spectrum.heads(); ++head) {
         bases.push_back(spectrum.basis(layer, side, head));
+        if (quantised)
+            spreadLatents(bases.back(), keys ? plan.key_ranks.at(i) : plan.value_ranks.at(i));
+    }
     return bases;
 }
 
 void foldKeys(Folder& folder, const ModelConfig& config, const AttentionWeights& original,
-              const Spectrum& spectrum, int layer, AttentionWeights& weights) {
-    const std::vector<HeadBasis> keys = basesOf(spectrum, layer, Side::Keys);
+              const std::vector<HeadBasis>& keys, int layer, AttentionWeights& weights) {
     const int rank = config.keyWidth(layer);
     weights.query_width = config.queryWidth(layer);
     weights.key_width = rank;
@@ -71,20 +79,11 @@ void foldKeys(Folder& folder, const ModelConfig& config, const AttentionWeights&
 }
 
 void foldValues(Folder& folder, const ModelConfig& config, const AttentionWeights& original,
-                const Spectrum& spectrum, int layer, AttentionWeights& weights) {
-    const std::vector<HeadBasis> values = basesOf(spectrum, layer, Side::Values);
+                const std::vector<HeadBasis>& values, int layer, AttentionWeights& weights) {
     const int rank = config.valueWidth(layer);
     weights.value_width = rank;
     weights.value = folder.encodeRows(original.value, values, rank);
     weights.output = folder.decodeColumns(original.output, values, rank, config.query_heads);
-}
-
-AttentionWeights foldAttention(Folder& folder, const ModelConfig& config, const AttentionWeights& original,
-                               const Spectrum& spectrum, int layer) {
-    AttentionWeights weights = original;
-    foldKeys(folder, config, original, spectrum, layer, weights);
-    foldValues(folder, config, original, spectrum, layer, weights);
-    return weights;
 }
 
 LowRankDescription describe(const OpenModel& original, const Statistics& statistics, const RankPlan& plan) {
@@ -95,6 +94,7 @@ LowRankDescription describe(const OpenModel& original, const Statistics& statist
     description.calibration = statistics.calibration;
     description.key_ranks = plan.key_ranks;
     description.value_ranks = plan.value_ranks;
+    description.kv_bits = plan.kv_bits;
     description.kv_ratio = kvRatioOf(plan, statistics.head_dim * plan.head_group);
     description.head_group = plan.head_group;
     description.share_key_basis = plan.share_key_basis;
@@ -115,8 +115,11 @@ OpenModel convertInMemory(JobContext& job, const OpenModel& original, const Stat
     for (int layer = 0; layer < layers; ++layer) {
         job.checkCancelled();
         job.progress("converting layers", layer, layers);
+        const AttentionWeights from = model->layers[static_cast<std::size_t>(layer)].attention;
         AttentionWeights& attention = model->layers[static_cast<std::size_t>(layer)].attention;
-        attention = foldAttention(folder, model->config, attention, spectrum, layer);
+        foldKeys(folder, model->config, from, basesOf(spectrum, plan, layer, Side::Keys), layer, attention);
+        foldValues(folder, model->config, from, basesOf(spectrum, plan, layer, Side::Values), layer,
+                   attention);
     }
     job.progress("converting layers", layers, layers);
     OpenModel converted = original;
@@ -142,9 +145,9 @@ OpenModel convertOneLayer(const JobContext& job, const OpenModel& original, cons
     // Heads that share a latent do so for keys and values alike: the other side is then of full rank.
     const bool joint = plan.head_group > 1;
     if (key_rank || joint)
-        foldKeys(folder, model->config, before, spectrum, layer, after);
+        foldKeys(folder, model->config, before, basesOf(spectrum, plan, layer, Side::Keys), layer, after);
     if (value_rank || joint)
-        foldValues(folder, model->config, before, spectrum, layer, after);
+        foldValues(folder, model->config, before, basesOf(spectrum, plan, layer, Side::Values), layer, after);
     OpenModel converted = original;
     converted.model = std::move(model);
     return converted;

@@ -13,7 +13,7 @@ LayerRunner::LayerRunner(const JobContext& job, const OpenModel& original, const
                                              .compute = resolveCompute(run, original),
                                              .max_rows = length,
                                              .stop = job.stopToken()})),
-      m_cache(m_transformer.createCache(m_format, length)),
+      m_cache(m_transformer.createCache(m_format, length, 1, length)),
       m_hidden(makeTensor(m_backend, DType::F32, {length, original.model->config.hidden_size})) {}
 
 std::vector<float> LayerRunner::firstInput(std::span<const TokenId> tokens, std::vector<float>* logits) {
@@ -51,7 +51,7 @@ std::vector<float> LayerRunner::download(const TensorView& view) {
 
 void LayerRunner::run(const OpenModel& other, int layer, LayerObserver* observer) {
     const Transformer transformer(other.backend, other.model);
-    KvCache cache = transformer.createCache(m_format, m_length);
+    KvCache cache = transformer.createCache(m_format, m_length, 1, m_length);
     if (m_session.holds(other.model->config)) {
         runLayerOf(transformer, m_session, cache, layer, observer);
         return;

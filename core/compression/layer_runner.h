@@ -41,7 +41,7 @@ private:
                     LayerObserver* observer);
 
     Backend& m_backend;
-    DType m_format;
+    KvFormat m_format;
     Transformer m_transformer;
     std::int64_t m_length;
     Session m_session;

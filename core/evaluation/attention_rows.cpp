@@ -2,6 +2,7 @@
 #include "core/evaluation/attention_rows.h"
 
 #include "core/base/parallel.h"
+#include "kernels/api/kv_layout.h"
 
 #include <Eigen/Core>
 
@@ -119,12 +120,44 @@ std::vector<float> AttentionReader::download(const void* data, DType dtype, std:
 }
 
 std::vector<float> AttentionReader::cachedRows(const KvView& view, std::int64_t tokens) {
+    if (view.bits != 0)
+        return decodedRows(view, tokens);
     std::vector<float> rows;
     for (std::int64_t head = 0; head < view.heads; ++head) {
         const auto* start = static_cast<const std::byte*>(view.data) +
                             static_cast<std::size_t>(head * view.capacity * view.width) * sizeOf(view.dtype);
         const std::vector<float> part = download(start, view.dtype, tokens * view.width);
         rows.insert(rows.end(), part.begin(), part.end());
+    }
+    return rows;
+}
+
+// Codes by the layout of KvView (kernels/api/ops.h).
+std::vector<float> AttentionReader::decodedRows(const KvView& view, std::int64_t tokens) {
+    if (kvNeedsRing(view))
+        throw Error(
+            ErrorCode::Unsupported,
+            "attention rows: a quantised cache with exact rows (groups by channel, or a recent window) reads "
+            "each key in two ways; expected groups by token and no window");
+    const std::int64_t row_bytes = kvRowBytes(view), stride = kvScaleStride(view), groups = stride / 2;
+    std::vector<float> rows;
+    std::vector<std::uint8_t> codes(static_cast<std::size_t>(tokens * row_bytes));
+    for (std::int64_t head = 0; head < view.heads; ++head) {
+        const auto* data = static_cast<const std::byte*>(view.data) + head * view.capacity * row_bytes;
+        m_backend.download(m_stream, codes.data(), data, codes.size());
+        const auto* from = static_cast<const std::uint16_t*>(view.scales) + head * view.capacity * stride;
+        const std::vector<float> scales = download(from, DType::F16, tokens * stride);
+        for (std::int64_t t = 0; t < tokens; ++t) {
+            for (std::int64_t i = 0; i < view.width; ++i) {
+                const std::int64_t bit = i * view.bits;
+                const std::uint8_t* at = codes.data() + t * row_bytes + bit / 8;
+                const bool two = bit % 8 + view.bits > 8;
+                const unsigned word = at[0] | (two ? static_cast<unsigned>(at[1]) << 8 : 0u);
+                const unsigned code = word >> (bit % 8) & ((1u << view.bits) - 1);
+                const float* scale = scales.data() + t * stride + i / view.group;
+                rows.push_back(scale[groups] + scale[0] * static_cast<float>(code));
+            }
+        }
     }
     return rows;
 }

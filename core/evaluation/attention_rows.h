@@ -31,8 +31,11 @@ public:
 
 private:
     std::vector<float> download(const void* data, DType dtype, std::int64_t count);
-    std::vector<float> cachedRows(const KvView& view, std::int64_t tokens);  // [heads, tokens, width]
-    void rotate(float* x, std::int64_t tokens) const;                        // [tokens, head_dim], from 0
+    // [heads, tokens, width]. Throws Unsupported for quantised caches in which queries read a key
+    // differently.
+    std::vector<float> cachedRows(const KvView& view, std::int64_t tokens);
+    std::vector<float> decodedRows(const KvView& view, std::int64_t tokens);
+    void rotate(float* x, std::int64_t tokens) const;  // [tokens, head_dim], from 0
     std::vector<float> lifted(const AttentionWeights& weights, const std::vector<float>& latents,
                               std::int64_t tokens);
 

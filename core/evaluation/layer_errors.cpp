@@ -24,7 +24,7 @@ public:
                                                  .compute = resolveCompute(run, converted),
                                                  .max_rows = chunk,
                                                  .stop = job.stopToken()})),
-          m_cache(m_transformer.createCache(resolveKvFormat(run, converted), length)),
+          m_cache(m_transformer.createCache(resolveKvFormat(run, converted), length, 1, chunk)),
           m_hidden(makeTensor(m_backend, DType::F32, {chunk, converted.model->config.hidden_size})),
           m_difference(static_cast<std::size_t>(converted.model->config.layers)),
           m_norm(m_difference.size()) {}
@@ -102,7 +102,7 @@ std::vector<double> layerErrors(JobContext& job, const OpenModel& original, cons
                                                  .compute = resolveCompute(run, original),
                                                  .max_rows = chunk,
                                                  .stop = job.stopToken()});
-    KvCache cache = transformer.createCache(resolveKvFormat(run, original), length);
+    KvCache cache = transformer.createCache(resolveKvFormat(run, original), length, 1, chunk);
     ErrorObserver observer(job, converted, run, chunk, length);
     const auto total = static_cast<std::int64_t>(windows.size());
     for (std::int64_t i = 0; i < total; ++i) {

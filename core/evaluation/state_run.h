@@ -21,7 +21,7 @@ public:
     Stream& stream() { return m_session.stream(); }
     const Model& model() const { return m_transformer.model(); }
     int threads() const { return m_threads; }
-    KvCache createCache() const { return m_transformer.createCache(m_format, m_length); }
+    KvCache createCache() const { return m_transformer.createCache(m_format, m_length, 1, m_length); }
     KvCache& cache() { return m_cache; }
 
     // The state becomes what the first layer gets.
@@ -47,7 +47,7 @@ private:
     Transformer m_transformer;
     std::int64_t m_length, m_tokens = 1;
     int m_threads;
-    DType m_format;
+    KvFormat m_format;
     Session m_session;
     KvCache m_cache;
     Tensor m_hidden;  // [length, hidden]

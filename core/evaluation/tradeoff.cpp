@@ -96,7 +96,7 @@ TradeoffResult measureTradeoff(JobContext& job, const OpenModel& original, const
     check(statistics, curves, options);
     PerplexityOptions perplexity;
     perplexity.run = options.run;
-    const DType format = resolveKvFormat(options.run, original);
+    const KvFormat format = resolveKvFormat(options.run, original);
     // Conversions and measurements report progress of their own; here only the points count.
     JobContext silent(job.stopToken());
     const auto total = static_cast<std::int64_t>(curves.size() * options.ratios.size()) + 1;

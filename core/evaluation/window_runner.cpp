@@ -14,7 +14,7 @@ WindowRunner::WindowRunner(const JobContext& job, const OpenModel& model, const 
                                              .compute = resolveCompute(run, model),
                                              .max_rows = m_chunk,
                                              .stop = job.stopToken()})),
-      m_cache(m_transformer.createCache(resolveKvFormat(run, model), length)) {}
+      m_cache(m_transformer.createCache(resolveKvFormat(run, model), length, 1, m_chunk)) {}
 
 TensorView WindowRunner::next(std::span<const TokenId> ids) {
     const auto start = std::chrono::steady_clock::now();

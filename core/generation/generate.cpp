@@ -16,14 +16,6 @@ double secondsSince(Clock::time_point start) {
 
 [[noreturn]] void failArgument(const std::string& message) { throw Error(ErrorCode::InvalidInput, message); }
 
-// What the attention op and the cache must be able to do for a format.
-Support supportsFormat(const Backend& backend, const ModelConfig& config, DType format) {
-    const OpTraits traits{
-        .cache = format, .lift = config.rebuildsKeys(), .alibi = config.position == PositionKind::Alibi};
-    Support support = backend.supports(Op::KvAppend, traits);
-    return support ? backend.supports(Op::Attention, traits) : support;
-}
-
 void checkOptions(const GenerationOptions& options) {
     checkSamplingOptions(options.sampling);
     if (options.max_tokens < 1) {
@@ -105,7 +97,8 @@ void summarise(GenerationResult& result, const OpenModel& model, const Session& 
     const auto positions =
         std::min(result.prompt_ids.size() + result.ids.size(), static_cast<std::size_t>(cache.capacity()));
     for (const KvLayerSpec& spec : cache.specs()) {
-        result.kv_cache_bytes += positions * spec.bytesPerToken();
+        result.kv_cache_bytes +=
+            spec.bytes(1, static_cast<std::int64_t>(positions), session.options().max_rows);
     }
     result.peak_memory_bytes =
         static_cast<std::size_t>(model.model->weightBytes()) + cache.bytes() + session.scratchBytes();
@@ -125,16 +118,42 @@ Compute resolveCompute(const RunOptions& options, const OpenModel& model) {
     return *options.compute;
 }
 
-DType resolveKvFormat(const RunOptions& options, const OpenModel& model) {
-    const DType format = options.kv_format.value_or(weightDType(*model.model));
-    const Support support = supportsFormat(*model.backend, model.model->config, format);
+Support supportsKvFormat(const Backend& backend, const ModelConfig& config, const KvFormat& format) {
+    const OpTraits traits{.cache = format.dtype,
+                          .quantised = format.hasCodes(),
+                          .lift = config.rebuildsKeys(),
+                          .alibi = config.position == PositionKind::Alibi};
+    Support support = backend.supports(Op::KvAppend, traits);
+    return support ? backend.supports(Op::Attention, traits) : support;
+}
+
+KvFormat resolveKvFormat(const std::optional<KvFormat>& asked, const ModelConfig& config, DType weights) {
+    if (asked) {
+        checkKvFormat(*asked);
+        KvFormat format = *asked;
+        if (format.hasCodes()) {
+            format.dtype = weights;
+        }
+        return format;
+    }
+    KvFormat format(weights);
+    format.planned = config.low_rank && config.low_rank->kv_bits.quantises();
+    return format;
+}
+
+KvFormat resolveKvFormat(const RunOptions& options, const OpenModel& model) {
+    const ModelConfig& config = model.model->config;
+    const DType weights = weightDType(*model.model);
+    const KvFormat format = resolveKvFormat(options.kv_format, config, weights);
+    const Support support = supportsKvFormat(*model.backend, config, format);
     if (support) {
         return format;
     }
     if (options.kv_format) {
         throw Error(ErrorCode::Unsupported, "kv-format: " + support.reason);
     }
-    return DType::F32;
+    return format.planned && supportsKvFormat(*model.backend, config, weights) ? KvFormat(weights)
+                                                                               : KvFormat(DType::F32);
 }
 
 GenerationResult generate(JobContext& job, const OpenModel& model, std::string_view prompt,
@@ -151,7 +170,8 @@ GenerationResult generate(JobContext& job, const OpenModel& model, std::string_v
                                                  .stop = job.stopToken()});
     KvCache cache = transformer.createCache(
         resolveKvFormat(options.run, model),
-        std::min<std::int64_t>(prompt_count + options.max_tokens, model.model->config.max_positions));
+        std::min<std::int64_t>(prompt_count + options.max_tokens, model.model->config.max_positions), 1,
+        session.options().max_rows);
     Sampler sampler(options.sampling);
     StreamDecoder decoder(model.tokenizer, result.prompt_ids);
     std::vector<float> room(static_cast<std::size_t>(model.model->config.vocab_size));

@@ -17,10 +17,16 @@ namespace eigenscope {
 struct RunOptions {
     int threads = 0;                 // 0: the device's default
     std::optional<Compute> compute;  // empty: automaticCompute()
-    std::optional<DType> kv_format;  // empty: f32 on CPU for f32 checkpoints, else the checkpoint's dtype
+    // Empty: the bits that a converted checkpoint was planned with, else the checkpoint's dtype (f32 where
+    // the device cannot do that). The rows that a quantised cache keeps exact are of the checkpoint's dtype.
+    std::optional<KvFormat> kv_format;
 };
 Compute resolveCompute(const RunOptions& options, const OpenModel& model);
-DType resolveKvFormat(const RunOptions& options, const OpenModel& model);
+KvFormat resolveKvFormat(const RunOptions& options, const OpenModel& model);
+// The same where only a checkpoint's headers are known, whatever the device can do.
+KvFormat resolveKvFormat(const std::optional<KvFormat>& asked, const ModelConfig& config, DType weights);
+// What the attention and append ops of a device say about a format.
+Support supportsKvFormat(const Backend& backend, const ModelConfig& config, const KvFormat& format);
 
 struct GenerationOptions {
     int max_tokens = 128;

@@ -2,7 +2,6 @@
 #include "core/model/low_rank_description.h"
 
 #include <limits>
-#include <numeric>
 
 namespace eigenscope {
 
@@ -43,23 +42,25 @@ CalibrationSummary readCalibration(const JsonView& json) {
 
 Json toJson(const LowRankDescription& description) {
     const CalibrationSummary& calibration = description.calibration;
-    return Json{{"version", LowRankDescription::kVersion},
-                {"method", description.method},
-                {"criterion", description.criterion},
-                {"source", description.source},
-                {"calibration",
-                 {{"text", calibration.text},
-                  {"fingerprint", calibration.fingerprint},
-                  {"samples", calibration.samples},
-                  {"sequence_length", calibration.sequence_length},
-                  {"seed", calibration.seed},
-                  {"average_samples", calibration.average_samples}}},
-                {"head_group", description.head_group},
-                {"key_ranks", description.key_ranks},
-                {"value_ranks", description.value_ranks},
-                {"kv_ratio", description.kv_ratio},
-                {"share_key_basis", description.share_key_basis},
-                {"center", description.center}};
+    Json json{{"version", LowRankDescription::kVersion},
+              {"method", description.method},
+              {"criterion", description.criterion},
+              {"source", description.source},
+              {"calibration",
+               {{"text", calibration.text},
+                {"fingerprint", calibration.fingerprint},
+                {"samples", calibration.samples},
+                {"sequence_length", calibration.sequence_length},
+                {"seed", calibration.seed},
+                {"average_samples", calibration.average_samples}}},
+              {"head_group", description.head_group},
+              {"key_ranks", description.key_ranks},
+              {"value_ranks", description.value_ranks},
+              {"kv_ratio", description.kv_ratio},
+              {"share_key_basis", description.share_key_basis},
+              {"center", description.center}};
+    writeKvBits(description.kv_bits, json);
+    return json;
 }
 
 LowRankDescription readLowRankDescription(const JsonView& json, int layers, int kv_heads, int head_dim) {
@@ -89,12 +90,10 @@ LowRankDescription readLowRankDescription(const JsonView& json, int layers, int 
     description.value_ranks = readRanks(json.at("value_ranks"), layers, width);
     description.share_key_basis = json.booleanOr("share_key_basis", false);
     description.center = json.booleanOr("center", false);
-    // The ranks decide what is allocated, so the ratio follows from them whatever the file says.
-    const auto sum = [](const std::vector<int>& ranks) {
-        return std::accumulate(ranks.begin(), ranks.end(), std::int64_t{0});
-    };
-    description.kv_ratio = static_cast<double>(sum(description.key_ranks) + sum(description.value_ranks)) /
-                           (2.0 * layers * width);
+    description.kv_bits = readKvBits(json, static_cast<std::size_t>(layers));
+    // Ranks and bits decide what is allocated, so the ratio follows from them whatever the file says.
+    description.kv_ratio =
+        kvRatioOf(description.key_ranks, description.value_ranks, description.kv_bits, width);
     return description;
 }
 

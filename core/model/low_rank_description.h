@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/base/json.h"
+#include "core/model/kv_format.h"
 
 #include <cstdint>
 #include <string>
@@ -27,7 +28,8 @@ struct LowRankDescription {
     int head_group = 1;            // consecutive key/value heads that share one latent
     std::vector<int> key_ranks;    // [layers], of each group of heads
     std::vector<int> value_ranks;  // [layers]
-    double kv_ratio = 1.0;         // converted / original KV-cache bytes
+    KvBits kv_bits;                // what `--kv-format auto` uses; empty: the checkpoint's dtype
+    double kv_ratio = 1.0;         // converted / original KV-cache bytes in f16, kvRatioOf()
     bool share_key_basis = false;
     bool center = false;  // bases of keys and values without their means (method eigen)
 };

@@ -354,8 +354,9 @@ Session Transformer::createSession(const SessionOptions& options) const {
     return Session(m_backend, *m_model, options);
 }
 
-KvCache Transformer::createCache(DType format, std::int64_t capacity, int batch) const {
-    return KvCache(*m_backend, kvLayerSpecs(m_model->config, format), batch, capacity);
+KvCache Transformer::createCache(const KvFormat& format, std::int64_t capacity, int batch,
+                                 std::int64_t longest) const {
+    return KvCache(*m_backend, kvLayerSpecs(m_model->config, format), batch, capacity, longest);
 }
 
 void Transformer::queueLayer(Session& session, int layer, const TensorView& hidden, std::int64_t count,
@@ -394,6 +395,7 @@ void Transformer::runLayer(Session& session, int layer, const TensorView& hidden
     if (hidden.dtype != DType::F32 || hidden.shape != expected) {
         failArgument("the hidden state is " + hidden.shape.text() + ", expected f32 " + expected.text());
     }
+    cache.prepare(count);
     queueLayer(session, layer, hidden, count, cache, observer);
     session.stream().synchronize();
 }
@@ -472,6 +474,7 @@ TensorView Transformer::forward(Session& session, std::span<const TokenId> token
         const std::int64_t logit_rows = which == LogitsOf::All ? rows : cache.batch();
         state.atLeast(state.logits, static_cast<std::size_t>(logit_rows * config.vocab_size) * sizeof(float));
     }
+    cache.prepare(count);
     embed(session, state, *m_model, tokens, cache);
     const TensorView hidden{state.f32(state.layout.hidden), DType::F32, {rows, config.hidden_size}};
     for (int layer = 0; layer < config.layers; ++layer) {

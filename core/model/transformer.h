@@ -73,7 +73,9 @@ public:
     const Model& model() const { return *m_model; }
     const std::shared_ptr<Backend>& backend() const { return m_backend; }
     Session createSession(const SessionOptions& options) const;
-    KvCache createCache(DType format, std::int64_t capacity, int batch = 1) const;
+    // `longest`: tokens of a sequence that one call appends at most.
+    KvCache createCache(const KvFormat& format, std::int64_t capacity, int batch = 1,
+                        std::int64_t longest = KvCache::kDefaultLongest) const;
 
     // Appends tokens [batch, count] (batch = cache.batch()) to the cache and returns logits: [batch, vocab]
     // of the last position, or [batch * count, vocab] of all; empty for None. Device memory that stays valid

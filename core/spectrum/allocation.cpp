@@ -37,11 +37,12 @@ double interpolate(const std::vector<int>& ranks, const std::vector<double>& los
     return losses[i - 1] + share * (losses[i] - losses[i - 1]);
 }
 
-// The smallest rank that minimises loss + price * rank.
+// The smallest rank that minimises loss + price * cost.
 std::size_t bestAt(const RankCurve& curve, double price) {
     std::size_t best = 0;
     for (std::size_t i = 1; i < curve.ranks.size(); ++i) {
-        if (curve.loss[i] + price * curve.ranks[i] < curve.loss[best] + price * curve.ranks[best])
+        if (curve.loss[i] + price * static_cast<double>(curve.cost(i)) <
+            curve.loss[best] + price * static_cast<double>(curve.cost(best)))
             best = i;
     }
     return best;
@@ -57,11 +58,11 @@ std::vector<std::size_t> choiceAt(const std::vector<RankCurve>& curves, double p
 std::int64_t sizeOf(const std::vector<RankCurve>& curves, const std::vector<std::size_t>& choice) {
     std::int64_t sum = 0;
     for (std::size_t i = 0; i < curves.size(); ++i)
-        sum += curves[i].ranks[choice[i]];
+        sum += curves[i].cost(choice[i]);
     return sum;
 }
 
-// Raises the rank whose loss falls most for each rank added, until none fits any more.
+// Raises the rank whose loss falls most for what it costs, until none fits any more.
 void fill(const std::vector<RankCurve>& curves, std::int64_t budget, std::vector<std::size_t>& choice) {
     std::int64_t left = budget - sizeOf(curves, choice);
     for (;;) {
@@ -70,10 +71,12 @@ void fill(const std::vector<RankCurve>& curves, std::int64_t budget, std::vector
         for (std::size_t c = 0; c < curves.size(); ++c) {
             const RankCurve& curve = curves[c];
             for (std::size_t i = choice[c] + 1; i < curve.ranks.size(); ++i) {
-                const int cost = curve.ranks[i] - curve.ranks[choice[c]];
+                const std::int64_t cost = curve.cost(i) - curve.cost(choice[c]);
                 if (cost > left)
                     break;
-                const double gain = (curve.loss[choice[c]] - curve.loss[i]) / cost;
+                // Codes fill bytes, so that a rank more may cost nothing.
+                const double gain = (curve.loss[choice[c]] - curve.loss[i]) /
+                                    static_cast<double>(std::max<std::int64_t>(cost, 1));
                 if (gain > best) {
                     best = gain;
                     curve_found = c;
@@ -83,7 +86,7 @@ void fill(const std::vector<RankCurve>& curves, std::int64_t budget, std::vector
         }
         if (curve_found == curves.size())
             return;
-        left -= curves[curve_found].ranks[step_found] - curves[curve_found].ranks[choice[curve_found]];
+        left -= curves[curve_found].cost(step_found) - curves[curve_found].cost(choice[curve_found]);
         choice[curve_found] = step_found;
     }
 }
@@ -138,7 +141,21 @@ RankCurve curveOf(const SensitivityTable& table, std::size_t layer, Side side, i
 
 namespace {
 
-// [layers, keys then values]: a fixed rank is a curve of one point.
+// Bytes of a row of rank `rank` times the plan's group, which makes them whole numbers whatever shares its
+// scale with other positions.
+std::int64_t costOf(const RankPlan& plan, int layer, Side side, int rank) {
+    const auto i = static_cast<std::size_t>(layer);
+    const KvSideFormat format =
+        side == Side::Keys ? plan.kv_bits.keysOf(i, DType::F16) : plan.kv_bits.valuesOf(i, DType::F16);
+    return std::llround(format.bytesPerRow(rank) * plan.kv_bits.group);
+}
+
+// The cost of full ranks in f16 in the same units.
+double fullCost(const RankPlan& plan, const Spectrum& spectrum) {
+    return 4.0 * spectrum.layers() * spectrum.basisWidth() * plan.kv_bits.group;
+}
+
+// [layers, keys then values]: a fixed rank is a curve of one point. Costs are bytes.
 std::vector<RankCurve> curvesOf(const RankPlan& plan, const Spectrum& spectrum,
                                 const SensitivityTable& table) {
     std::vector<RankCurve> curves;
@@ -148,6 +165,8 @@ std::vector<RankCurve> curvesOf(const RankPlan& plan, const Spectrum& spectrum,
                 curves.push_back({{*fixed}, {0.0}});
             else
                 curves.push_back(curveOf(table, static_cast<std::size_t>(layer), side, plan.rank_multiple));
+            for (int rank : curves.back().ranks)
+                curves.back().costs.push_back(costOf(plan, layer, side, rank));
         }
     }
     return curves;
@@ -163,8 +182,8 @@ void applySensitivity(RankPlan& plan, const Spectrum& spectrum, const Sensitivit
     checkTable(table, spectrum.layers(), spectrum.basisWidth());
     const auto layers = static_cast<std::size_t>(spectrum.layers());
     const std::vector<RankCurve> curves = curvesOf(plan, spectrum, table);
-    const double full = 2.0 * static_cast<double>(layers) * spectrum.basisWidth();
-    // Ranks are integers; the slack is for targets such as 0.6 that binary cannot hold.
+    const double full = fullCost(plan, spectrum);
+    // Costs are integers; the slack is for targets such as 0.6 that binary cannot hold.
     const auto budget = static_cast<std::int64_t>(std::floor(target * full + 1e-6));
     const std::int64_t least = sizeOf(curves, std::vector<std::size_t>(curves.size(), 0));
     if (least > budget) {
@@ -235,8 +254,8 @@ double smallestRatio(const RankPlan& plan, const Spectrum& spectrum, const Measu
         checkTable(table, spectrum.layers(), spectrum.basisWidth());
         std::int64_t sum = 0;
         for (const RankCurve& curve : curvesOf(plan, spectrum, table))
-            sum += curve.ranks.front();
-        return static_cast<double>(sum) / (2.0 * spectrum.layers() * spectrum.basisWidth());
+            sum += curve.cost(0);
+        return static_cast<double>(sum) / fullCost(plan, spectrum);
     } else {
         applyThresholds(smallest, spectrum, 0.0, 0.0);
     }

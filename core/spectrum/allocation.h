@@ -15,11 +15,14 @@ namespace eigenscope {
 struct RankCurve {
     std::vector<int> ranks;    // ascending
     std::vector<double> loss;  // [ranks], not increasing
+    // [ranks], not decreasing: what a rank takes of the budget; empty: the rank itself.
+    std::vector<std::int64_t> costs = {};
+    std::int64_t cost(std::size_t i) const { return costs.empty() ? ranks[i] : costs[i]; }
 };
 
-// The choice of one rank a curve whose losses have the least sum, ranks summing to at most `budget`: the
+// The choice of one rank a curve whose losses have the least sum, costs summing to at most `budget`: the
 // Lagrange multiplier by bisection (the least of all on the curves' convex hulls), then what is left of the
-// budget by best gain for each rank added. Indices into the curves' ranks. Throws InvalidInput when the
+// budget by best gain for what it costs. Indices into the curves' ranks. Throws InvalidInput when the
 // smallest ranks exceed the budget.
 std::vector<std::size_t> allocate(const std::vector<RankCurve>& curves, std::int64_t budget);
 

@@ -108,12 +108,11 @@ void applyErrorBudgetRatio(RankPlan& plan, const Spectrum& spectrum, const Layer
             budgets.push_back(point.error);
     }
     std::sort(budgets.begin(), budgets.end());
-    // Ranks are integers; the slack is for targets such as 0.6 that binary cannot hold.
-    const double most = target * 2.0 * spectrum.layers() * spectrum.basisWidth() + 1e-6;
     RankPlan trial = plan;
     const auto fits = [&](double budget) {
         applyErrorBudget(trial, spectrum, table, budget);
-        return static_cast<double>(rankSum(trial)) <= most;
+        // Ranks are integers; the slack is for targets such as 0.6 that binary cannot hold.
+        return kvRatioOf(trial, spectrum.basisWidth()) <= target + 1e-10;
     };
     // The smallest budget that fits; ranks only fall with it.
     const auto found =

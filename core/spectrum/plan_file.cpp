@@ -96,6 +96,7 @@ void savePlan(const RankPlan& plan, const std::filesystem::path& file) {
     if (hasLayerThresholds(plan))
         json["layer_thresholds"] = {{"keys", thresholdArray(plan.key_layer_thresholds)},
                                     {"values", thresholdArray(plan.value_layer_thresholds)}};
+    writeKvBits(plan.kv_bits, json);
     writeTextFile(file, json.dump(2) + "\n");
 }
 
@@ -146,6 +147,7 @@ RankPlan loadPlan(const std::filesystem::path& file) {
         failField(file, "value_ranks",
                   "expected " + std::to_string(layers) + " ranks, as many as key_ranks, found " +
                       std::to_string(plan.value_ranks.size()));
+    plan.kv_bits = readKvBits(root, layers);
     plan.key_pinned.assign(layers, false);
     plan.value_pinned.assign(layers, false);
     if (const auto pinned = root.find("pinned")) {

@@ -133,12 +133,11 @@ void applyKvRatio(RankPlan& plan, const Spectrum& spectrum, double target) {
         throw Error(ErrorCode::InvalidInput,
                     "KV ratio " + numberText(target) + ": expected a number above 0, at most 1");
     RankPlan trial = plan;
-    // Ranks are integers, so the ratio is a count; the slack is for targets such as 0.6 that binary cannot
-    // hold.
-    const double budget = target * 2.0 * spectrum.layers() * spectrum.basisWidth() + 1e-6;
     const auto fits = [&](double threshold) {
         applyThresholds(trial, spectrum, threshold, threshold);
-        return static_cast<double>(rankSum(trial)) <= budget;
+        // Ranks are integers, so the ratio is a count; the slack is for targets such as 0.6 that binary
+        // cannot hold.
+        return kvRatioOf(trial, spectrum.basisWidth()) <= target + 1e-10;
     };
     if (fits(1.0)) {
         plan = std::move(trial);
@@ -194,8 +193,11 @@ std::optional<int> fixedRank(const RankPlan& plan, const Spectrum& spectrum, Sid
 }
 
 double kvRatioOf(const RankPlan& plan, int basis_width) {
-    const double full = 2.0 * static_cast<double>(plan.key_ranks.size()) * basis_width;
-    return full > 0 ? static_cast<double>(rankSum(plan)) / full : 1.0;
+    return kvRatioOf(plan.key_ranks, plan.value_ranks, plan.kv_bits, basis_width);
+}
+
+double rankRatioOf(const RankPlan& plan, int basis_width) {
+    return kvRatioOf(plan.key_ranks, plan.value_ranks, {}, basis_width);
 }
 
 double expectedErrorOf(const RankPlan& plan, const Spectrum& spectrum) {
@@ -224,6 +226,11 @@ void checkPlan(const RankPlan& plan, int layers, int basis_width, const std::fil
                           "rank " + std::to_string(ranks[i]) + ": expected 1 to the full rank, " +
                               std::to_string(basis_width));
         }
+        const std::vector<int>& bits = side == Side::Keys ? plan.kv_bits.keys : plan.kv_bits.values;
+        if (!plan.kv_bits.empty() && bits.size() != static_cast<std::size_t>(layers))
+            failField(
+                file, side == Side::Keys ? "key_bits" : "value_bits",
+                "has " + std::to_string(bits.size()) + " layers, the model has " + std::to_string(layers));
     }
 }
 

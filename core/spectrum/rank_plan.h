@@ -3,6 +3,7 @@
 // live.
 #pragma once
 
+#include "core/model/kv_format.h"
 #include "core/spectrum/spectrum.h"
 
 #include <filesystem>
@@ -33,6 +34,7 @@ struct RankPlan {
     int rank_multiple = 8;
     std::vector<int> key_ranks, value_ranks;     // [layers], of each basis: a head, or a group of them
     std::vector<bool> key_pinned, value_pinned;  // [layers]: set by hand, kept whatever else changes
+    KvBits kv_bits;  // what the converted checkpoint's cache uses by default; empty: its dtype
     // [layers]: a layer's own threshold stands in for everything but a pin.
     std::vector<std::optional<double>> key_layer_thresholds, value_layer_thresholds;
 
@@ -66,7 +68,10 @@ void checkShape(const RankPlan& plan, const Spectrum& spectrum);
 std::vector<int>& ranksOf(RankPlan& plan, Side side);
 const std::vector<int>& ranksOf(const RankPlan& plan, Side side);
 std::int64_t rankSum(const RankPlan& plan);
+// Converted KV-cache bytes / original KV-cache bytes in f16: ranks and bits.
 double kvRatioOf(const RankPlan& plan, int basis_width);
+// The share of ranks kept, whatever the bits.
+double rankRatioOf(const RankPlan& plan, int basis_width);
 // Root mean square over layers and sides of Spectrum::expectedError.
 double expectedErrorOf(const RankPlan& plan, const Spectrum& spectrum);
 

@@ -57,7 +57,7 @@ void checkCodes(Op op, const std::string& name, const KvView& view, std::int32_t
             name + ".group is " + std::to_string(view.group) + "; expected a multiple of 8");
     require(view.recent >= 0, op,
             name + ".recent is " + std::to_string(view.recent) + "; expected at least 0");
-    present(op, (name + ".scales").c_str(), view.scales, batch * rows);
+    present(op, (name + ".scales").c_str(), view.scales, batch * rows > 0 ? kvScaleBytes(view) : 0);
     if (kvNeedsRing(view))
         present(op, (name + ".exact").c_str(), view.exact, batch * rows);
 }

@@ -87,7 +87,8 @@ struct KvScale {
 inline KvScale kvScaleOf(float least, float most, bool finite, int bits) {
     if (!finite)
         return {0, 0x7e00};
-    const std::uint16_t minimum = f16Down(least);
+    // Which of two zeros is the least depends on the order of comparing: the positive one is stored.
+    const std::uint16_t minimum = f16Down(least + 0.0f);
     const float range = std::min(most, 65504.0f) - fromF16(minimum);
     return {f16Up(std::max(0.0f, range) / static_cast<float>((1 << bits) - 1)), minimum};
 }

@@ -33,9 +33,27 @@ HWY_INLINE void codeElements(const float* x, std::int64_t count, Float scale, Fl
         hn::StoreU(code(F32::loadN(x + i, count - i)), integers, codes + i);
 }
 
-void CodeGroup(const float* x, std::int64_t count, KvScale scale, int bits, std::int32_t* codes) {
+// A group's scale, and its elements' codes.
+KvScale CodeGroup(const float* x, std::int64_t count, int bits, std::int32_t* codes) {
+    Float least = hn::Set(kF, x[0]), most = least, probe = hn::Zero(kF);  // probe: NaN once one is not finite
+    std::int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+        const Float v = F32::load(x + i);
+        least = hn::Min(least, v);
+        most = hn::Max(most, v);
+        probe = hn::MulAdd(v, hn::Zero(kF), probe);
+    }
+    float low = hn::GetLane(hn::MinOfLanes(kF, least)), high = hn::GetLane(hn::MaxOfLanes(kF, most));
+    float rest = sum(probe);
+    for (; i < count; ++i) {
+        low = std::min(low, x[i]);
+        high = std::max(high, x[i]);
+        rest += 0.0f * x[i];
+    }
+    const KvScale scale = kvScaleOf(low, high, rest == 0.0f, bits);
     codeElements(x, count, hn::Set(kF, fromF16(scale.scale)), hn::Set(kF, fromF16(scale.minimum)),
                  hn::Set(kF, static_cast<float>((1 << bits) - 1)), codes);
+    return scale;
 }
 
 // The same where each element has a scale and minimum of its own.
@@ -62,18 +80,40 @@ constexpr std::int64_t kGrain = 16384;     // elements copied that are worth a t
 constexpr std::int64_t kCodeGrain = 4096;  // elements quantised that are worth a thread
 constexpr std::int64_t kCodeSlack = 16;    // lanes of the widest vector
 
+// Eight codes fill as many bytes as a code has bits.
+template <int kBits>
+void packEights(const std::int32_t* codes, std::int64_t count, std::uint8_t* to) {
+    std::int64_t i = 0;
+    for (; i + 8 <= count; i += 8, to += kBits) {
+        std::uint64_t word = 0;
+        for (int lane = 0; lane < 8; ++lane)
+            word |= static_cast<std::uint64_t>(codes[i + lane]) << (lane * kBits);
+        std::memcpy(to, &word, kBits);
+    }
+    if (i == count)
+        return;
+    std::uint64_t word = 0;
+    for (int lane = 0; i + lane < count; ++lane)
+        word |= static_cast<std::uint64_t>(codes[i + lane]) << (lane * kBits);
+    std::memcpy(to, &word, static_cast<std::size_t>(((count - i) * kBits + 7) / 8));
+}
+
 // Codes without gaps, from the lowest bit of the first byte; bits past the last one are zero.
 void packCodes(const std::int32_t* codes, std::int64_t count, int bits, std::uint8_t* to) {
-    std::uint64_t held = 0;
-    int have = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-        held |= static_cast<std::uint64_t>(codes[i]) << have;
-        have += bits;
-        for (; have >= 8; have -= 8, held >>= 8)
-            *to++ = static_cast<std::uint8_t>(held);
+    switch (bits) {
+        case 8:
+            packEights<8>(codes, count, to);
+            break;
+        case 4:
+            packEights<4>(codes, count, to);
+            break;
+        case 3:
+            packEights<3>(codes, count, to);
+            break;
+        default:
+            packEights<2>(codes, count, to);
+            break;
     }
-    if (have > 0)
-        *to = static_cast<std::uint8_t>(held);
 }
 
 struct Range {
@@ -103,13 +143,9 @@ void quantiseRow(const KvView& v, std::int64_t head, std::int64_t t, const float
     std::uint16_t* scales = scalesOf(v, head, t);
     for (std::int64_t g = 0; g < groups; ++g) {
         const std::int64_t begin = g * v.group, end = std::min<std::int64_t>(begin + v.group, v.width);
-        Range range;
-        for (std::int64_t i = begin; i < end; ++i)
-            range.add(x[i]);
-        const KvScale scale = range.scale(v.bits);
+        const KvScale scale = HWY_DYNAMIC_DISPATCH(CodeGroup)(x + begin, end - begin, v.bits, codes + begin);
         scales[g] = scale.scale;
         scales[groups + g] = scale.minimum;
-        HWY_DYNAMIC_DISPATCH(CodeGroup)(x + begin, end - begin, scale, v.bits, codes + begin);
     }
     packCodes(codes, v.width, v.bits, codesOf(v, head, t));
 }

@@ -307,7 +307,26 @@ private slots:
         QTest::newRow("top-p") << QStringList{"generate", good, "--prompt", "a", "--top-p", "1.5"}
                                << "--top-p";
         QTest::newRow("device") << QStringList{"estimate", good, "--device", "abacus"} << "cpu";
-        QTest::newRow("cache format") << QStringList{"inspect", good, "--kv-format", "q4"} << "bf16";
+        QTest::newRow("cache format") << QStringList{"inspect", good, "--kv-format", "q5"} << "q4";
+        QTest::newRow("cache group") << QStringList{"inspect", good, "--kv-format", "q4", "--kv-group", "12"}
+                                     << "multiple of 8";
+        QTest::newRow("groups of a dtype")
+            << QStringList{"estimate", good, "--kv-format", "f16", "--kv-recent", "8"} << "--kv-recent";
+        QTest::newRow("keys by row") << QStringList{"generate",    good, "--prompt",  "a",
+                                                    "--kv-format", "q8", "--kv-keys", "row"}
+                                     << "--kv-keys";
+        QTest::newRow("second format")
+            << QStringList{"compare", good, good, "--text", text, "--kv-format2", "q1"} << "--kv-format2";
+        QTest::newRow("plan: 5 bits")
+            << QStringList{"plan", stats, "--threshold", "0.9", "--kv-bits", "5", "--output", at("p")}
+            << "--kv-bits";
+        QTest::newRow("plan: bits twice")
+            << QStringList{"plan", stats,        "--threshold", "0.9",      "--kv-bits",
+                           "4",    "--key-bits", "8",           "--output", at("p")}
+            << "--key-bits";
+        QTest::newRow("plan: groups of no bits")
+            << QStringList{"plan", stats, "--threshold", "0.9", "--kv-group", "64", "--output", at("p")}
+            << "--kv-group";
         QTest::newRow("load format") << QStringList{"inspect", good, "--load-format", "fast"} << "dummy";
         QTest::newRow("system without chat")
             << QStringList{"generate", good, "--prompt", "a", "--system", "b"} << "--chat";

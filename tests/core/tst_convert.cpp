@@ -2,6 +2,7 @@
 // Converted models in memory: against the projected original in float64, and the lossless check at full rank.
 #include "core/compression/convert.h"
 #include "core/compression/folding.h"
+#include "core/generation/generate.h"
 #include "core/model/kv_cache.h"
 #include "core/model/transformer.h"
 #include "tests/core/method_support.h"
@@ -111,6 +112,7 @@ private slots:
     void fullRankIsLosslessWithAnyBasis();
     void decodeEqualsPrefill();
     void kvRatioIsThatOfTheBytesAllocated();
+    void plannedBitsSpreadLatentsAndChangeNothingElse();
     void overlaySharesEverythingElse();
     void weightsKeepTheirDtypeAndAreRoundedOnce_data();
     void weightsKeepTheirDtypeAndAreRoundedOnce();
@@ -213,6 +215,40 @@ void TestConvert::kvRatioIsThatOfTheBytesAllocated() {
             QVERIFY(std::abs(ratio - kvRatioOf(conversion.plan, conversion.statistics.head_dim)) < 1e-12);
             QVERIFY(std::abs(ratio - kvRatio(conversion.converted.model->config)) < 1e-12);
         }
+    }
+}
+
+// With bits the latents are turned by an orthogonal matrix: the same model in an exact cache, a better one in
+// codes.
+void TestConvert::plannedBitsSpreadLatentsAndChangeNothingElse() {
+    for (const std::string& name : methodGoldenNames()) {
+        const MethodGolden golden = openMethodGolden(name, referenceBackend());
+        const Conversion conversion = convertAsExpected(golden);
+        const std::vector<TokenId> ids = firstIds(golden, 60);
+        RankPlan plan = conversion.plan;
+        plan.kv_bits = KvBits::uniform(plan.key_ranks.size(), 3, 3);
+        JobContext job;
+        const OpenModel spread =
+            convertInMemory(job, golden.open, conversion.statistics, *conversion.spectrum, plan);
+        QCOMPARE(spread.model->config.low_rank->kv_bits.keys, plan.kv_bits.keys);
+        QCOMPARE(spread.model->config.low_rank->kv_ratio, kvRatioOf(plan, conversion.statistics.head_dim));
+        QVERIFY(elements(spread.model->layers[0].attention.key.weight) !=
+                elements(conversion.converted.model->layers[0].attention.key.weight));
+        const auto logits = [&](const OpenModel& model, const KvFormat& format) {
+            const Transformer transformer(model.backend, model.model);
+            Session session = transformer.createSession({.threads = 1, .max_rows = 60});
+            KvCache cache = transformer.createCache(format, 60);
+            const TensorView view = transformer.forward(session, ids, cache, LogitsOf::All);
+            return std::vector<float>(view.f32(), view.f32() + view.shape.count());
+        };
+        const std::vector<float> exact = logits(conversion.converted, DType::F32);
+        const double difference = relativeDifference(logits(spread, DType::F32), exact);
+        QVERIFY2(difference < kLogitError, qPrintable(QString::number(difference)));
+        KvFormat planned(DType::F32);
+        planned.planned = true;
+        QVERIFY(resolveKvFormat(RunOptions(), spread) == planned);
+        QVERIFY(logits(spread, planned) == logits(spread, KvFormat::quantised(3)));
+        QVERIFY(logits(spread, planned) != logits(spread, DType::F32));
     }
 }
 

@@ -45,6 +45,30 @@ private slots:
         QCOMPARE(estimate.total(), 1000 + estimate.kv_bytes + estimate.scratch_bytes);
     }
 
+    // Codes, scales and exact rows: the estimate counts what a cache allocates.
+    void quantisedCachesAreCounted() {
+        for (const Json& json : {tinyLlamaConfig(), tinyOptConfig()}) {
+            ModelConfig config = readModelConfig(json, "config.json");
+            for (const int bits : {8, 4, 3, 2}) {
+                for (const KvGrouping keys : {KvGrouping::Token, KvGrouping::Channel}) {
+                    for (const int recent : {0, 5}) {
+                        KvFormat format = KvFormat::quantised(bits, DType::F16);
+                        format.keys = keys, format.recent = recent, format.group = 8;
+                        for (const std::int64_t context : {3, 20, 61}) {
+                            const KvCache cache(*referenceBackend(), kvLayerSpecs(config, format), 2, context,
+                                                7);
+                            QCOMPARE(estimateMemory(config, 0, context, 2, format, 14).kv_bytes,
+                                     static_cast<std::int64_t>(cache.bytes()));
+                        }
+                        const std::int64_t found = longestContext(config, 10000, 300000, 2, format, 14);
+                        QVERIFY(estimateMemory(config, 10000, found, 2, format, 14).total() <= 300000);
+                        QVERIFY(estimateMemory(config, 10000, found + 1, 2, format, 14).total() > 300000);
+                    }
+                }
+            }
+        }
+    }
+
     void scratchByHand() {
         const ModelConfig llama = readModelConfig(tinyLlamaConfig(), "config.json");
         const std::int64_t rows = 3;

@@ -33,6 +33,7 @@ private slots:
     void pinnedRanksStay();
     void layersHaveThresholdsOfTheirOwn();
     void kvRatioIsTheLargestPlanWithin();
+    void kvRatioCountsBits();
     void kvRatioRespectsPinsAndSaysWhatCanBeHad();
     void expectedErrorIsTheRootMeanSquare();
     void argumentsAreChecked();
@@ -165,6 +166,29 @@ void TestRankPlan::kvRatioIsTheLargestPlanWithin() {
     QCOMPARE(p.key_threshold, 1.0);
 }
 
+// A target is one of bytes: fewer bits leave room for more ranks.
+void TestRankPlan::kvRatioCountsBits() {
+    const auto s = spectrum();
+    RankPlan dense = plan(*s, 1), coded = plan(*s, 1);
+    coded.kv_bits = KvBits::uniform(coded.key_ranks.size(), 4, 8);
+    coded.kv_bits.group = 8;
+    applyKvRatio(dense, *s, 0.5);
+    applyKvRatio(coded, *s, 0.5);
+    QVERIFY(kvRatioOf(coded, 16) <= 0.5);
+    double bytes = 0.0;
+    for (std::size_t layer = 0; layer < coded.key_ranks.size(); ++layer) {
+        const int keys = coded.key_ranks[layer], values = coded.value_ranks[layer];
+        bytes += (keys + 1) / 2 + (keys + 7) / 8 * 4 + values + (values + 7) / 8 * 4;
+    }
+    QCOMPARE(kvRatioOf(coded, 16), bytes / (coded.key_ranks.size() * 2 * 16 * 2.0));
+    QVERIFY(rankRatioOf(coded, 16) > rankRatioOf(dense, 16));
+    // The next threshold step would be too much.
+    RankPlan more = coded;
+    applyThresholds(more, *s, coded.key_threshold + 1e-9, coded.key_threshold + 1e-9);
+    QVERIFY(kvRatioOf(more, 16) > 0.5 || more.key_ranks == coded.key_ranks);
+    QVERIFY_EXCEPTION_THROWN(applyKvRatio(coded, *s, 0.1), Error);
+}
+
 void TestRankPlan::kvRatioRespectsPinsAndSaysWhatCanBeHad() {
     const auto s = spectrum();
     RankPlan p = plan(*s);
@@ -229,6 +253,15 @@ void TestRankPlan::fileRoundTripIsExact() {
     savePlan(p, directory / "plan.json");
     QVERIFY(loadPlan(directory / "plan.json") == p);
     QCOMPARE(readJsonFile(directory / "plan.json").size(), std::size_t{15});
+    // With bits there are five fields more.
+    p.kv_bits = KvBits::uniform(p.key_ranks.size(), 4, kUnquantised);
+    p.kv_bits.values[2] = 3;
+    p.kv_bits.group = 64;
+    p.kv_bits.key_grouping = KvGrouping::Channel;
+    p.kv_bits.recent = 12;
+    savePlan(p, directory / "plan.json");
+    QVERIFY(loadPlan(directory / "plan.json") == p);
+    QCOMPARE(readJsonFile(directory / "plan.json").size(), std::size_t{20});
 }
 
 void TestRankPlan::shortFilesHaveDefaults() {
@@ -277,6 +310,8 @@ void TestRankPlan::brokenFilesAreNamed_data() {
     row("/layer_thresholds", "{\"keys\": [0.5], \"values\": [null, null]}", "layer_thresholds.keys");
     row("/layer_thresholds", "{\"keys\": [null, 2], \"values\": [null, null]}", "layer_thresholds.keys[1]");
     row("/layer_thresholds", "{\"keys\": [null, null]}", "layer_thresholds.values");
+    row("/key_bits", "[4, 16, 4]", "key_bits");
+    row("/value_bits", "[4, 7]", "value_bits[1]");
 }
 
 void TestRankPlan::brokenFilesAreNamed() {

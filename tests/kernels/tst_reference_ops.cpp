@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reference backend against values that numpy computed in float64 (tests/golden/ops/make_ops.py). The
 // oracle of all other op tests is thereby checked by something that shares no code with it.
+#include "kernels/api/kv_layout.h"
 #include "kernels/reference/reference_backend.h"
 
 #include <QFile>
@@ -27,6 +28,7 @@ public:
     }
     float number(const char* key) const { return static_cast<float>(m_object[key].toDouble()); }
     QString text(const char* key) const { return m_object[key].toString(); }
+    bool flag(const char* key) const { return m_object[key].toBool(); }
     bool has(const char* key) const { return m_object[key].isArray(); }
     DType dtype(const char* key) const { return dtypeFromName(text(key).toStdString()).value(); }
     std::vector<double> values(const char* key) const {
@@ -194,6 +196,109 @@ Results eigh(Backend& backend, Stream& stream, Golden& golden) {
     return results;
 }
 
+// A quantised cache with memory of its own.
+class CodedCache {
+public:
+    CodedCache(const Golden& golden, const KvView& format, std::int64_t longest) : m_view(format) {
+        m_view.batch = golden.integer("batch");
+        m_view.recent = golden.integer("recent");
+        m_view.dtype = golden.dtype("dtype");
+        m_view.exact_capacity = kvRingRows(m_view, longest);
+        m_data.resize(static_cast<std::size_t>(kvDataBytes(m_view)), std::byte{0xff});
+        m_scales.resize(static_cast<std::size_t>(kvScaleBytes(m_view) / 2), 0x7e00);  // NaN
+        m_exact.resize(static_cast<std::size_t>(kvExactBytes(m_view)), std::byte{0xff});
+        m_view.data = m_data.data(), m_view.scales = m_scales.data(), m_view.exact = m_exact.data();
+    }
+    const KvView& view() const { return m_view; }
+    // Appends x [batch, rows, heads, width] as `chunks` of rows.
+    void fill(Backend& backend, Stream& stream, const std::vector<double>& chunks, const float* x) {
+        std::int64_t rows = 0;
+        for (double chunk : chunks)
+            rows += static_cast<std::int64_t>(chunk);
+        const std::int64_t row = std::int64_t{m_view.heads} * m_view.width;
+        std::int64_t done = 0;
+        for (double chunk : chunks) {
+            const auto length = static_cast<std::int64_t>(chunk);
+            std::vector<float> part;
+            for (std::int64_t b = 0; b < m_view.batch; ++b)
+                part.insert(part.end(), x + (b * rows + done) * row, x + (b * rows + done + length) * row);
+            backend.kvAppend(stream, {part.data(), m_view, static_cast<std::int32_t>(length), done});
+            done += length;
+        }
+    }
+
+private:
+    KvView m_view;
+    std::vector<std::byte> m_data, m_exact;
+    std::vector<std::uint16_t> m_scales;
+};
+
+std::int64_t longestOf(const std::vector<double>& chunks) {
+    return static_cast<std::int64_t>(*std::max_element(chunks.begin(), chunks.end()));
+}
+
+// Codes and scales of the rows that numpy says are stored.
+Results codeAppend(Backend& backend, Stream& stream, Golden& golden) {
+    const std::vector<double> chunks = golden.values("chunks");
+    KvView format;
+    format.heads = golden.integer("heads"), format.width = golden.integer("width");
+    format.capacity = golden.integer("capacity");
+    format.bits = golden.integer("bits"), format.group = golden.integer("group");
+    format.grouping = golden.flag("channel") ? KvGrouping::Channel : KvGrouping::Token;
+    CodedCache cache(golden, format, longestOf(chunks));
+    cache.fill(backend, stream, chunks, golden.floats("x"));
+    const KvView& v = cache.view();
+    const auto* codes = static_cast<const std::uint8_t*>(v.data);
+    const auto* scales = static_cast<const std::uint16_t*>(v.scales);
+    Results results;
+    const std::int64_t heads = std::int64_t{v.batch} * v.heads;
+    for (std::int64_t head = 0; head < heads; ++head) {
+        const std::uint8_t* begin = codes + head * v.capacity * kvRowBytes(v);
+        results.insert(results.end(), begin, begin + golden.integer("stored") * kvRowBytes(v));
+    }
+    for (std::int64_t head = 0; head < heads; ++head) {
+        const std::uint16_t* begin = scales + head * kvScaleRows(v) * kvScaleStride(v);
+        results.insert(results.end(), begin, begin + golden.integer("scale_rows") * kvScaleStride(v));
+    }
+    return results;
+}
+
+Results codeAttention(Backend& backend, Stream& stream, Golden& golden) {
+    const std::vector<double> chunks = golden.values("chunks");
+    std::vector<float> y = outputFor(golden);
+    AttentionParams p;
+    p.batch = golden.integer("batch"), p.query_heads = golden.integer("query_heads");
+    p.kv_heads = golden.integer("kv_heads"), p.query_width = golden.integer("query_width");
+    p.query_length = static_cast<std::int32_t>(chunks.back());
+    std::int64_t rows = 0;
+    for (double chunk : chunks)
+        rows += static_cast<std::int64_t>(chunk);
+    p.query_position = rows - p.query_length;
+    p.scale = golden.number("scale");
+    p.query = golden.floats("query"), p.alibi_slopes = golden.floats("slopes");
+    const auto cache = [&](const char* side, const char* width) {
+        const std::string name = side;
+        KvView format;
+        format.heads = p.kv_heads, format.width = golden.integer(width), format.capacity = rows + 2;
+        format.bits = golden.integer((name + "_bits").c_str());
+        format.group = golden.integer((name + "_group").c_str());
+        format.grouping = golden.flag((name + "_channel").c_str()) ? KvGrouping::Channel : KvGrouping::Token;
+        CodedCache filled(golden, format, longestOf(chunks));
+        filled.fill(backend, stream, chunks, golden.floats(side));
+        return filled;
+    };
+    const CodedCache keys = cache("keys", "key_width"), values = cache("values", "value_width");
+    p.keys = keys.view(), p.values = values.view();
+    KeyLift lift;
+    if (golden.has("basis")) {
+        lift = {golden.floats("basis"), golden.floats("mean"), golden.table(rows)};
+        p.lift = &lift;
+    }
+    p.output = y.data();
+    backend.attention(stream, p);
+    return doubles(y);
+}
+
 Results nll(Backend& backend, Stream& stream, Golden& golden) {
     Results results(golden.integer<std::size_t>("rows"), std::nan(""));
     backend.nll(stream, {golden.floats("logits"), golden.ids("targets"), results.data(),
@@ -226,7 +331,7 @@ void TestReferenceOps::agreesWithNumpy_data() {
     QFile file(EIGENSCOPE_SOURCE_DIR "/tests/golden/ops/ops.json");
     QVERIFY2(file.open(QIODevice::ReadOnly), qPrintable(file.errorString()));
     const QJsonArray cases = QJsonDocument::fromJson(file.readAll()).object()["cases"].toArray();
-    QVERIFY(cases.size() > 30);
+    QVERIFY(cases.size() > 45);
     for (qsizetype i = 0; i < cases.size(); ++i) {
         const QJsonObject golden = cases[i].toObject();
         QTest::addRow("%d %s", static_cast<int>(i), qPrintable(golden["op"].toString())) << golden;
@@ -238,9 +343,18 @@ void TestReferenceOps::agreesWithNumpy() {
     const std::shared_ptr<Backend> backend = createReferenceBackend();
     const std::unique_ptr<Stream> stream = backend->createStream(1);
     using Run = Results (*)(Backend&, Stream&, Golden&);
-    const std::vector<std::pair<QString, Run>> runs = {
-        {"gemm", gemm},           {"embed", embed},   {"norm", norm}, {"activate", activate}, {"rope", rope},
-        {"attention", attention}, {"append", append}, {"gram", gram}, {"eigh", eigh},         {"nll", nll}};
+    const std::vector<std::pair<QString, Run>> runs = {{"gemm", gemm},
+                                                       {"embed", embed},
+                                                       {"norm", norm},
+                                                       {"activate", activate},
+                                                       {"rope", rope},
+                                                       {"attention", attention},
+                                                       {"append", append},
+                                                       {"gram", gram},
+                                                       {"eigh", eigh},
+                                                       {"nll", nll},
+                                                       {"code_append", codeAppend},
+                                                       {"code_attention", codeAttention}};
     const auto run = std::find_if(runs.begin(), runs.end(),
                                   [&](const auto& entry) { return entry.first == golden["op"].toString(); });
     QVERIFY(run != runs.end());
@@ -254,7 +368,9 @@ void TestReferenceOps::agreesWithNumpy() {
         largest = std::max(largest, std::abs(value));
     // Float32 results are rounded once (6e-8 of the value); double ones are limited by the file's 12 digits.
     // Eigenvalues are good to a fraction of the largest one.
-    const bool exact = run->first == "gram" || run->first == "eigh" || run->first == "nll";
+    // Codes and the bits of scales are integers.
+    const bool exact =
+        run->first == "code_append" || run->first == "gram" || run->first == "eigh" || run->first == "nll";
     for (std::size_t i = 0; i < actual.size(); ++i) {
         const double limit = exact ? 1e-11 * (largest + 1.0) : 6.1e-8 * std::abs(expected[i]) + 1e-10;
         QVERIFY2(std::abs(actual[i] - expected[i]) <= limit,

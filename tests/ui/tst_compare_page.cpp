@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/ui/window_fixture.h"
 #include "ui/model/comparison.h"
+#include "ui/model/units.h"
+#include "ui/widgets/kv_format_box.h"
 #include "ui/widgets/segmented_control.h"
 #include "ui/workspaces/compare/answer_panel.h"
 #include "ui/workspaces/compare/compare_page.h"
@@ -16,6 +18,7 @@
 #include <QFile>
 #include <QFileInfo>
 #include <QImage>
+#include <QLabel>
 #include <QPlainTextEdit>
 #include <QPushButton>
 #include <QSignalSpy>
@@ -274,6 +277,45 @@ private slots:
         QCOMPARE(job->state(), Job::State::Cancelled);
         QCOMPARE(arrived.count(), 1);  // what was there stays
         chooseView("Answers");
+    }
+
+    void eachSideHasACacheFormat() {
+        Comparison& comparison = m_page->comparison();
+        auto* left = m_ui->find<KvFormatBox>("leftFormat");
+        auto* right = m_ui->find<KvFormatBox>("rightFormat");
+        right->setFocus();
+        QTest::keyClick(right, Qt::Key_4);
+        left->setFocus();
+        QTest::keyClick(left, Qt::Key_8);
+        QCOMPARE(comparison.rightFormat()->bits, 4);
+        QCOMPARE(comparison.leftFormat()->bits, 8);
+        const ModelConfig& config = comparison.right()->model->config;
+        const QString expected =
+            bytesText(static_cast<double>(kvBytesPerToken(config, KvFormat::quantised(4))));
+        bool shown = false;
+        for (const QLabel* label : m_ui->find<AnswerPanel>("rightAnswer")->findChildren<QLabel*>()) {
+            shown = shown || label->text().contains(expected);
+        }
+        QVERIFY2(shown, qPrintable(expected));
+        m_ui->find<QSpinBox>("newTokens")->setValue(5);
+        QTest::mouseClick(m_ui->find<QPushButton>("generate"), Qt::LeftButton);
+        QTRY_VERIFY_WITH_TIMEOUT(!comparison.streaming() && comparison.rightRun().result(), 60000);
+        const auto bytes = [&](const GenerationRun& run, const ModelConfig& of, int bits) {
+            const GenerationResult& result = *run.result();
+            const std::size_t tokens = result.prompt_ids.size() + result.ids.size();
+            return result.kv_cache_bytes == tokens * kvBytesPerToken(of, KvFormat::quantised(bits));
+        };
+        QVERIFY(bytes(comparison.leftRun(), comparison.left()->model->config, 8));
+        QVERIFY(bytes(comparison.rightRun(), config, 4));
+        // The original against itself at fewer bits: what a user would do without converting.
+        comparison.setOther(Comparison::Other::Same);
+        QCOMPARE(comparison.right(), comparison.left());
+        comparison.setOther(Comparison::Other::Conversion);
+        for (KvFormatBox* box : {left, right}) {
+            box->setFocus();
+            QTest::keyClick(box, Qt::Key_Home);
+        }
+        QVERIFY(!comparison.leftFormat() && !comparison.rightFormat());
     }
 
     void aMissingTextGivesAMessage() {

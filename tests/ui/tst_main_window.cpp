@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "core/model/kv_cache.h"
 #include "core/model/open_checkpoint.h"
 #include "tests/ui/window_fixture.h"
+#include "ui/model/model_tables.h"
 #include "ui/model/units.h"
 #include "ui/widgets/fact_list.h"
+#include "ui/widgets/kv_format_box.h"
 #include "ui/widgets/message_bar.h"
 #include "ui/widgets/nav_rail.h"
 
@@ -96,6 +99,24 @@ private slots:
         for (const TokenId id : ids) {
             QVERIFY2(shown.contains(QString::number(id)), qPrintable(shown));
         }
+    }
+
+    void theCacheFormatChangesTheCalculator() {
+        WindowFixture ui;
+        QVERIFY(ui.openDemo("mpt-stories"));
+        const ModelConfig& config = ui.workspace->model()->model->config;
+        auto* memory = ui.find<FactList>("memory");
+        auto* format = ui.find<KvFormatBox>("kvFormat");
+        auto* layers = ui.find<QTableView>("layerTable")->model();
+        const QString dense = memory->fact("kv");
+        const double row = layers->index(0, LayerTableModel::KvBytes).data(kSortRole).toDouble();
+        format->setFocus();
+        QTest::keyClick(format, Qt::Key_3);
+        QCOMPARE(format->format()->bits, 3);
+        QCOMPARE(memory->fact("per_token"),
+                 bytesText(static_cast<double>(kvBytesPerToken(config, KvFormat::quantised(3)))));
+        QVERIFY(memory->fact("kv") != dense);
+        QVERIFY(layers->index(0, LayerTableModel::KvBytes).data(kSortRole).toDouble() < 0.3 * row);
     }
 
     void theMemoryCalculatorMultipliesOut() {

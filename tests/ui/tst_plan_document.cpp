@@ -109,6 +109,32 @@ private slots:
         QVERIFY(m_document->kvRatio() > 0.9);
     }
 
+    void bitsCountInTheRatioAndLeaveRanksAlone() {
+        m_document->setKvRatio(0.6);
+        const RankPlan before = m_document->plan();
+        m_document->setKvBits(4, 8);
+        QCOMPARE(m_document->plan().key_ranks, before.key_ranks);
+        double keys = 0.0, values = 0.0;  // bytes, with 4 for each group of 32
+        for (const int rank : before.key_ranks) {
+            keys += (rank + 1) / 2 + (rank + 31) / 32 * 4;
+        }
+        for (const int rank : before.value_ranks) {
+            values += rank + (rank + 31) / 32 * 4;
+        }
+        const double side = 2.0 * kLayers * kWidth;  // in f16
+        QCOMPARE(m_document->kvRatio(), (keys + values) / (2 * side));
+        QCOMPARE(m_document->sideRatio(Side::Keys), keys / side);
+        QCOMPARE(m_document->sideRatio(Side::Values), values / side);
+        m_document->setKvRatio(0.2);
+        QVERIFY(m_document->kvRatio() <= 0.2);
+        QCOMPARE(m_document->plan().kv_bits.keys.front(), 4);
+        m_document->undoStack().undo();
+        m_document->undoStack().undo();
+        QVERIFY(m_document->plan() == before);
+        m_document->setKvBits(kUnquantised, kUnquantised);
+        QVERIFY(m_document->plan() == before);  // nothing to do
+    }
+
     void ranksNeverFallWhenTheThresholdRises() {
         m_document->setRankMultiple(1);
         std::vector<int> before(kLayers, 0);

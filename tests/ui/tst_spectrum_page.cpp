@@ -424,6 +424,38 @@ private slots:
         document.setTables(m_ui->workspace->statistics()->tables);
     }
 
+    void bitsAreChosenBesideTheRanks() {
+        auto* keys = m_ui->find<QComboBox>("keyBits");
+        auto* values = m_ui->find<QComboBox>("valueBits");
+        auto* ratio = m_ui->find<QLabel>("kvRatio");
+        PlanDocument& document = m_ui->workspace->plan();
+        document.undoStack().clear();
+        const RankPlan before = document.plan();
+        const double unquantised = document.kvRatio();
+        QCOMPARE(keys->currentData().toInt(), kUnquantised);
+        for (QComboBox* combo : {keys, values}) {
+            combo->setFocus();
+            QTest::keyClick(combo, Qt::Key_4);  // types the item's first character
+        }
+        QCOMPARE(document.plan().kv_bits.keys.front(), 4);
+        QCOMPARE(document.plan().kv_bits.values.back(), 4);
+        QCOMPARE(document.plan().key_ranks, before.key_ranks);
+        QVERIFY(document.kvRatio() < 0.45 * unquantised);
+        QVERIFY(ratio->text().startsWith(QLocale().toString(document.kvRatio(), 'f', 3)));
+        document.undoStack().undo();
+        document.undoStack().undo();
+        QVERIFY(document.plan() == before);
+        QCOMPARE(keys->currentData().toInt(), kUnquantised);
+        // Layers that differ, as a loaded plan may have them.
+        RankPlan mixed = before;
+        mixed.kv_bits = KvBits::uniform(before.key_ranks.size(), 8, 4);
+        mixed.kv_bits.keys[1] = 2;
+        document.setPlan(mixed, "mixed");
+        QCOMPARE(keys->currentIndex(), -1);
+        QCOMPARE(values->currentData().toInt(), 4);
+        document.setPlan(before, "back");
+    }
+
     void selectionIsSharedByAllViews() {
         auto* page = m_ui->window->page(PageId::Spectrum);
         auto* map = page->findChild<RankMap*>();

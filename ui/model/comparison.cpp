@@ -16,6 +16,16 @@ double median(std::vector<double> values) {
     return values.empty() ? 0.0 : values[values.size() / 2];
 }
 
+using Formats = std::array<std::optional<KvFormat>, 2>;
+
+std::array<RunOptions, 2> runsOf(const RunOptions& run, const Formats& formats) {
+    std::array<RunOptions, 2> runs = {run, run};
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+        runs[i].kv_format = formats[i];
+    }
+    return runs;
+}
+
 ModelFigures measureAlone(JobContext& job, const OpenModel& model, const std::string& prompt, int new_tokens,
                           const RunOptions& run) {
     GenerationOptions options;
@@ -49,7 +59,7 @@ Comparison::Comparison(Workspace& workspace, QObject* parent)
     }
     connect(&workspace, &Workspace::modelChanged, this, &Comparison::reset);
     connect(&workspace, &Workspace::conversionChanged, this, [this] {
-        if (m_workspace.conversion() && m_other != Other::Conversion && !m_workspace.otherModel()) {
+        if (m_workspace.conversion() && m_other == Other::Checkpoint && !m_workspace.otherModel()) {
             m_other = Other::Conversion;
         }
         if (m_other == Other::Conversion) {
@@ -67,6 +77,13 @@ Comparison::Comparison(Workspace& workspace, QObject* parent)
 void Comparison::setOther(Other other) {
     if (other != m_other) {
         m_other = other;
+        reset();
+    }
+}
+
+void Comparison::setFormats(const std::optional<KvFormat>& left, const std::optional<KvFormat>& right) {
+    if (left != m_formats[0] || right != m_formats[1]) {
+        m_formats = {left, right};
         reset();
     }
 }
@@ -94,6 +111,9 @@ Job* Comparison::watch(Job* job) {
 const OpenModel* Comparison::left() const { return m_workspace.model() ? &*m_workspace.model() : nullptr; }
 
 const OpenModel* Comparison::right() const {
+    if (m_other == Other::Same) {
+        return left();
+    }
     if (m_other == Other::Checkpoint) {
         return m_workspace.otherModel() ? &*m_workspace.otherModel() : nullptr;
     }
@@ -106,11 +126,14 @@ bool Comparison::streaming() const {
 }
 
 void Comparison::generate(const QString& prompt, const GenerationOptions& options) {
+    GenerationOptions own = options;
     if (left()) {
-        m_left.start(*left(), prompt, options);
+        own.run.kv_format = m_formats[0];
+        m_left.start(*left(), prompt, own);
     }
     if (right()) {
-        m_right.start(*right(), prompt, options);
+        own.run.kv_format = m_formats[1];
+        m_right.start(*right(), prompt, own);
     }
 }
 
@@ -140,20 +163,22 @@ Job* Comparison::measure(const MeasureOptions& options) {
     }
     m_measuring = watch(m_workspace.jobs().submit(
         Lane::Engine, tr("Measure on %1").arg(QFileInfo(options.text).fileName()), this,
-        [first = *left(), second = *right(), options, run = m_workspace.runOptions()](JobContext& job) {
+        [first = *left(), second = *right(), options, run = m_workspace.runOptions(),
+         formats = m_formats](JobContext& job) {
+            const std::array<RunOptions, 2> runs = runsOf(run, formats);
             PerplexityOptions evaluation;
             evaluation.windows = options.windows;
             evaluation.sequence_length = options.sequence_length;
-            evaluation.run = run;
+            evaluation.run = runs[0];
             Measurement measurement;
             measurement.text = options.text;
             measurement.repetitions = kRepetitions;
             measurement.new_tokens = options.new_tokens;
             measurement.quality = compareModels(
-                job, first, second, std::filesystem::path(options.text.toStdString()), evaluation);
+                job, first, second, std::filesystem::path(options.text.toStdString()), evaluation, runs[1]);
             const std::string prompt = options.prompt.toStdString();
-            measurement.figures[0] = measureAlone(job, first, prompt, options.new_tokens, run);
-            measurement.figures[1] = measureAlone(job, second, prompt, options.new_tokens, run);
+            measurement.figures[0] = measureAlone(job, first, prompt, options.new_tokens, runs[0]);
+            measurement.figures[1] = measureAlone(job, second, prompt, options.new_tokens, runs[1]);
             return measurement;
         },
         [this, a = *left(), b = *right()](Measurement measurement) {
@@ -183,22 +208,24 @@ Job* Comparison::measureFidelity(const FidelityOptions& options) {
     }
     m_measuring_fidelity = watch(m_workspace.jobs().submit(
         Lane::Engine, tr("Fidelity on %1").arg(QFileInfo(options.text).fileName()), this,
-        [first = *left(), second = *right(), options, run = m_workspace.runOptions()](JobContext& job) {
+        [first = *left(), second = *right(), options,
+         runs = runsOf(m_workspace.runOptions(), m_formats)](JobContext& job) {
             const std::filesystem::path text(options.text.toStdString());
             PerplexityOptions evaluation;
             evaluation.windows = options.windows;
-            evaluation.run = run;
+            evaluation.run = runs[0];
             Fidelity fidelity;
             fidelity.text = options.text;
             fidelity.tokenizer = first.tokenizer;
             if (sameDimensions(first, second)) {
-                fidelity.measures = eigenscope::measureFidelity(job, first, second, text, evaluation, run);
+                fidelity.measures =
+                    eigenscope::measureFidelity(job, first, second, text, evaluation, runs[1]);
             } else {
-                fidelity.measures.quality = compareModels(job, first, second, text, evaluation);
+                fidelity.measures.quality = compareModels(job, first, second, text, evaluation, runs[1]);
             }
             const auto ids = options.prompt ? first.tokenizer->encode(options.prompt->toStdString())
                                             : diffIds(job, first, second, text, 0);
-            fidelity.diff = diffText(job, first, second, ids, run, run);
+            fidelity.diff = diffText(job, first, second, ids, runs[0], runs[1]);
             fidelity.texts = tokenTexts(first, fidelity.diff.ids);
             return fidelity;
         },

@@ -59,7 +59,7 @@ struct FidelityOptions {
 class Comparison : public QObject {
     Q_OBJECT
 public:
-    enum class Other { Conversion, Checkpoint };
+    enum class Other { Conversion, Checkpoint, Same };  // Same: the original, with another cache format
 
     explicit Comparison(Workspace& workspace, QObject* parent = nullptr);
 
@@ -67,6 +67,10 @@ public:
     void setOther(Other other);
     const OpenModel* left() const;   // the original; null when nothing is open
     const OpenModel* right() const;  // null when there is nothing to compare with
+    // The KV-cache formats the two run with; empty: automatic.
+    const std::optional<KvFormat>& leftFormat() const { return m_formats[0]; }
+    const std::optional<KvFormat>& rightFormat() const { return m_formats[1]; }
+    void setFormats(const std::optional<KvFormat>& left, const std::optional<KvFormat>& right);
     GenerationRun& leftRun() { return m_left; }
     GenerationRun& rightRun() { return m_right; }
     bool streaming() const;
@@ -97,6 +101,7 @@ private:
     Job* watch(Job* job);
 
     Workspace& m_workspace;
+    std::array<std::optional<KvFormat>, 2> m_formats;
     Other m_other = Other::Conversion;
     GenerationRun m_left, m_right;
     std::optional<Measurement> m_measurement;

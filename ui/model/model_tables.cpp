@@ -37,7 +37,7 @@ QVariant figureData(const QString& text, double value, int role) {
 
 }  // namespace
 
-void LayerTableModel::setModel(std::shared_ptr<const Model> model, DType kv_format) {
+void LayerTableModel::setModel(std::shared_ptr<const Model> model, const KvFormat& kv_format) {
     beginResetModel();
     m_model = std::move(model);
     m_rows.clear();
@@ -54,7 +54,7 @@ void LayerTableModel::setModel(std::shared_ptr<const Model> model, DType kv_form
             row[MlpParameters] = parametersOf(layer.gate) + parametersOf(layer.up) + parametersOf(layer.down);
             row[KeyWidth] = attention.key_width;
             row[ValueWidth] = attention.value_width;
-            row[KvBytes] = static_cast<double>(specs[i].bytesPerToken());
+            row[KvBytes] = specs[i].bytesPerToken();
             m_rows.push_back(row);
         }
     }

@@ -3,6 +3,7 @@
 // numbers); headers explain their column. GUI thread.
 #pragma once
 
+#include "core/model/kv_format.h"
 #include "core/model/model.h"
 
 #include <QAbstractTableModel>
@@ -20,7 +21,7 @@ class LayerTableModel : public QAbstractTableModel {
 public:
     enum Column { Layer, AttentionParameters, MlpParameters, KeyWidth, ValueWidth, KvBytes, ColumnCount };
     using QAbstractTableModel::QAbstractTableModel;
-    void setModel(std::shared_ptr<const Model> model, DType kv_format);
+    void setModel(std::shared_ptr<const Model> model, const KvFormat& kv_format);
 
     int rowCount(const QModelIndex& parent = {}) const override;
     int columnCount(const QModelIndex& parent = {}) const override;

@@ -73,15 +73,17 @@ void PlanDocument::setSpectrum(std::shared_ptr<const Spectrum> spectrum) {
 }
 
 double PlanDocument::sideRatio(Side side) const {
-    const auto& ranks = side == Side::Keys ? m_plan.key_ranks : m_plan.value_ranks;
-    if (!m_spectrum || ranks.empty()) {
+    if (!m_spectrum || m_plan.key_ranks.empty()) {
         return 1.0;
     }
-    double sum = 0.0;
-    for (const int rank : ranks) {
-        sum += rank;
+    double bytes = 0.0;
+    for (std::size_t layer = 0; layer < m_plan.key_ranks.size(); ++layer) {
+        bytes += side == Side::Keys
+                     ? m_plan.kv_bits.keysOf(layer, DType::F16).bytesPerRow(m_plan.key_ranks[layer])
+                     : m_plan.kv_bits.valuesOf(layer, DType::F16).bytesPerRow(m_plan.value_ranks[layer]);
     }
-    return sum / (static_cast<double>(ranks.size()) * m_spectrum->basisWidth());
+    return bytes / (static_cast<double>(m_plan.key_ranks.size()) *
+                    KvSideFormat{.dtype = DType::F16}.bytesPerRow(m_spectrum->basisWidth()));
 }
 
 void PlanDocument::beginDrag() { m_drag = ++m_last_drag; }
@@ -187,6 +189,29 @@ void PlanDocument::setRankMultiple(int multiple) {
     plan.rank_multiple = multiple;
     reallocate(plan, *m_spectrum, m_tables);
     push(plan, tr("Change rank multiple"));
+}
+
+void PlanDocument::setKvBits(int key_bits, int value_bits) {
+    if (empty()) {
+        return;
+    }
+    RankPlan plan = m_plan;
+    if (key_bits == kUnquantised && value_bits == kUnquantised) {
+        plan.kv_bits = {};
+    } else {
+        KvBits bits = KvBits::uniform(plan.key_ranks.size(), key_bits, value_bits);
+        bits.group = plan.kv_bits.group;
+        bits.key_grouping = plan.kv_bits.key_grouping;
+        bits.recent = plan.kv_bits.recent;
+        plan.kv_bits = std::move(bits);
+    }
+    if (plan.kv_bits == m_plan.kv_bits) {
+        return;
+    }
+    if (plan.kv_target) {  // ranks stay, so what is asked for is now what they give
+        plan.kv_target = kvRatioOf(plan, m_spectrum->basisWidth());
+    }
+    push(plan, tr("Change cache bits"));
 }
 
 void PlanDocument::setRank(Side side, int layer, int rank) {

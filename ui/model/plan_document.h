@@ -31,7 +31,7 @@ public:
     const std::shared_ptr<const Spectrum>& spectrum() const { return m_spectrum; }
     const RankPlan& plan() const { return m_plan; }
     double kvRatio() const { return m_kv_ratio; }
-    double sideRatio(Side side) const;  // mean rank of the side / head dimension
+    double sideRatio(Side side) const;  // the same of keys or values alone
     double expectedError() const { return m_expected_error; }
     // Whether the tables hold what this allocation needs for the plan's bases.
     bool canAllocate(Allocation allocation) const;
@@ -49,6 +49,8 @@ public:
     void setAllocation(Allocation allocation);
     void setCriterion(Criterion criterion);
     void setRankMultiple(int multiple);
+    // Of keys and values in every layer; ranks stay. kUnquantised for both: none.
+    void setKvBits(int key_bits, int value_bits);
     void setRank(Side side, int layer, int rank);  // pins it
     void unpin(Side side, int layer);
     void unpinAll();

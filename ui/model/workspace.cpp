@@ -75,6 +75,7 @@ bool Workspace::planChangedSinceConversion() const {
     return m_conversion && (m_conversion->statistics != m_statistics ||
                             m_conversion->plan.key_ranks != m_plan.plan().key_ranks ||
                             m_conversion->plan.value_ranks != m_plan.plan().value_ranks ||
+                            m_conversion->plan.kv_bits != m_plan.plan().kv_bits ||
                             m_conversion->plan.method != m_plan.plan().method ||
                             m_conversion->plan.basisOptions() != m_plan.plan().basisOptions());
 }

@@ -158,6 +158,126 @@ def append(dtype):
                 dtype=dtype, x=flat(x), before=flat(cache), expected=flat(result))
 
 
+def f16_down(v):
+    h = np.clip(v, -65504, 65504).astype(np.float16)
+    return np.where(h.astype(np.float32) > v, np.nextafter(h, np.float16(-np.inf)), h).astype(np.float16)
+
+
+def group_scale(lo, hi, bits):
+    """Scale and minimum in float16 of groups ranging over [lo, hi] (float32 arrays)."""
+    minimum = f16_down(lo + np.float32(0))  # zero is positive
+    width = (hi - minimum.astype(np.float32)) / np.float32(2**bits - 1)
+    return -f16_down(-width), minimum
+
+
+def codes_of(x, scale, minimum, bits):
+    s, m = scale.astype(np.float32), minimum.astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        q = np.rint((x - m) / s)
+    return np.where(s > 0, np.clip(q, 0, 2**bits - 1), 0).astype(np.uint8)
+
+
+def quantise(x, bits, group, channel):
+    """x float32 [..., rows, width] -> codes, scales, minima (of complete groups of rows when by channel)."""
+    rows, width = x.shape[-2:]
+    if channel:
+        whole = rows // group
+        blocks = x[..., :whole * group, :].reshape(*x.shape[:-2], whole, group, width)
+        scale, minimum = group_scale(blocks.min(-2), blocks.max(-2), bits)
+        spread = lambda a: np.repeat(a, group, axis=-2)
+        return codes_of(x[..., :whole * group, :], spread(scale), spread(minimum), bits), scale, minimum
+    parts = [x[..., i:i + group] for i in range(0, width, group)]
+    both = [group_scale(p.min(-1), p.max(-1), bits) for p in parts]
+    scale, minimum = (np.stack([b[k] for b in both], -1) for k in (0, 1))
+    spread = lambda a: np.repeat(a, group, axis=-1)[..., :width]
+    return codes_of(x, spread(scale), spread(minimum), bits), scale, minimum
+
+
+def dequantise(codes, scale, minimum, group, channel):
+    axis = -2 if channel else -1
+    spread = lambda a: np.repeat(a.astype(np.float64), group, axis=axis)[..., :codes.shape[-2], :codes.shape[-1]]
+    return spread(minimum) + spread(scale) * codes
+
+
+def pack(codes, bits):
+    """Codes [..., width] as rows of bytes, lowest bit of the first byte first."""
+    planes = (codes[..., None] >> np.arange(bits, dtype=np.uint8)) & 1
+    flat_bits = planes.reshape(*codes.shape[:-1], -1)
+    return np.packbits(flat_bits, axis=-1, bitorder="little")
+
+
+def code_append(batch, heads, width, chunks, capacity, bits, group, channel, recent, dtype):
+    """Appending in chunks; codes, scales and minima of what is stored at the end."""
+    rows = sum(chunks)
+    x = f32(batch, rows, heads, width, scale=1.5, mean=0.25)
+    x[0, :, 0, :] = 3.0  # constant groups
+    x[-1, 1:, -1, :] *= 2.0**-12  # small ones
+    head_rows = x.transpose(0, 2, 1, 3)
+    kept = round_to(head_rows, dtype) if channel else head_rows  # by channel the exact rows are what is coded
+    codes, scale, minimum = quantise(kept.astype(np.float32), bits, group, channel)
+    scales = np.stack([scale, minimum], -2)  # [batch, heads, rows or groups, 2, ...]
+    return dict(op="code_append", batch=batch, heads=heads, width=width, chunks=chunks, capacity=capacity, bits=bits,
+                group=group, channel=channel, recent=recent, dtype=dtype, x=flat(x), stored=codes.shape[-2],
+                scale_rows=scale.shape[-2], expected=flat(pack(codes, bits)), sum=flat(scales.view(np.uint16)))
+
+
+def code_attention(batch, query_heads, kv_heads, key_width, value_width, chunks, keys_format, values_format, recent,
+                   alibi=False, head_dim=0, mean=False, dtype="f32"):
+    """Attention of the last chunk's queries over a cache appended in chunks. A query reads a position from its codes when
+    it is outside the recent window and its group is complete, else exactly."""
+    rows, length = sum(chunks), chunks[-1]
+    width = head_dim or key_width
+    q = f32(batch, length, query_heads, width)
+    scale = 0.3125
+    case = dict(op="code_attention", batch=batch, query_heads=query_heads, kv_heads=kv_heads, query_width=width,
+                key_width=key_width, value_width=value_width, chunks=chunks, recent=recent, scale=scale, dtype=dtype,
+                query=flat(q), slopes=None, basis=None)
+    sides = []
+    for name, side_width, (bits, group, channel) in (("keys", key_width, keys_format),
+                                                     ("values", value_width, values_format)):
+        x = f32(batch, rows, kv_heads, side_width, scale=1.25, mean=0.5)
+        case[name] = flat(x)
+        case[name + "_bits"], case[name + "_group"], case[name + "_channel"] = bits, group, channel
+        exact = round_to(x.transpose(0, 2, 1, 3), dtype)
+        span = group if channel else 1
+        source = exact if channel else x.transpose(0, 2, 1, 3)
+        coded = exact.copy()
+        if bits:
+            approximate = dequantise(*quantise(source.astype(np.float32), bits, group, channel), group, channel)
+            coded[:, :, :approximate.shape[2]] = approximate
+        needs_ring = bits and (recent > 0 or span > 1)
+        boundary = [max(0, (m + 1 - recent)) // span * span if needs_ring else rows for m in range(rows)]
+        sides.append((exact, coded, boundary))
+    cos = sin = None
+    if head_dim:
+        basis, mu = f32(kv_heads, head_dim, key_width, scale=0.5), f32(kv_heads, head_dim)
+        cos, sin = tables(rows, head_dim)
+        case.update(basis=flat(basis), mean=flat(mu) if mean else None, rotary_dim=head_dim, cos=flat(cos), sin=flat(sin))
+    result = np.zeros((batch, length, query_heads, value_width))
+    group_heads = query_heads // kv_heads
+    slopes = np.array([2.0 ** -(h + 1) for h in range(query_heads)])
+    if alibi:
+        case["slopes"] = flat(slopes)
+    for i in range(length):
+        m = rows - length + i
+        read = []
+        for exact, coded, boundary in sides:
+            picked = np.where((np.arange(rows) < boundary[m])[None, None, :, None], coded, exact)
+            read.append(picked[:, :, :m + 1])
+        keys, values = read
+        if head_dim:
+            keys = np.einsum("hir,bhnr->bhni", basis, keys) + (mu[None, :, None] if mean else 0)
+            keys = rotate(keys, cos[:m + 1], sin[:m + 1])
+        scores = scale * np.einsum("bhi,bhni->bhn", q[:, i], np.repeat(keys, group_heads, axis=1))
+        if alibi:
+            scores = scores + slopes[None, :, None] * (np.arange(m + 1) - m)
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        weights /= weights.sum(-1, keepdims=True)
+        result[:, i] = np.einsum("bhn,bhni->bhi", weights, np.repeat(values, group_heads, axis=1))
+    case["expected"] = flat(result)
+    return case
+
+
 cases = [
     gemm(1, 5, 7, "f32", "f32", False, False), gemm(3, 4, 9, "bf16", "f32", True, True),
     gemm(2, 6, 8, "f16", "f16", True, False), gemm(4, 3, 11, "f32", "bf16", False, True),
@@ -177,5 +297,16 @@ cases = [
     embed("f32", False), embed("f16", True), embed("bf16", False),
     append("f32"), append("f16"), append("bf16"),
     activate("clamp", False), activate("clamp", True),  # limit 1.5
+    *[code_append(2, 2, width, [3, 1, 5], 12, bits, 8, False, 0, "f32")
+      for bits, width in ((8, 5), (4, 24), (3, 11), (2, 40))],
+    code_append(2, 2, 13, [4, 2, 5], 12, 3, 8, False, 2, "f16"),
+    *[code_append(2, 2, width, [5, 1, 14, 1], 21, bits, 8, True, recent, dtype)
+      for bits, width, recent, dtype in ((8, 3, 0, "f32"), (4, 10, 3, "bf16"), (3, 5, 0, "f16"), (2, 4, 9, "f32"))],
+    code_attention(1, 2, 2, 12, 5, [6, 3], (4, 8, False), (4, 8, False), 0),
+    code_attention(2, 4, 2, 5, 11, [3, 1, 4], (3, 8, False), (2, 8, False), 3, alibi=True),
+    code_attention(1, 2, 1, 9, 6, [7, 1, 1, 10], (4, 8, True), (3, 8, False), 0, dtype="f16"),
+    code_attention(1, 3, 3, 4, 4, [5, 1, 14], (2, 8, True), (8, 8, False), 5, dtype="bf16"),
+    code_attention(1, 4, 2, 6, 8, [4, 9], (8, 8, False), (0, 8, False), 4, head_dim=10),
+    code_attention(2, 2, 2, 5, 3, [9, 1, 10], (3, 8, True), (4, 8, False), 2, head_dim=8, mean=True),
 ]
 print(json.dumps({"cases": cases}, separators=(",", ":")).replace('{"op"', '\n{"op"'))

@@ -4,6 +4,7 @@
 #include "core/tokenizer/chat_template.h"
 #include "ui/model/comparison.h"
 #include "ui/model/units.h"
+#include "ui/widgets/kv_format_box.h"
 #include "ui/widgets/panel.h"
 #include "ui/widgets/segmented_control.h"
 #include "ui/widgets/theme.h"
@@ -98,6 +99,7 @@ QWidget* ComparePage::makeAnswers() {
     answers->setSpacing(kGap);
     m_left = new AnswerPanel(m_theme, content);
     m_left->setObjectName(QStringLiteral("leftAnswer"));
+    m_left_format = addFormatBox(m_left, QStringLiteral("leftFormat"));
     answers->addWidget(m_left, 1);
     auto* right = new QWidget(content);
     m_right_stack = new QStackedLayout(right);
@@ -111,6 +113,7 @@ QWidget* ComparePage::makeAnswers() {
     m_right_stack->addWidget(nothing);
     m_right = new AnswerPanel(m_theme, right);
     m_right->setObjectName(QStringLiteral("rightAnswer"));
+    m_right_format = addFormatBox(m_right, QStringLiteral("rightFormat"));
     m_right_stack->addWidget(m_right);
     answers->addWidget(right, 1);
     column->addLayout(answers, 3);
@@ -153,6 +156,22 @@ QWidget* ComparePage::makeFidelity() {
         m_comparison->measureFidelity(options);
     });
     return m_fidelity;
+}
+
+KvFormatBox* ComparePage::addFormatBox(AnswerPanel* panel, const QString& name) {
+    auto* box = new KvFormatBox(panel);
+    box->setObjectName(name);
+    panel->header()->addWidget(box);
+    connect(box, &QComboBox::activated, this,
+            [this] { m_comparison->setFormats(m_left_format->format(), m_right_format->format()); });
+    return box;
+}
+
+// What the model is, and what a token takes in its cache.
+QString ComparePage::badge(const OpenModel& model, const KvFormatBox& box, const QString& kind) const {
+    const ModelConfig& config = model.model->config;
+    const KvFormat format = resolveKvFormat(box.format(), config, weightDType(*model.model));
+    return tr("%1 · %2 a token").arg(kind, bytesText(static_cast<double>(kvBytesPerToken(config, format))));
 }
 
 QWidget* ComparePage::makePrompt() {
@@ -331,7 +350,8 @@ void ComparePage::refreshModels() {
     m_right_stack->setCurrentIndex(right ? 1 : 0);
     refreshChat();
     if (left) {
-        m_left->setModel(QString::fromStdString(left->name), tr("original"), true);
+        m_left->setModel(QString::fromStdString(left->name), badge(*left, *m_left_format, tr("original")),
+                         true);
         m_measurement->suggestText(m_workspace.suggestedEvaluationText());
         m_fidelity->suggestText(m_workspace.suggestedEvaluationText());
         if (m_prompt->toPlainText().isEmpty()) {
@@ -340,12 +360,12 @@ void ComparePage::refreshModels() {
     }
     if (right) {
         const ModelConfig& config = right->model->config;
-        m_right->setModel(QString::fromStdString(right->name),
-                          config.low_rank
-                              ? QStringLiteral("%1× %2").arg(ratioText(kvRatio(config)),
-                                                             QString::fromStdString(config.low_rank->method))
-                              : tr("checkpoint"),
-                          false);
+        const QString kind =
+            config.low_rank ? QStringLiteral("%1× %2").arg(ratioText(kvRatio(config)),
+                                                           QString::fromStdString(config.low_rank->method))
+            : m_comparison->other() == Comparison::Other::Same ? tr("original")
+                                                               : tr("checkpoint");
+        m_right->setModel(QString::fromStdString(right->name), badge(*right, *m_right_format, kind), false);
     }
     m_other->clear();
     m_other->addItem(tr("Converted model"), static_cast<int>(Comparison::Other::Conversion));
@@ -353,6 +373,7 @@ void ComparePage::refreshModels() {
         m_other->addItem(QString::fromStdString(other->name),
                          static_cast<int>(Comparison::Other::Checkpoint));
     }
+    m_other->addItem(tr("The original, another format"), static_cast<int>(Comparison::Other::Same));
     m_other->addItem(tr("Open another…"));
     m_other->setCurrentIndex(std::max(0, m_other->findData(static_cast<int>(m_comparison->other()))));
     m_measurement->setReady(right != nullptr, m_comparison->measuring());
@@ -377,6 +398,9 @@ void ComparePage::refreshMeasurement() {
     const QString name = !right ? tr("converted")
                          : right->model->config.low_rank
                              ? QStringLiteral("%1×").arg(ratioText(kvRatio(right->model->config)))
+                         : m_comparison->other() == Comparison::Other::Same
+                             ? kvFormatText(resolveKvFormat(m_right_format->format(), right->model->config,
+                                                            weightDType(*right->model)))
                              : QString::fromStdString(right->name);
     m_measurement->show(measurement, name);
     m_agreement->setDivergence(measurement ? measurement->quality.token_kl : std::vector<double>());

@@ -209,9 +209,10 @@ void ConvertPage::refreshFacts() {
     const BasisMethod& method = basisMethod(document.plan().method);
     m_facts->setFact(QStringLiteral("method"),
                      QString::fromUtf8(method.title.data(), static_cast<int>(method.title.size())));
-    const DType format = resolveKvFormat(m_workspace.runOptions(), model);
-    const auto before = static_cast<double>(kvBytesPerToken(config, format));
-    const auto after = static_cast<double>(kvBytesPerToken(convertedConfig(config, document.plan()), format));
+    const DType dtype = resolveKvFormat(m_workspace.runOptions(), model).dtype;
+    const auto before = static_cast<double>(kvBytesPerToken(config, dtype));
+    const auto after = static_cast<double>(
+        kvBytesPerToken(convertedConfig(config, document.plan()), convertedFormat(document.plan(), dtype)));
     m_facts->setFact(QStringLiteral("bytes"), beforeAfter(bytesText(before), bytesText(after)));
     m_facts->setFact(QStringLiteral("expected"), percentText(document.expectedError()));
     const QString weights = bytesText(static_cast<double>(model.model->weightBytes()));

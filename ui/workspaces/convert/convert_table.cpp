@@ -61,8 +61,10 @@ void ConvertTable::refresh() {
         const RankPlan& plan = m_workspace.plan().plan();
         const auto& conversion = m_workspace.conversion();
         m_head_dim = spectrum->basisWidth();
-        const auto specs = kvLayerSpecs(convertedConfig(model->model->config, plan),
-                                        resolveKvFormat(m_workspace.runOptions(), *model));
+        const auto specs =
+            kvLayerSpecs(convertedConfig(model->model->config, plan),
+                         convertedFormat(plan, resolveKvFormat(m_workspace.runOptions(), *model).dtype));
+        const double full = 2.0 * KvSideFormat{.dtype = DType::F16}.bytesPerRow(m_head_dim);
         for (std::size_t i = 0; i < count; ++i) {
             const int layer = static_cast<int>(i);
             Row& row = m_rows[i];
@@ -70,8 +72,10 @@ void ConvertTable::refresh() {
             row.value_rank = rankOf(plan, Side::Values, layer);
             row.key_pinned = isPinned(plan, Side::Keys, layer);
             row.value_pinned = isPinned(plan, Side::Values, layer);
-            row.ratio = static_cast<double>(row.key_rank + row.value_rank) / (2.0 * m_head_dim);
-            row.bytes = static_cast<double>(specs[i].bytesPerToken());
+            row.ratio = (plan.kv_bits.keysOf(i, DType::F16).bytesPerRow(row.key_rank) +
+                         plan.kv_bits.valuesOf(i, DType::F16).bytesPerRow(row.value_rank)) /
+                        full;
+            row.bytes = specs[i].bytesPerToken();
             const double keys = spectrum->expectedError(layer, Side::Keys, row.key_rank);
             const double values = spectrum->expectedError(layer, Side::Values, row.value_rank);
             row.expected = std::sqrt((keys * keys + values * values) / 2.0);

@@ -8,11 +8,11 @@
 #include "ui/model/workspace.h"
 #include "ui/widgets/fact_list.h"
 #include "ui/widgets/filter_table.h"
+#include "ui/widgets/kv_format_box.h"
 #include "ui/widgets/panel.h"
 #include "ui/widgets/segmented_control.h"
 #include "ui/widgets/theme.h"
 
-#include <QComboBox>
 #include <QGridLayout>
 #include <QHeaderView>
 #include <QPlainTextEdit>
@@ -146,7 +146,7 @@ QWidget* ModelPage::makeArchitecture() {
     m_facts->addFact(QStringLiteral("weights"), tr("Weights"),
                      tr("Size of all tensors, and the type they are stored in"));
     m_facts->addFact(QStringLiteral("low_rank"), tr("KV ratio"),
-                     tr("KV-cache bytes of a converted model divided by the original's"));
+                     tr("KV-cache bytes of a converted model divided by the original's in f16"));
     panel->body()->addWidget(m_facts);
     return panel;
 }
@@ -205,12 +205,9 @@ QWidget* ModelPage::makeCalculator() {
     m_batch = spinBox(1, 65536, 1, tr("Batch size"));
     m_limit = spinBox(1, 100000, 24, tr("Memory limit"));
     m_limit->setSuffix(tr(" GiB"));
-    m_format = new QComboBox(panel);
-    m_format->addItem(QStringLiteral("f32"), static_cast<int>(DType::F32));
-    m_format->addItem(QStringLiteral("f16"), static_cast<int>(DType::F16));
-    m_format->addItem(QStringLiteral("bf16"), static_cast<int>(DType::BF16));
+    m_format = new KvFormatBox(panel);
+    m_format->setObjectName(QStringLiteral("kvFormat"));
     m_format->setFixedWidth(110);
-    m_format->setAccessibleName(tr("KV-cache format"));
     const std::pair<QString, QWidget*> rows[] = {{tr("Context (tokens)"), m_context},
                                                  {tr("Batch"), m_batch},
                                                  {tr("Cache format"), m_format},
@@ -229,7 +226,9 @@ QWidget* ModelPage::makeCalculator() {
     m_memory->addFact(QStringLiteral("per_token"), tr("KV per token"),
                       tr("Bytes each token of one sequence adds to the cache"));
     m_memory->addFact(QStringLiteral("weights"), tr("Weights"));
-    m_memory->addFact(QStringLiteral("kv"), tr("KV cache"), tr("context × batch × KV per token"));
+    m_memory->addFact(
+        QStringLiteral("kv"), tr("KV cache"),
+        tr("context × batch × KV per token; of a quantised cache with exact rows, those as well"));
     m_memory->addFact(QStringLiteral("scratch"), tr("Activations"), tr("Working memory of one forward pass"));
     m_memory->addFact(QStringLiteral("total"), tr("Total"));
     m_memory->addFact(QStringLiteral("longest"), tr("Longest context that fits"),
@@ -238,7 +237,10 @@ QWidget* ModelPage::makeCalculator() {
     for (QSpinBox* box : {m_context, m_batch, m_limit}) {
         connect(box, &QSpinBox::valueChanged, this, &ModelPage::refreshCalculator);
     }
-    connect(m_format, &QComboBox::currentIndexChanged, this, &ModelPage::refreshCalculator);
+    connect(m_format, &QComboBox::currentIndexChanged, this, [this] {
+        refreshLayers();
+        refreshCalculator();
+    });
     return panel;
 }
 
@@ -276,9 +278,7 @@ void ModelPage::refresh() {
             ? tr("%1× (%2)").arg(ratioText(kvRatio(config)), QString::fromStdString(config.low_rank->method))
             : tr("1, original"));
     m_context->setValue(std::max(1, config.max_positions));
-    m_format->setCurrentIndex(
-        m_format->findData(static_cast<int>(resolveKvFormat(m_workspace.runOptions(), *open))));
-    m_layers->setModel(open->model, resolveKvFormat(m_workspace.runOptions(), *open));
+    refreshLayers();
     m_tensors->setCheckpoint(open->checkpoint);
     refreshTokens();
     refreshCalculator();
@@ -321,13 +321,20 @@ void ModelPage::refreshTokens() {
                                    .arg(characters));
 }
 
+void ModelPage::refreshLayers() {
+    if (const auto& open = m_workspace.model()) {
+        m_layers->setModel(
+            open->model, resolveKvFormat(m_format->format(), open->model->config, weightDType(*open->model)));
+    }
+}
+
 void ModelPage::refreshCalculator() {
     const auto& open = m_workspace.model();
     if (!open) {
         return;
     }
     const ModelConfig& config = open->model->config;
-    const auto format = static_cast<DType>(m_format->currentData().toInt());
+    const KvFormat format = resolveKvFormat(m_format->format(), config, weightDType(*open->model));
     const std::int64_t weights = open->model->weightBytes();
     const MemoryEstimate estimate =
         estimateMemory(config, weights, m_context->value(), m_batch->value(), format);

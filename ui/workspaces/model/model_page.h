@@ -2,10 +2,8 @@
 // Model: architecture at a glance, layers, tensors, a tokenizer to try out, and what the KV cache will take.
 #pragma once
 
-#include "kernels/api/dtype.h"
 #include "ui/widgets/page.h"
 
-class QComboBox;
 class QLabel;
 class QPlainTextEdit;
 class QSpinBox;
@@ -16,6 +14,7 @@ class QTextBrowser;
 namespace eigenscope {
 
 class FactList;
+class KvFormatBox;
 class LayerTableModel;
 class Panel;
 class TensorTableModel;
@@ -35,6 +34,7 @@ private:
     void refresh();
     void refreshTokens();
     void refreshCalculator();
+    void refreshLayers();
 
     Workspace& m_workspace;
     const Theme& m_theme;
@@ -46,7 +46,7 @@ private:
     QPlainTextEdit* m_text;
     QTextBrowser* m_pieces;
     QSpinBox *m_context, *m_batch, *m_limit;
-    QComboBox* m_format;
+    KvFormatBox* m_format;
 };
 
 }  // namespace eigenscope

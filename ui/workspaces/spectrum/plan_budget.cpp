@@ -12,6 +12,7 @@ ModelConfig convertedConfig(const ModelConfig& original, const RankPlan& plan) {
     description.method = plan.method;
     description.key_ranks = plan.key_ranks;
     description.value_ranks = plan.value_ranks;
+    description.kv_bits = plan.kv_bits;
     description.share_key_basis = plan.share_key_basis;
     description.head_group = plan.head_group;
     description.center = plan.center;
@@ -19,15 +20,22 @@ ModelConfig convertedConfig(const ModelConfig& original, const RankPlan& plan) {
     return config;
 }
 
-PlanBudget planBudget(const ModelConfig& original, const RankPlan& plan, DType kv_format,
+KvFormat convertedFormat(const RankPlan& plan, DType dtype) {
+    KvFormat format(dtype);
+    format.planned = plan.kv_bits.quantises();
+    return format;
+}
+
+PlanBudget planBudget(const ModelConfig& original, const RankPlan& plan, DType kv_dtype,
                       std::int64_t weight_bytes, std::int64_t memory_bytes) {
     constexpr int kBatch = 1;
     const ModelConfig converted = convertedConfig(original, plan);
+    const KvFormat after = convertedFormat(plan, kv_dtype);
     PlanBudget budget;
-    budget.bytes_before = kvBytesPerToken(original, kv_format);
-    budget.bytes_after = kvBytesPerToken(converted, kv_format);
-    budget.context_before = longestContext(original, weight_bytes, memory_bytes, kBatch, kv_format);
-    budget.context_after = longestContext(converted, weight_bytes, memory_bytes, kBatch, kv_format);
+    budget.bytes_before = kvBytesPerToken(original, kv_dtype);
+    budget.bytes_after = kvBytesPerToken(converted, after);
+    budget.context_before = longestContext(original, weight_bytes, memory_bytes, kBatch, kv_dtype);
+    budget.context_after = longestContext(converted, weight_bytes, memory_bytes, kBatch, after);
     return budget;
 }
 

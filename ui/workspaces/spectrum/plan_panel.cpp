@@ -21,6 +21,7 @@
 #include <QSignalBlocker>
 #include <QSlider>
 
+#include <algorithm>
 #include <array>
 
 namespace eigenscope {
@@ -28,6 +29,7 @@ namespace eigenscope {
 namespace {
 
 constexpr std::array<int, 3> kMultiples = {1, 8, 16};
+constexpr std::array<int, 5> kBits = {kUnquantised, 8, 4, 3, 2};
 constexpr double kDefaultMemoryGiB = 24.0;
 constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 const QString kMemoryKey = QStringLiteral("spectrum/memoryGiB");
@@ -137,6 +139,10 @@ QWidget* PlanPanel::buildChoices() {
     allocation(tr("sensitivity"), Allocation::Sensitivity,
                tr("Ranks go where they change the model's predictions most, by the measured KL divergence of "
                   "compressing each layer's keys or values alone."));
+    m_key_bits = bitsRow(grid, tr("Key bits"));
+    m_value_bits = bitsRow(grid, tr("Value bits"));
+    m_key_bits->setObjectName(QStringLiteral("keyBits"));
+    m_value_bits->setObjectName(QStringLiteral("valueBits"));
     m_share = new QCheckBox(tr("Share key basis"), box);
     m_share->setToolTip(tr("One key basis for all heads of a layer, as the published code does for Llama."));
     grid->addWidget(m_share, grid->rowCount(), 0, 1, 2);
@@ -161,6 +167,31 @@ QWidget* PlanPanel::buildChoices() {
     return box;
 }
 
+QComboBox* PlanPanel::bitsRow(QGridLayout* grid, const QString& name) {
+    QComboBox* combo = comboRow(grid, name,
+                                tr("Bits of an element in the converted model's cache. Fewer than 16: codes "
+                                   "with a scale and a minimum "
+                                   "for every 32 elements of a token, counted in the KV ratio."));
+    for (const int bits : kBits) {
+        combo->addItem(bits == kUnquantised ? tr("16, not quantised") : QString::number(bits), bits);
+    }
+    connect(combo, &QComboBox::activated, this, [this, combo] {
+        const KvBits& now = m_workspace.plan().plan().kv_bits;
+        const int bits = combo->currentData().toInt();
+        const auto other = [](const std::vector<int>& of) { return of.empty() ? kUnquantised : of.front(); };
+        m_workspace.plan().setKvBits(combo == m_key_bits ? bits : other(now.keys),
+                                     combo == m_value_bits ? bits : other(now.values));
+    });
+    return combo;
+}
+
+void PlanPanel::syncBits(QComboBox* combo, const std::vector<int>& bits) {
+    const int value = bits.empty() ? kUnquantised : bits.front();
+    const bool mixed = std::ranges::any_of(bits, [&](int b) { return b != value; });
+    combo->setCurrentIndex(mixed ? -1 : combo->findData(value));
+    combo->setPlaceholderText(tr("differs by layer"));
+}
+
 QWidget* PlanPanel::buildThresholds(const Theme& theme) {
     auto* box = new QWidget(this);
     auto* column = new QVBoxLayout(box);
@@ -181,8 +212,9 @@ QWidget* PlanPanel::buildThresholds(const Theme& theme) {
     m_keys->setToolTip(teach);
     m_values->setToolTip(teach);
     m_target->setToolTip(
-        tr("Converted KV-cache bytes over original ones, shared out as the allocation says; pinned ranks "
-           "stay."));
+        tr("Converted KV-cache bytes over original ones in f16, bits counted; shared out as the allocation "
+           "says; "
+           "pinned ranks stay."));
     m_budget->setToolTip(
         tr("Relative error of each layer's output, as measured, at most: every layer gets "
            "the smallest ranks within it."));
@@ -416,6 +448,8 @@ void PlanPanel::sync() {
         m_multiple->addItem(QString::number(plan.rank_multiple), plan.rank_multiple);
     }
     m_multiple->setCurrentIndex(m_multiple->findData(plan.rank_multiple));
+    syncBits(m_key_bits, plan.kv_bits.keys);
+    syncBits(m_value_bits, plan.kv_bits.values);
     syncAllocation();
     m_keys->setValue(plan.key_threshold);
     m_values->setValue(plan.value_threshold);
@@ -446,9 +480,9 @@ void PlanPanel::syncFigures() {
         m_context->setText(QStringLiteral("—"));
         return;
     }
-    const PlanBudget budget =
-        planBudget(model->model->config, document.plan(), resolveKvFormat(m_workspace.runOptions(), *model),
-                   model->model->weightBytes(), static_cast<std::int64_t>(m_memory->value() * kGiB));
+    const PlanBudget budget = planBudget(
+        model->model->config, document.plan(), resolveKvFormat(m_workspace.runOptions(), *model).dtype,
+        model->model->weightBytes(), static_cast<std::int64_t>(m_memory->value() * kGiB));
     m_facts->setFact(QStringLiteral("bytes"),
                      tr("%1 → %2").arg(bytesText(static_cast<double>(budget.bytes_before)),
                                        bytesText(static_cast<double>(budget.bytes_after))));

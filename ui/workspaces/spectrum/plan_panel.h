@@ -7,10 +7,12 @@
 #include "ui/widgets/panel.h"
 
 #include <optional>
+#include <vector>
 
 class QCheckBox;
 class QComboBox;
 class QDoubleSpinBox;
+class QGridLayout;
 class QPushButton;
 
 namespace eigenscope {
@@ -41,6 +43,8 @@ private:
     void buildActions();
     void connectRow(SliderRow* row);
     void editThresholds(SliderRow* row, double value);
+    QComboBox* bitsRow(QGridLayout* grid, const QString& name);
+    void syncBits(QComboBox* combo, const std::vector<int>& bits);
     void changeBasis();
     void changeAllocation();
     void syncAllocation();
@@ -54,7 +58,7 @@ private:
 
     Workspace& m_workspace;
     QComboBox *m_method = nullptr, *m_criterion = nullptr, *m_multiple = nullptr, *m_allocation = nullptr,
-              *m_group = nullptr;
+              *m_group = nullptr, *m_key_bits = nullptr, *m_value_bits = nullptr;
     QCheckBox *m_share = nullptr, *m_link = nullptr;
     SliderRow *m_keys = nullptr, *m_values = nullptr, *m_budget = nullptr, *m_target = nullptr;
     MeasureBox* m_measure = nullptr;
