@@ -54,8 +54,8 @@ def measure(options, model):
 
 
 def cell(row):
-    error = "" if row["standard_error"] is None else f" ± {row['standard_error']:.4f}"
-    return f"{row['nats_lost']:.4f}{error} ({row['perplexity']:.3f})"
+    error = "" if row["standard_error"] is None else f" ± {row['standard_error']:.5f}"
+    return f"{row['nats_lost']:.5f}{error}"
 
 
 def table(model, result):
@@ -64,7 +64,7 @@ def table(model, result):
     original = result["original"]
     lines = [f"## {model}", "",
              f"Original: perplexity {original['perplexity']:.4f}, {original['bytes_per_token']} bytes of cache a token, "
-             f"{result['windows']} windows. Cells: nats lost a token ± standard error (perplexity).", "",
+             f"{result['windows']} windows. Cells: nats lost a token ± standard error of the paired differences.", "",
              "| | " + " | ".join(RATIOS) + " |", "| --- |" + " --- |" * len(RATIOS)]
     for name in names:
         cells = [cell(rows[name, float(r)]) if (name, float(r)) in rows else "" for r in RATIOS]
