@@ -6,7 +6,8 @@
 
 Calibrates each model on the demo's calibration text, measures sensitivity for both methods, then converts and measures
 every row: the original, the published method (`eigen`, one threshold, the key basis shared by a layer where positions are
-rotary), `eigen` and `attention-aware` with each allocation, and `attention-aware` with refitted output projections.
+rotary), `eigen` and `attention-aware` with each allocation, with a latent of each head's own and one for all heads, and
+`attention-aware` with refitted output projections.
 Leaves, for each model, its statistics, the measured rows (JSON, CSV) and a picture of the curves (SVG) in DIR, and all
 tables in DIR/quality.md. Standard errors are of the paired differences over windows. Needs Python alone.
 """
@@ -33,9 +34,13 @@ def measure(options, model):
     calibration, heldout = options.demo / "text/calibration.txt", options.demo / "text/heldout.txt"
     stats = output / f"{model}.stats.safetensors"
     start = time.time()
-    run(options.cli, "calibrate", path, "--text", calibration, "--samples", options.samples, "--output", stats)
+    run(options.cli, "calibrate", path, "--text", calibration, "--samples", options.samples, "--output", stats,
+        "--again")
+    group = run(options.cli, "inspect", path)["kv_heads"]
     for method in ("eigen", "attention-aware"):
-        run(options.cli, "sensitivity", path, "--stats", stats, "--text", calibration, "--method", method)
+        for heads in (1, group):  # a latent a head, and one for all of a layer
+            run(options.cli, "sensitivity", path, "--stats", stats, "--text", calibration, "--method", method,
+                "--head-group", heads)
     windows = ["--windows", options.windows] if options.windows else []
     common = ["tradeoff", path, "--stats", stats, "--text", heldout, "--ratios", ",".join(RATIOS), "--rank-multiple",
               options.rank_multiple, *windows]

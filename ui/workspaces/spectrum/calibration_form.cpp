@@ -59,7 +59,11 @@ CalibrationForm::CalibrationForm(Workspace& workspace, QWidget* parent)
     auto* column = new QVBoxLayout(this);
     column->setContentsMargins(0, 0, 0, 0);
     column->addStretch(2);
-    column->addWidget(buildCard(), 0, Qt::AlignHCenter);
+    auto* centred = new QHBoxLayout;  // an alignment would keep the card's first height when lines are added
+    centred->addStretch(1);
+    centred->addWidget(buildCard());
+    centred->addStretch(1);
+    column->addLayout(centred);
     column->addStretch(3);
     connect(&workspace, &Workspace::modelChanged, this, &CalibrationForm::modelChanged);
     connect(&workspace, &Workspace::pausedCalibrationChanged, this, &CalibrationForm::refresh);

@@ -17,13 +17,21 @@
 
 namespace eigenscope {
 
+namespace {
+
+constexpr int kSpacing = 6;
+
+// The height of a line, said outright: rows that come later are laid out before they have their style.
+int lineHeight(const QWidget& widget) { return widget.fontMetrics().height() + 13; }
+
+}  // namespace
+
 CorpusEditor::CorpusEditor(QWidget* parent) : QWidget(parent) {
-    setSizePolicy(QSizePolicy::Preferred, QSizePolicy::Fixed);  // rows keep their height
     auto* column = new QVBoxLayout(this);
     column->setContentsMargins(0, 0, 0, 0);
-    column->setSpacing(6);
+    column->setSpacing(kSpacing);
     m_list = new QVBoxLayout;
-    m_list->setSpacing(6);
+    m_list->setSpacing(kSpacing);
     column->addLayout(m_list);
     buildOptions();
     addRow({});
@@ -117,6 +125,7 @@ void CorpusEditor::addRow(const QString& file) {
     line->addWidget(row.file, 1);
     line->addWidget(row.weight);
     line->addWidget(row.remove);
+    row.box->setMinimumHeight(lineHeight(*this));
     m_list->addWidget(row.box);
     connect(row.file, &QLineEdit::textChanged, this, &CorpusEditor::changed);
     connect(row.file, &QLineEdit::returnPressed, this, &CorpusEditor::submitted);
@@ -143,6 +152,8 @@ void CorpusEditor::rowsChanged() {
         row.weight->setVisible(several);
         row.remove->setVisible(several);
     }
+    const int lines = static_cast<int>(m_rows.size()) + 2;  // and the buttons and options below
+    setMinimumHeight(lines * (lineHeight(*this) + kSpacing) - kSpacing);
     m_add->setEnabled(m_rows.size() < static_cast<std::size_t>(kMostFiles));
     emit changed();
 }

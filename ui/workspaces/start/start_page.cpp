@@ -128,6 +128,8 @@ QWidget* StartPage::makePresets() {
         open->setObjectName(QStringLiteral("open-") + QString::fromStdString(model));
         open->setAccessibleName(tr("Explore %1").arg(title));
         open->setProperty("link", true);
+        open->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
+        open->setIcon(themedIcon(QStringLiteral("model"), m_theme.colours().key, m_theme.colours().key, 16));
         open->setMinimumWidth(150);
         const auto checkpoint = openCheckpoint(model);
         const ModelConfig config = readModelConfig(checkpoint->config(), checkpoint->configFile());
