@@ -97,6 +97,27 @@ private slots:
         QCOMPARE(compared["kv_format"][0].toString(), QString("planned"));
         QVERIFY(compared["kl_divergence"].toDouble() > 0);
     }
+
+    // Scores are taken from the keys as codes give them back; keys that are read in two ways are refused.
+    void fidelityOfCodes() {
+        const QStringList fidelity = {"fidelity", smallModel("llama"), smallModel("llama"),
+                                      "--text",   smallText(),         "--windows",
+                                      "2",        "--sequence-length", "48"};
+        double last = 0;
+        for (const char* format : {"f32", "q8", "q4", "q2"}) {
+            RUN_JSON(measured, fidelity + QStringList{"--kv-format2", format});
+            const double error = measured["layers"][0]["heads"][1]["score_error"].toDouble();
+            QVERIFY2(format == QString("f32") ? error < 1e-6 : error > 2 * last, format);
+            last = error;
+        }
+        QVERIFY(last > 0.05 && last < 1);
+        const CliResult mixed = runCli(fidelity + QStringList{"--kv-format2", "q4", "--kv-recent", "4"});
+        QCOMPARE(mixed.status, 1);
+        QVERIFY2(mixed.error.contains("reads each key in two ways"), mixed.error);
+        RUN_JSON(compared, "diff", smallModel("llama"), smallModel("llama"), "--text", smallText(),
+                 "--sequence-length", "40", "--kv-format2", "q2");
+        QVERIFY(compared["kl_divergence"].toDouble() > 0);
+    }
 };
 
 QTEST_GUILESS_MAIN(TestCliQuantised)
