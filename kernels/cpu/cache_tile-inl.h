@@ -39,13 +39,15 @@ public:
 #endif
     }
 
+    // kInside: 8 bytes and kLanes codes from there on lie before `end`.
+    template <bool kInside = false>
     HWY_INLINE Float load(const std::uint8_t* row, std::int64_t bit) const {
         const std::uint8_t* p = row + bit / 8;
 #if HWY_TARGET != HWY_SCALAR
         if constexpr (kBits == 8) {
             const hn::Rebind<std::uint8_t, FloatTag> narrow;
             const hn::Rebind<std::int32_t, FloatTag> wide;
-            if (m_end - p >= kLanes)
+            if (kInside || m_end - p >= kLanes)
                 return hn::ConvertTo(kF, hn::PromoteTo(wide, hn::LoadU(narrow, p)));
             HWY_ALIGN std::uint8_t rest[kLanes] = {};
             std::memcpy(rest, p, static_cast<std::size_t>(m_end - p));
@@ -53,14 +55,14 @@ public:
         } else if constexpr (kLanes >= 8) {
             // Each lane picks the two bytes that hold its code from the word, repeated over the vector.
             const hn::RepartitionToWide<BitsTag> words;
-            const auto bytes = hn::BitCast(ByteTag{}, hn::Set(words, word(p)));
+            const auto bytes = hn::BitCast(ByteTag{}, hn::Set(words, word<kInside>(p)));
             const Bits picked = hn::BitCast(BitsTag{}, hn::TableLookupBytesOr0(bytes, m_bytes));
             const Bits codes = hn::And(hn::Shr(picked, m_shifts), hn::Set(BitsTag{}, (1u << kBits) - 1));
             return hn::ConvertTo(kF, hn::BitCast(hn::RebindToSigned<FloatTag>{}, codes));
         }
 #endif
         HWY_ALIGN float codes[kLanes];
-        std::uint64_t bits = word(p) >> (bit % 8);
+        std::uint64_t bits = word<kInside>(p) >> (bit % 8);
         for (std::int64_t lane = 0; lane < kLanes; ++lane, bits >>= kBits)
             codes[lane] = static_cast<float>(bits & ((1u << kBits) - 1));
         return hn::Load(kF, codes);
@@ -71,9 +73,10 @@ private:
     using ByteTag = hn::Repartition<std::uint8_t, FloatTag>;
 #endif
 
+    template <bool kInside>
     HWY_INLINE std::uint64_t word(const std::uint8_t* p) const {
         std::uint64_t word = 0;
-        if (m_end - p >= 8)
+        if (kInside || m_end - p >= 8)
             std::memcpy(&word, p, 8);
         else
             std::memcpy(&word, p, static_cast<std::size_t>(m_end - p));
@@ -110,23 +113,44 @@ struct CodedHead {
     const std::uint16_t* scales;
 };
 
+// Bytes after a row that a vector load of its codes may touch.
+inline constexpr std::int64_t kOverread = 64;
+
+template <int kBits, bool kInside>
+HWY_INLINE void rowByToken(const CodeReader<kBits>& reader, const std::uint8_t* row, const float* scales,
+                           std::int64_t groups, std::int64_t group, std::int64_t width, float* to) {
+    for (std::int64_t g = 0; g < groups; ++g) {
+        const Float scale = hn::Set(kF, scales[g]), minimum = hn::Set(kF, scales[groups + g]);
+        const std::int64_t end = std::min((g + 1) * group, width);
+        std::int64_t i = g * group;
+        for (; i + 2 * kLanes <= end; i += 2 * kLanes) {
+            const Float a = reader.template load<kInside>(row, i * kBits);
+            const Float b = reader.template load<kInside>(row, (i + kLanes) * kBits);
+            F32::store(hn::MulAdd(a, scale, minimum), to + i);
+            F32::store(hn::MulAdd(b, scale, minimum), to + i + kLanes);
+        }
+        for (; i < end; i += kLanes)
+            F32::store(hn::MulAdd(reader.template load<kInside>(row, i * kBits), scale, minimum), to + i);
+    }
+}
+
 template <int kBits>
 void tileByToken(const KvView& v, const CodedHead& h, std::int64_t first, std::int64_t count,
                  const CacheTile& tile) {
     const std::int64_t groups = h.scale_stride / 2;
     widenScales(h.scales + first * h.scale_stride, count * h.scale_stride, tile.scales);
     const CodeReader<kBits> reader(h.end);
+    const std::int64_t width = v.width, group = v.group, pad = tile.pad;
     for (std::int64_t n = 0; n < count; ++n) {
         const std::uint8_t* row = h.codes + (first + n) * h.row_bytes;
         const float* scales = tile.scales + n * h.scale_stride;
-        float* to = tile.rows + n * tile.pad;
-        for (std::int64_t g = 0; g < groups; ++g) {
-            const Float scale = hn::Set(kF, scales[g]), minimum = hn::Set(kF, scales[groups + g]);
-            const std::int64_t begin = g * v.group, end = std::min<std::int64_t>(begin + v.group, v.width);
-            for (std::int64_t i = begin; i < end; i += kLanes)
-                F32::store(hn::MulAdd(reader.load(row, i * kBits), scale, minimum), to + i);
-        }
-        std::fill(to + v.width, to + tile.pad, 0.0f);
+        float* to = tile.rows + n * pad;
+        if (h.end - row >= h.row_bytes + kOverread)
+            rowByToken<kBits, true>(reader, row, scales, groups, group, width, to);
+        else
+            rowByToken<kBits, false>(reader, row, scales, groups, group, width, to);
+        for (std::int64_t i = width; i < pad; ++i)
+            to[i] = 0.0f;
     }
 }
 
