@@ -29,7 +29,8 @@ struct TradeoffCurve {
 TradeoffCurve publishedCurve(const Statistics& statistics);
 TradeoffCurve tradeoffCurve(std::string method, Allocation allocation, bool refit = false,
                             BasisOptions options = {});
-// The published one, then every method, head group and allocation whose moments and tables the statistics hold.
+// The published one, then every method, head group and allocation whose moments and tables the statistics
+// hold.
 std::vector<TradeoffCurve> availableCurves(const Statistics& statistics, Criterion criterion);
 
 struct TradeoffPoint {
