@@ -68,7 +68,7 @@ PlanPanel::PlanPanel(Workspace& workspace, const Theme& theme, QWidget* parent)
     : Panel(tr("Plan"), parent), m_workspace(workspace) {
     auto* content = new QWidget(this);
     auto* column = new QVBoxLayout(content);
-    column->setContentsMargins(0, 0, 0, 0);
+    column->setContentsMargins(0, 0, 8, 0);  // beside the scroll bar
     column->setSpacing(10);
     column->addWidget(buildChoices());
     m_measure = new MeasureBox(m_workspace, content);
