@@ -45,7 +45,8 @@ void convertModel(Run& run, const Options& options) {
     checkWritableDirectory(options.output);
     const RankPlan plan = loadPlan(options.plan);
     const Statistics statistics = loadStatistics(options.statistics);
-    checkPlan(plan, static_cast<int>(statistics.layers.size()), statistics.head_dim, options.plan);
+    checkPlan(plan, static_cast<int>(statistics.layers.size()), statistics.head_dim * plan.head_group,
+              options.plan);
     const OpenModel original = run.open(options.model);
     const RunOptions run_options = run.runOptions(original);
     const auto spectrum =

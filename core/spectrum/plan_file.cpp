@@ -119,7 +119,7 @@ RankPlan loadPlan(const std::filesystem::path& file) {
     // What the contract does not require has the defaults of a plan; a hand-written file may leave it out.
     plan.share_key_basis = root.booleanOr("share_key_basis", plan.share_key_basis);
     plan.center = root.booleanOr("center", plan.center);
-    plan.head_group = static_cast<int>(root.integerOr("head_group", plan.head_group, 1, kMaxRank));
+    plan.head_group = static_cast<int>(root.integerOr("head_group", plan.head_group, 1, 1 << 12));
     plan.rank_multiple = static_cast<int>(root.integerOr("rank_multiple", plan.rank_multiple, 1, kMaxRank));
     if (const auto allocation = root.find("allocation")) {
         try {

@@ -516,6 +516,38 @@ private slots:
                  missing.error.constData());
     }
 
+    // One latent for all heads of a layer, from the text to the converted model.
+    void latentsOfSeveralHeads() {
+        const QString stats = at("joint.stats.safetensors"), plan = at("joint.json");
+        RUN_JSON(model, "inspect", smallModel("llama"));
+        const QString heads = QString::number(model["kv_heads"].toInt());
+        RUN_JSON(calibrated, "calibrate", smallModel("llama"), "--text", smallText(), "--samples", "4",
+                 "--sequence-length", "32", "--head-group", heads, "--output", stats);
+        RUN_JSON(measured, "sensitivity", smallModel("llama"), "--stats", stats, "--text", smallText(),
+                 "--windows", "2", "--sequence-length", "32", "--grid", "4", "--method", "attention-aware",
+                 "--head-group", heads);
+        QCOMPARE(measured["ranks"].toArray().last().toInt(), model["head_dim"].toInt() * heads.toInt());
+        RUN_JSON(planned, "plan", stats, "--kv-ratio", "0.5", "--method", "attention-aware", "--head-group",
+                 heads, "--allocation", "sensitivity", "--rank-multiple", "1", "--output", plan);
+        QVERIFY(planned["kv_ratio"].toDouble() <= 0.5);
+        RUN_JSON(converted, "convert", smallModel("llama"), "--stats", stats, "--plan", plan, "--output",
+                 at("joint"));
+        QCOMPARE(converted["kv_ratio"].toDouble(), planned["kv_ratio"].toDouble());
+        RUN_JSON(low, "inspect", at("joint"));
+        QCOMPARE(low["kv_bytes_per_token"].toDouble() / model["kv_bytes_per_token"].toDouble(),
+                 planned["kv_ratio"].toDouble());
+        QCOMPARE(low["eigen_attention"]["head_group"].toInt(), heads.toInt());
+        RUN_JSON(answer, "generate", at("joint"), "--prompt", "Once upon", "--max-tokens", "4");
+        QCOMPARE(answer["new_tokens"].toInt(), 4);
+        // Statistics of single heads know nothing of groups.
+        RUN_JSON(single, "calibrate", smallModel("llama"), "--text", smallText(), "--samples", "4",
+                 "--sequence-length", "32", "--head-group", "1", "--output", at("single.stats.safetensors"));
+        const CliResult refused = runCli({"plan", at("single.stats.safetensors"), "--kv-ratio", "0.5",
+                                          "--head-group", heads, "--output", at("no.json")});
+        QCOMPARE(refused.status, 1);
+        QVERIFY2(refused.error.contains("head group"), refused.error);
+    }
+
     void spectrumPicture() {
         if (!runCli({"spectrum", "--help"}).out.contains("--png"))
             QSKIP("built without the window, so without pictures");

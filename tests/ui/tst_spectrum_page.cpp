@@ -470,6 +470,36 @@ private slots:
         QCOMPARE(m_ui->workspace->selectedLayer(), 3);
     }
 
+    // The choice of latents changes what a basis is, and everything follows.
+    void headsMayShareALatent() {
+        auto* latents = m_ui->find<QComboBox>("headGroup");
+        Workspace& workspace = *m_ui->workspace;
+        QVERIFY(latents->isEnabled());
+        const int width = workspace.spectrum()->basisWidth(), heads = workspace.spectrum()->heads();
+        const double ratio = workspace.plan().kvRatio();
+        workspace.select(1, heads - 1, Side::Values);
+        choose(latents, 1);
+        QTRY_VERIFY_WITH_TIMEOUT(workspace.spectrum()->basisWidth() == width * heads, 30000);
+        QCOMPARE(workspace.spectrum()->heads(), 1);
+        QVERIFY(workspace.selectedHead() < 1);
+        workspace.plan().setKvRatio(ratio);
+        const RankPlan joint = workspace.plan().plan();
+        QCOMPARE(joint.head_group, heads);
+        const QString file = m_ui->folder.filePath("joint.json");
+        savePlan(joint, file.toStdString());
+        QTRY_VERIFY(latents->isEnabled());
+        choose(latents, 0);
+        QTRY_VERIFY_WITH_TIMEOUT(workspace.spectrum()->basisWidth() == width, 30000);
+        QVERIFY(workspace.loadPlan(file));
+        QTRY_VERIFY_WITH_TIMEOUT(workspace.plan().plan() == joint, 30000);
+        QTRY_COMPARE(latents->currentIndex(), 1);
+        picture("latents");
+        QTRY_VERIFY(latents->isEnabled());
+        choose(latents, 0);
+        QTRY_VERIFY_WITH_TIMEOUT(workspace.spectrum()->basisWidth() == width, 30000);
+        workspace.select(0, -1, Side::Keys);
+    }
+
     // A plan made for other bases brings them along, and its ranks are not overwritten by thresholds.
     void aPlanOfAnotherMethodKeepsItsRanks() {
         Workspace& workspace = *m_ui->workspace;
@@ -513,7 +543,8 @@ private:
     // As a user does: the list opened by keyboard.
     static void choose(QComboBox* combo, int index) {
         combo->setFocus();
-        while (combo->currentIndex() != index) {
+        for (int keys = 0; combo->currentIndex() != index; ++keys) {
+            QVERIFY(keys < combo->count());
             QTest::keyClick(combo, combo->currentIndex() < index ? Qt::Key_Down : Qt::Key_Up);
         }
     }

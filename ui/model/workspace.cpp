@@ -434,9 +434,9 @@ Job* Workspace::loadPlan(const QString& file) {
     }
     return m_jobs.submit(
         Lane::Parallel, tr("Load %1").arg(QFileInfo(file).fileName()), this,
-        [spectrum = m_plan.spectrum(), file](JobContext&) {
+        [spectrum = m_plan.spectrum(), statistics = m_statistics, file](JobContext&) {
             RankPlan plan = eigenscope::loadPlan(toPath(file));
-            checkPlan(plan, spectrum->layers(), spectrum->basisWidth(), toPath(file));
+            checkPlan(plan, spectrum->layers(), statistics->head_dim * plan.head_group, toPath(file));
             return plan;
         },
         [this, statistics = m_statistics](const RankPlan& plan) {

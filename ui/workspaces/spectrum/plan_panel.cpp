@@ -366,8 +366,13 @@ void PlanPanel::changeBasis() {
     options.head_group = std::max(1, m_group->currentData().toInt());
     options.center = m_workspace.plan().plan().center &&
                      basisMethod(m_method->currentData().toString().toStdString()).can_center;
+    const int method = m_method->currentIndex();
     follow(m_workspace.setBasis(m_method->currentData().toString(), options));
     sync();
+    // Submitting a job shows the plan as it still is; what was chosen stands meanwhile.
+    m_method->setCurrentIndex(method);
+    m_share->setChecked(options.share_key_basis);
+    m_group->setCurrentIndex(std::max(0, m_group->findData(options.head_group)));
 }
 
 void PlanPanel::changeAllocation() {
