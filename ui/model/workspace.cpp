@@ -174,8 +174,8 @@ Job* Workspace::runCalibration(const CorpusSpec& corpus, const CalibrationOption
     if (!m_model || corpus.files.empty()) {
         return nullptr;
     }
-    constexpr double kKeepSeconds =
-        5;  // what a cancelled run of a large model loses at most, besides a window
+    // Windows that take longer are kept each; others are finished before a cancelled run ends.
+    constexpr double kKeepSeconds = 0.5;
     const auto kept = std::make_shared<PartialCalibration>();
     const QString name = QString::fromStdString(corpus.files.front().file.filename().string());
     const QString title = corpus.files.size() > 1
