@@ -26,7 +26,8 @@ std::optional<KvFormat> formatOf(const KvArguments& arguments, const std::string
         const auto parsed = kvFormatFromName(format);
         return parsed && parsed->hasCodes();
     };
-    checkKvArguments(arguments, quantised(arguments.format) || quantised(arguments.format2));
+    checkKvArguments(arguments,
+                     arguments.quantised || quantised(arguments.format) || quantised(arguments.format2));
     auto format = kvFormatFromName(name);
     if (format && format->hasCodes()) {
         format->group = arguments.group;

@@ -31,6 +31,7 @@ public:
 struct KvArguments {
     std::string format = "auto", format2 = "auto", keys = "token";
     int group = 32, recent = 0;
+    bool quantised = false;  // set by a command whose own options ask for codes that these describe
 };
 
 struct CommonOptions {

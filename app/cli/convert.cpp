@@ -70,7 +70,7 @@ void convertModel(Run& run, const Options& options) {
     json["device"] = run.deviceJson();
     run.console().printResult(json);
     run.console().print(
-        rankTable(plan.key_ranks, plan.value_ranks, statistics.head_dim, errors) + "\n" +
+        rankTable(plan, statistics.head_dim * plan.head_group, errors) + "\n" +
         factLines({{"KV ratio", fmt::format("{:.4f}", ratio)},
                    {"Weights",
                     fmt::format("{} -> {}", text::bytes(static_cast<double>(original.model->weightBytes())),

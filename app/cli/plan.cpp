@@ -25,6 +25,8 @@ namespace eigenscope {
 
 namespace {
 
+constexpr const char* kMixed = "mixed";
+
 struct Options {
     std::string statistics, output, model, memory, criterion = "energy", allocation = "threshold";
     BasisArguments basis;
@@ -33,9 +35,14 @@ struct Options {
     double threshold = 0, key_threshold = 0, value_threshold = 0, kv_ratio = 0, rank_ratio = 0,
            error_budget = 0;
     std::int64_t fit_context = 0;
-    int batch = 1, kv_bits = kUnquantised, key_bits = kUnquantised, value_bits = kUnquantised;
-    const KvArguments* kv = nullptr;
+    int batch = 1, key_bits = kUnquantised, value_bits = kUnquantised;
+    std::string kv_bits = "16";
+    KvArguments* kv = nullptr;
     CLI::App* app = nullptr;
+
+    bool mixed() const { return kv_bits == kMixed; }
+    // Of --kv-bits when it is a number.
+    int bothBits() const { return mixed() ? kUnquantised : std::stoi(kv_bits); }
 
     bool given(const char* name) const { return app->count(name) > 0; }
 };
@@ -63,9 +70,14 @@ void checkGoal(const Options& options) {
         throw UsageError("plan: --error-budget belongs to --allocation error-budget");
     if (options.given("--kv-bits") && (options.given("--key-bits") || options.given("--value-bits")))
         throw UsageError("plan: --kv-bits sets both --key-bits and --value-bits: give one or the others");
-    const bool quantised = std::min({options.kv_bits, options.key_bits, options.value_bits}) < kUnquantised;
+    if (options.mixed() && options.allocation != "sensitivity")
+        throw UsageError("plan: --kv-bits mixed belongs to --allocation sensitivity");
+    if (options.mixed() && options.given("--rank-ratio"))
+        throw UsageError("plan: --kv-bits mixed shares out bytes: give --kv-ratio X, not --rank-ratio");
+    options.kv->quantised = options.mixed() || std::min({options.bothBits(), options.key_bits,
+                                                         options.value_bits}) < kUnquantised;
     const auto format = kvFormatFromName(options.kv->format);
-    checkKvArguments(*options.kv, quantised || (format && format->hasCodes()));
+    checkKvArguments(*options.kv, options.kv->quantised || (format && format->hasCodes()));
     if (!options.given("--fit-context") && (options.given("--model") || options.given("--batch")))
         throw UsageError("plan: --model and --batch belong to --fit-context");
 }
@@ -129,20 +141,42 @@ private:
     DType m_weights_dtype = DType::F32;
 };
 
+// Codes are planned as they were measured; what was asked for otherwise is refused.
+void checkMeasuredGroups(const QuantisedSensitivity& quantised, const Options& options) {
+    const QuantisedGrid& grid = quantised.grid;
+    const auto check = [&](const char* option, const std::string& asked, const std::string& measured) {
+        if (options.given(option) && asked != measured)
+            failInput(options.statistics,
+                      fmt::format("its tables over bits were measured with {0} {1}, not {2}; measure them "
+                                  "anew: eigenscope-cli sensitivity MODEL --bits 8,4,3,2 {0} {2}",
+                                  option, measured, asked));
+    };
+    check("--kv-group", std::to_string(options.kv->group), std::to_string(grid.group));
+    check("--kv-keys", options.kv->keys, std::string(nameOf(grid.keys)));
+    check("--kv-recent", std::to_string(options.kv->recent), std::to_string(grid.recent));
+}
+
 // Fails, naming the command that measures them, when the statistics lack the allocation's tables.
 void checkTables(const RankPlan& plan, const MeasuredTables& tables, const Options& options) {
-    if (canAllocate(plan.allocation, plan, tables))
+    if (canAllocate(plan.allocation, plan, tables)) {
+        if (plan.mixed_bits)
+            checkMeasuredGroups(*tables.findSensitivity(plan.method, plan.basisOptions())->quantised,
+                                options);
         return;
+    }
     const bool errors = plan.allocation == Allocation::ErrorBudget;
     failInput(
         options.statistics,
         fmt::format("holds no {0} tables for {1}; measure them: eigenscope-cli sensitivity MODEL --stats "
-                    "{2} {3} {1}",
-                    errors ? "layer-error" : "sensitivity",
+                    "{2} {3} {1}{4}",
+                    errors            ? "layer-error"
+                    : plan.mixed_bits ? "sensitivity-over-bits"
+                                      : "sensitivity",
                     options.basis.text() + (errors && plan.criterion != Criterion::Energy
                                                 ? " --criterion " + std::string(nameOf(plan.criterion))
                                                 : ""),
-                    options.statistics, errors ? "--errors-only" : "--text FILE"));
+                    options.statistics, errors ? "--errors-only" : "--text FILE",
+                    plan.mixed_bits ? " --bits 8,4,3,2" : ""));
 }
 
 // Ranks that meet a KV ratio, as a function of it.
@@ -187,11 +221,11 @@ void fitMemory(RankPlan& plan, const MeetRatio& meet, const MemoryNeed& need, co
 
 // The bits the options ask for; empty when they ask for none.
 KvBits bitsOf(const Options& options, std::size_t layers) {
-    const bool both = options.given("--kv-bits");
+    const bool both = options.given("--kv-bits") && !options.mixed();
     if (!both && !options.given("--key-bits") && !options.given("--value-bits"))
         return {};
-    KvBits bits = KvBits::uniform(layers, both ? options.kv_bits : options.key_bits,
-                                  both ? options.kv_bits : options.value_bits);
+    KvBits bits = KvBits::uniform(layers, both ? options.bothBits() : options.key_bits,
+                                  both ? options.bothBits() : options.value_bits);
     bits.group = options.kv->group;
     bits.key_grouping = *kvGroupingFromName(options.kv->keys);
     bits.recent = options.kv->recent;
@@ -214,6 +248,7 @@ RankPlan planOf(Run& run, const Options& options, const Statistics& statistics, 
     plan.allocation =
         options.given("--error-budget") ? Allocation::ErrorBudget : allocationFromName(options.allocation);
     plan.kv_bits = bitsOf(options, plan.key_ranks.size());
+    plan.mixed_bits = options.mixed();
     checkTables(plan, statistics.tables, options);
     options.layers.apply(plan, spectrum);
     const MeetRatio meet = [&](RankPlan& p, double ratio) {
@@ -296,6 +331,8 @@ void makePlan(Run& run, const Options& options) {
                          {"criterion", nameOf(plan.criterion)},
                          {"allocation", nameOf(plan.allocation)},
                          {"output", options.output}};
+    if (plan.mixed_bits)
+        result["mixed_bits"] = true;
     if (!plan.kv_bits.empty()) {
         Json bits = Json::object();
         writeKvBits(plan.kv_bits, bits);
@@ -312,8 +349,7 @@ void makePlan(Run& run, const Options& options) {
                                         rankRatioOf(plan, spectrum->basisWidth()), plan.kv_bits.text())},
          {"Expected error", text::percent(error)}});
     facts.emplace_back("Plan", options.output);
-    run.console().print(rankTable(plan.key_ranks, plan.value_ranks, spectrum->basisWidth(), errors) + "\n" +
-                        factLines(facts));
+    run.console().print(rankTable(plan, spectrum->basisWidth(), errors) + "\n" + factLines(facts));
 }
 
 void addGoalOptions(CLI::App& sub, Options& options) {
@@ -370,9 +406,11 @@ Command addPlan(CLI::App& app, CommonOptions& common) {
         ->capture_default_str();
     sub->add_option("--output,-o", options->output, "Plan to write (JSON)")->required();
     const CLI::IsMember bits({2, 3, 4, 8, kUnquantised});
-    sub->add_option("--kv-bits", options->kv_bits,
-                    "Bits of the converted model's cache, for --kv-format auto (16: not quantised)")
-        ->check(bits);
+    sub->add_option(
+           "--kv-bits", options->kv_bits,
+           "Bits of the converted model's cache, for --kv-format auto (16: not quantised); mixed: the "
+           "best mixture of ranks and bits for --kv-ratio, by what `sensitivity --bits` measured")
+        ->check(CLI::IsMember({"2", "3", "4", "8", "16", kMixed}));
     sub->add_option("--key-bits", options->key_bits, "The same for keys alone")->check(bits);
     sub->add_option("--value-bits", options->value_bits, "The same for values alone")->check(bits);
     options->kv = &common.kv;

@@ -103,17 +103,25 @@ std::string timingText(const GenerationResult& result) {
         text::bytes(static_cast<double>(result.peak_memory_bytes)));
 }
 
-std::string rankTable(const std::vector<int>& key_ranks, const std::vector<int>& value_ranks, int head_dim,
-                      const std::vector<double>& layer_errors) {
+std::string rankTable(const RankPlan& plan, int basis_width, const std::vector<double>& layer_errors) {
+    const std::vector<int>&key_ranks = plan.key_ranks, &value_ranks = plan.value_ranks;
+    const bool bits = !plan.kv_bits.empty();
     std::vector<std::vector<std::string>> rows = {{"layer", "key rank", "value rank", "KV ratio"}};
     if (!layer_errors.empty())
         rows[0].emplace_back("error");
+    if (bits)
+        rows[0].insert(rows[0].end(), {"key bits", "value bits"});
     for (std::size_t i = 0; i < key_ranks.size(); ++i) {
-        const double ratio = (key_ranks[i] + value_ranks[i]) / (2.0 * head_dim);
+        const double ratio = (plan.kv_bits.keysOf(i, DType::F16).bytesPerRow(key_ranks[i]) +
+                              plan.kv_bits.valuesOf(i, DType::F16).bytesPerRow(value_ranks[i])) /
+                             (4.0 * basis_width);
         rows.push_back({std::to_string(i), std::to_string(key_ranks[i]), std::to_string(value_ranks[i]),
                         fmt::format("{:.3f}", ratio)});
         if (i < layer_errors.size())
             rows.back().push_back(text::percent(layer_errors[i]));
+        if (bits)
+            rows.back().insert(rows.back().end(), {std::to_string(plan.kv_bits.keys[i]),
+                                                   std::to_string(plan.kv_bits.values[i])});
     }
     return tableLines(rows);
 }

@@ -22,8 +22,8 @@ std::string withError(const MeanAndError& value);  // "0.0123 ± 0.0004"; the va
 std::string qualityLines(const std::string& first, const std::string& second, const ComparisonResult& result,
                          const std::string& device);
 std::string timingText(const GenerationResult& result);  // "TTFT 11.2 ms, TPOT 3.1 ms, ..."
-std::string rankTable(const std::vector<int>& key_ranks, const std::vector<int>& value_ranks, int head_dim,
-                      const std::vector<double>& layer_errors = {});
+// A line a layer; `basis_width`: the full rank. Bits too where the plan has them.
+std::string rankTable(const RankPlan& plan, int basis_width, const std::vector<double>& layer_errors = {});
 
 // --sequence-length, --windows, --bos, --text-field.
 struct PerplexityArguments {

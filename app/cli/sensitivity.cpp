@@ -12,6 +12,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <functional>
 #include <limits>
 #include <memory>
 
@@ -24,9 +26,51 @@ struct Options {
     BasisArguments basis;
     std::string criterion = "energy";
     int windows = 16, sequence_length = 0, grid = 16, error_points = 16;
+    std::vector<int> bits;
+    KvArguments* kv = nullptr;
     bool errors_only = false;
     CLI::App* app = nullptr;
 };
+
+// [layers] of [bits] of [ranks], for keys or values.
+ResultJson quantisedCurves(const QuantisedSensitivity& table, std::size_t layers, std::size_t side) {
+    ResultJson result = ResultJson::array();
+    for (std::size_t layer = 0; layer < layers; ++layer) {
+        ResultJson of_layer = ResultJson::array();
+        for (std::size_t bits = 0; bits < table.grid.bits.size(); ++bits) {
+            ResultJson curve = ResultJson::array();
+            for (std::size_t rank = 0; rank < table.grid.ranks.size(); ++rank)
+                curve.push_back(table.at(layer, side, bits, rank));
+            of_layer.push_back(std::move(curve));
+        }
+        result.push_back(std::move(of_layer));
+    }
+    return result;
+}
+
+ResultJson quantisedJson(const QuantisedSensitivity& table, std::size_t layers) {
+    return {{"bits", table.grid.bits},
+            {"ranks", table.grid.ranks},
+            {"kv_group", table.grid.group},
+            {"kv_keys", nameOf(table.grid.keys)},
+            {"kv_recent", table.grid.recent},
+            {"keys", quantisedCurves(table, layers, 0)},
+            {"values", quantisedCurves(table, layers, 1)}};
+}
+
+// What `--bits` and its companions ask for; no bits when it was not given.
+QuantisedGrid quantisedGrid(const Options& options, const std::vector<int>& ranks) {
+    QuantisedGrid grid;
+    grid.bits = options.bits;
+    std::ranges::sort(grid.bits, std::greater<>());
+    const auto [first, last] = std::ranges::unique(grid.bits);
+    grid.bits.erase(first, last);
+    grid.ranks = quantisedRanks(ranks);
+    grid.group = options.kv->group;
+    grid.keys = *kvGroupingFromName(options.kv->keys);
+    grid.recent = options.kv->recent;
+    return grid;
+}
 
 // [layers] of [ranks], for keys or values.
 ResultJson curves(const SensitivityTable& table, std::size_t layers, std::size_t side) {
@@ -63,8 +107,9 @@ SensitivityTable measureDivergence(Run& run, const Options& options, const OpenM
     windows.run = run.runOptions(model);
     const auto ids = evaluationWindows(run.job(), *model.tokenizer, model.model->config.max_positions,
                                        options.text, windows);
-    SensitivityTable table = measureSensitivity(run.job(), model, statistics, spectrum, ids,
-                                                rankGrid(spectrum.basisWidth(), options.grid), windows.run);
+    const std::vector<int> ranks = rankGrid(spectrum.basisWidth(), options.grid);
+    SensitivityTable table = measureSensitivity(run.job(), model, statistics, spectrum, ids, ranks,
+                                                windows.run, quantisedGrid(options, ranks));
     table.text = std::filesystem::path(options.text).filename().string();
     table.fingerprint = readCorpus(run.job(), *model.tokenizer, options.text).fingerprint;
     return table;
@@ -76,6 +121,8 @@ void addDivergence(const SensitivityTable& table, std::size_t layers, ResultJson
     json["ranks"] = table.ranks;
     json["keys"] = curves(table, layers, 0);
     json["values"] = curves(table, layers, 1);
+    if (table.quantised)
+        json["quantised"] = quantisedJson(*table.quantised, layers);
     const std::size_t middle = (table.ranks.size() - 1) / 2;
     std::vector<std::vector<std::string>> rows{{"Layer", fmt::format("Keys at rank {}", table.ranks[middle]),
                                                 fmt::format("Values at rank {}", table.ranks[middle])}};
@@ -86,6 +133,11 @@ void addDivergence(const SensitivityTable& table, std::size_t layers, ResultJson
         tableLines(rows) + "\n" +
         factLines({{"Divergence", fmt::format("KL in nats a token, {} windows of {} tokens, {} ranks",
                                               table.windows, table.sequence_length, table.ranks.size())}});
+    if (table.quantised)
+        text += factLines(
+            {{"Bits",
+              fmt::format("{}, {} ranks each, groups of {}", fmt::join(table.quantised->grid.bits, ", "),
+                          table.quantised->grid.ranks.size(), table.quantised->grid.group)}});
 }
 
 void addErrors(const LayerErrorTable& table, ResultJson& json, std::string& text) {
@@ -101,6 +153,9 @@ void addErrors(const LayerErrorTable& table, ResultJson& json, std::string& text
 void runSensitivity(Run& run, const Options& options) {
     if (options.errors_only == (options.app->count("--text") > 0))
         throw UsageError("sensitivity: give --text FILE, or --errors-only");
+    if (options.errors_only && !options.bits.empty())
+        throw UsageError("sensitivity: --bits belongs to --text FILE, not to --errors-only");
+    options.kv->quantised = !options.bits.empty();
     checkWritableFile(options.statistics);
     Statistics statistics = loadStatistics(options.statistics);
     const OpenModel model = run.open(options.model);
@@ -155,6 +210,12 @@ Command addSensitivity(CLI::App& app, CommonOptions& common) {
     sub->add_option("--grid", options->grid, "Ranks measured, spread evenly up to the full rank")
         ->check(CLI::Range(1, 1 << 16))
         ->capture_default_str();
+    sub->add_option(
+           "--bits", options->bits,
+           "Bits of a quantised cache to measure too, such as 8,4,3,2, at every second rank: for plan "
+           "--kv-bits mixed; --kv-group, --kv-keys and --kv-recent say how")
+        ->delimiter(',')
+        ->check(CLI::IsMember({8, 4, 3, 2}));
     sub->add_option("--error-points", options->error_points,
                     "Ranks of each layer whose output error is measured, spread evenly over its cache size")
         ->check(CLI::Range(1, 1 << 16))
@@ -165,6 +226,7 @@ Command addSensitivity(CLI::App& app, CommonOptions& common) {
         ->check(CLI::IsMember({"energy", "singular-values"}))
         ->capture_default_str();
     addBasisOptions(*sub, options->basis);
+    options->kv = &common.kv;
     addModelOptions(*sub, common);
     addOutputOptions(*sub, common);
     return {sub, [options](Run& run) { runSensitivity(run, *options); }};

@@ -22,10 +22,11 @@ namespace {
 
 struct Options {
     std::string model, statistics, text, refit_text, criterion = "energy", csv, svg;
-    std::vector<double> ratios = TradeoffOptions().ratios;
+    std::vector<double> ratios = TradeoffOptions().ratios, mixed_ratios = TradeoffOptions().mixed_ratios;
     std::vector<std::string> methods, allocations;
     int rank_multiple = 8, refit_windows = 16, head_group = 1;
     PerplexityArguments windows;
+    KvArguments* kv = nullptr;
 };
 
 // A curve asked for by name needs its tables; the error names the command that measures them.
@@ -47,7 +48,15 @@ void checkTables(const Statistics& statistics, const TradeoffCurve& curve, const
                     options.criterion == "energy" ? "" : " --criterion " + options.criterion));
 }
 
-// The published curve; then what was asked for, or all that the statistics have tables for.
+bool canMixBits(const Statistics& statistics, const TradeoffCurve& curve) {
+    RankPlan plan;
+    plan.method = curve.method;
+    plan.setBasisOptions(curve.options);
+    return eigenscope::canMixBits(plan, statistics.tables);
+}
+
+// The published curve and the plain caches; then what was asked for, or all that the statistics have tables
+// for.
 std::vector<TradeoffCurve> curvesOf(const Statistics& statistics, const Options& options) {
     std::vector<TradeoffCurve> curves;
     if (options.methods.empty() && options.allocations.empty() && options.head_group == 1) {
@@ -60,35 +69,47 @@ std::vector<TradeoffCurve> curvesOf(const Statistics& statistics, const Options&
         }
         if (allocations.empty())
             allocations = {"threshold", "error-budget", "sensitivity"};
-        curves.push_back(publishedCurve(statistics));
+        curves = {publishedCurve(statistics), plainCurve()};
         for (const std::string& method : methods) {
             for (const std::string& allocation : allocations) {
                 curves.push_back(tradeoffCurve(method, allocationFromName(allocation), false,
                                                {.head_group = options.head_group}));
                 checkTables(statistics, curves.back(), options);
+                if (const TradeoffCurve mixed = mixedCurve(method, {.head_group = options.head_group});
+                    allocation == "sensitivity" && canMixBits(statistics, mixed))
+                    curves.push_back(mixed);
             }
         }
     }
     if (!options.refit_text.empty()) {
-        const std::size_t plain = curves.size();
-        for (std::size_t i = 1; i < plain; ++i)  // the published one stays as it is
-            curves.push_back(tradeoffCurve(curves[i].method, curves[i].allocation, true, curves[i].options));
+        const std::size_t without = curves.size();
+        for (std::size_t i = 1; i < without; ++i) {  // the published one stays as it is
+            const TradeoffCurve& curve = curves[i];
+            if (!curve.plain())
+                curves.push_back(curve.mixed_bits
+                                     ? mixedCurve(curve.method, curve.options, true)
+                                     : tradeoffCurve(curve.method, curve.allocation, true, curve.options));
+        }
     }
     return curves;
 }
 
 ResultJson rowOf(const TradeoffPoint& point, const TradeoffCurve& curve) {
-    return {{"name", curve.name},
-            {"method", curve.method},
-            {"head_group", curve.options.head_group},
-            {"allocation", nameOf(curve.allocation)},
-            {"refit", curve.refit},
-            {"target", point.target},
-            {"kv_ratio", point.kv_ratio},
-            {"bytes_per_token", point.bytes_per_token},
-            {"perplexity", point.perplexity},
-            {"nats_lost", point.nats_lost},
-            {"standard_error", point.standard_error}};  // null for a single window
+    return {
+        {"name", curve.name},
+        {"method", curve.plain() ? "plain" : curve.method},
+        {"head_group", curve.options.head_group},
+        {"allocation", curve.plain() ? std::string_view() : nameOf(curve.allocation)},
+        {"refit", curve.refit},
+        {"target", point.target},
+        {"kv_ratio", point.kv_ratio},
+        {"bytes_per_token", point.bytes_per_token},
+        {"perplexity", point.perplexity},
+        {"nats_lost", point.nats_lost},
+        {"standard_error", point.standard_error},  // null for a single window
+        {"bits", point.bits.empty() ? ResultJson()
+                                    : ResultJson{{"keys", point.bits.keys}, {"values", point.bits.values}}},
+        {"expected_divergence", point.expected_divergence}};  // null without tables
 }
 
 void printTradeoff(Run& run, const Options& options, const TradeoffResult& result,
@@ -101,13 +122,14 @@ void printTradeoff(Run& run, const Options& options, const TradeoffResult& resul
     json["tokens"] = result.original.tokens;
     json["rows"] = ResultJson::array();
     std::vector<std::vector<std::string>> table{
-        {"method + allocation", "KV ratio", "bytes a token", "perplexity", "nats lost", "+-"}};
-    table.push_back({"original", "1.0000", std::to_string(result.original_bytes_per_token),
+        {"method + allocation", "KV ratio", "bits", "bytes a token", "perplexity", "nats lost", "+-"}};
+    table.push_back({"original", "1.0000", "", std::to_string(result.original_bytes_per_token),
                      text::fixed(result.original.perplexity, 4), "0", ""});
     for (const TradeoffPoint& point : result.points) {
         const TradeoffCurve& curve = curves[point.curve];
         json["rows"].push_back(rowOf(point, curve));
         table.push_back({curve.name, fmt::format("{:.4f}", point.kv_ratio),
+                         point.bits.empty() ? std::string() : point.bits.text(),
                          std::to_string(point.bytes_per_token), text::fixed(point.perplexity, 4),
                          fmt::format("{:.5f}", point.nats_lost),
                          std::isfinite(point.standard_error) ? fmt::format("{:.5f}", point.standard_error)
@@ -126,6 +148,7 @@ void printTradeoff(Run& run, const Options& options, const TradeoffResult& resul
 }
 
 void runTradeoff(Run& run, const Options& options) {
+    options.kv->quantised = true;  // the plain caches are
     for (const std::string& file : {options.csv, options.svg}) {
         if (!file.empty())
             checkWritableFile(file);
@@ -137,6 +160,11 @@ void runTradeoff(Run& run, const Options& options) {
     tradeoff.run = run.runOptions(model);
     tradeoff.ratios = options.ratios;
     std::sort(tradeoff.ratios.begin(), tradeoff.ratios.end(), std::greater<>());
+    tradeoff.mixed_ratios = options.mixed_ratios;
+    std::sort(tradeoff.mixed_ratios.begin(), tradeoff.mixed_ratios.end(), std::greater<>());
+    tradeoff.plain.group = options.kv->group;
+    tradeoff.plain.keys = *kvGroupingFromName(options.kv->keys);
+    tradeoff.plain.recent = options.kv->recent;
     tradeoff.criterion = criterionFromName(options.criterion);
     tradeoff.rank_multiple = options.rank_multiple;
     PerplexityOptions windows = options.windows.options(tradeoff.run);
@@ -158,8 +186,9 @@ void runTradeoff(Run& run, const Options& options) {
 }  // namespace
 
 Command addTradeoff(CLI::App& app, CommonOptions& common) {
-    CLI::App* sub = app.add_subcommand(
-        "tradeoff", "Perplexity and nats lost over KV ratio, for every method and allocation");
+    CLI::App* sub = app.add_subcommand("tradeoff",
+                                       "Perplexity and nats lost over KV ratio, for every method and "
+                                       "allocation, beside plain quantised caches");
     auto options = std::make_shared<Options>();
     std::vector<std::string> methods;
     for (const BasisMethod& method : basisMethods())
@@ -168,6 +197,11 @@ Command addTradeoff(CLI::App& app, CommonOptions& common) {
     sub->add_option("--stats", options->statistics, "Statistics file that `calibrate` wrote")->required();
     sub->add_option("--text", options->text, "Held-out text to measure on")->required();
     sub->add_option("--ratios", options->ratios, "KV ratios, separated by commas")
+        ->delimiter(',')
+        ->check(CLI::Range(1e-6, 1.0))
+        ->capture_default_str();
+    sub->add_option("--mixed-ratios", options->mixed_ratios,
+                    "KV ratios of curves that share out ranks and bits together (`sensitivity --bits`)")
         ->delimiter(',')
         ->check(CLI::Range(1e-6, 1.0))
         ->capture_default_str();
@@ -199,6 +233,7 @@ Command addTradeoff(CLI::App& app, CommonOptions& common) {
     sub->add_option("--svg", options->svg, "Picture to write");
     addPerplexityOptions(*sub, options->windows);
     addModelOptions(*sub, common);
+    options->kv = &common.kv;
     addOutputOptions(*sub, common);
     return {sub, [options](Run& run) { runTradeoff(run, *options); }};
 }

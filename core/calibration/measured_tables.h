@@ -3,8 +3,11 @@
 // without the model. A table belongs to the bases it was measured with. Plain values.
 #pragma once
 
+#include "kernels/api/ops.h"
+
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +23,25 @@ struct BasisOptions {
     bool operator==(const BasisOptions&) const = default;
 };
 
+// Ranks and bits to measure, and how codes are grouped there (core/model/kv_format.h).
+struct QuantisedGrid {
+    std::vector<int> bits;   // of 8, 4, 3, 2; descending
+    std::vector<int> ranks;  // ascending, the last is the bases' width
+    int group = 32;
+    KvGrouping keys = KvGrouping::Token;
+    int recent = 0;
+    bool operator==(const QuantisedGrid&) const = default;
+};
+
+struct QuantisedSensitivity {
+    QuantisedGrid grid;
+    std::vector<double> kl;  // [layers, keys then values, bits, ranks]
+    double at(std::size_t layer, std::size_t side, std::size_t bits, std::size_t rank) const {
+        return kl[((layer * 2 + side) * grid.bits.size() + bits) * grid.ranks.size() + rank];
+    }
+    bool operator==(const QuantisedSensitivity&) const = default;
+};
+
 // What compressing one layer's keys or values alone costs (core/evaluation/sensitivity.h).
 struct SensitivityTable {
     std::string method;
@@ -28,6 +50,7 @@ struct SensitivityTable {
     std::int64_t windows = 0, sequence_length = 0;
     std::vector<int> ranks;  // [ranks], ascending, the last is the bases' width
     std::vector<double> kl;  // [layers, keys then values, ranks], KL(original || that model), nats a token
+    std::optional<QuantisedSensitivity> quantised;  // with that cache in codes of a few bits as well
     double at(std::size_t layer, std::size_t side, std::size_t rank) const {
         return kl[(layer * 2 + side) * ranks.size() + rank];
     }

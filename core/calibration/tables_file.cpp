@@ -2,6 +2,7 @@
 #include "core/calibration/tables_file.h"
 
 #include "core/calibration/metadata_reader.h"
+#include "core/model/kv_format.h"
 
 #include <algorithm>
 #include <cstring>
@@ -45,6 +46,68 @@ void readBases(const MetadataReader& metadata, std::size_t index, const Name& na
     table.sequence_length = metadata.integer<std::int64_t>(name(index, "sequence_length"), 1, kMany);
 }
 
+// A list of numbers, I32 [1 to `most`].
+std::vector<int> readIntegers(const SafetensorsFile& file, const std::string& field, std::int64_t most) {
+    const TensorRecord& record = file.at(field);
+    if (record.dtype != FileDType::I32 || record.shape.size() != 1 || record.shape[0] < 1 ||
+        record.shape[0] > most)
+        failField(file.path(), field, "expected I32 [1 to " + std::to_string(most) + "]");
+    std::vector<int> numbers(static_cast<std::size_t>(record.shape[0]));
+    std::memcpy(numbers.data(), record.bytes.data(), record.bytes.size());
+    return numbers;
+}
+
+std::vector<int> readRanks(const SafetensorsFile& file, const std::string& field, int width) {
+    std::vector<int> ranks = readIntegers(file, field, width);
+    int previous = 0;
+    for (int rank : ranks) {
+        if (rank <= previous)
+            failField(file.path(), field, "expected ascending ranks above 0");
+        previous = rank;
+    }
+    if (previous != width)
+        failField(file.path(), field, "expected the full rank, " + std::to_string(width) + ", at the end");
+    return ranks;
+}
+
+std::vector<double> readDivergences(const SafetensorsFile& file, const std::string& field,
+                                    const std::vector<std::int64_t>& shape) {
+    std::vector<double> kl = readDoubles(file, field, shape);
+    for (double value : kl) {
+        if (value < 0)
+            failField(file.path(), field, "holds a negative divergence");
+    }
+    return kl;
+}
+
+QuantisedSensitivity readQuantised(const SafetensorsFile& file, std::size_t index, std::int64_t layers,
+                                   int width) {
+    const MetadataReader metadata(file);
+    QuantisedSensitivity quantised;
+    QuantisedGrid& grid = quantised.grid;
+    const std::string field = sensitivityName(index, "bits");
+    constexpr int kChoices[] = {8, 4, 3, 2};
+    grid.bits = readIntegers(file, field, std::ssize(kChoices));
+    int previous = kUnquantised;
+    for (int bits : grid.bits) {
+        if (bits >= previous || std::ranges::find(kChoices, bits) == std::end(kChoices))
+            failField(file.path(), field, "expected 8, 4, 3 or 2, descending");
+        previous = bits;
+    }
+    grid.group = metadata.integer<int>(sensitivityName(index, "kv_group"), 8, kMostGroup);
+    if (grid.group % 8 != 0)
+        failField(file.path(), sensitivityName(index, "kv_group"), "expected a multiple of 8");
+    const auto keys = kvGroupingFromName(metadata.text(sensitivityName(index, "kv_keys")));
+    if (!keys)
+        failField(file.path(), sensitivityName(index, "kv_keys"), "expected token or channel");
+    grid.keys = *keys;
+    grid.recent = metadata.integer<int>(sensitivityName(index, "kv_recent"), 0, kMostRecent);
+    grid.ranks = readRanks(file, sensitivityName(index, "bit_ranks"), width);
+    quantised.kl = readDivergences(file, sensitivityName(index, "bit_kl"),
+                                   {layers, 2, std::ssize(grid.bits), std::ssize(grid.ranks)});
+    return quantised;
+}
+
 SensitivityTable readSensitivity(const SafetensorsFile& file, std::size_t index, std::int64_t layers,
                                  int head_dim, int head_group) {
     const MetadataReader metadata(file);
@@ -53,27 +116,10 @@ SensitivityTable readSensitivity(const SafetensorsFile& file, std::size_t index,
     const int width = head_dim * table.options.head_group;
     table.text = metadata.text(sensitivityName(index, "text"));
     table.fingerprint = metadata.text(sensitivityName(index, "fingerprint"));
-    const std::string ranks_name = sensitivityName(index, "ranks"), kl_name = sensitivityName(index, "kl");
-    const TensorRecord& ranks = file.at(ranks_name);
-    if (ranks.dtype != FileDType::I32 || ranks.shape.size() != 1 || ranks.shape[0] < 1 ||
-        ranks.shape[0] > width)
-        failField(file.path(), ranks_name, "expected I32 [1 to " + std::to_string(width) + "]");
-    table.ranks.resize(static_cast<std::size_t>(ranks.shape[0]));
-    std::memcpy(table.ranks.data(), ranks.bytes.data(), ranks.bytes.size());
-    int previous = 0;
-    for (int rank : table.ranks) {
-        if (rank <= previous)
-            failField(file.path(), ranks_name, "expected ascending ranks above 0");
-        previous = rank;
-    }
-    if (previous != width)
-        failField(file.path(), ranks_name,
-                  "expected the full rank, " + std::to_string(width) + ", at the end");
-    table.kl = readDoubles(file, kl_name, {layers, 2, ranks.shape[0]});
-    for (double kl : table.kl) {
-        if (kl < 0)
-            failField(file.path(), kl_name, "holds a negative divergence");
-    }
+    table.ranks = readRanks(file, sensitivityName(index, "ranks"), width);
+    table.kl = readDivergences(file, sensitivityName(index, "kl"), {layers, 2, std::ssize(table.ranks)});
+    if (file.find(sensitivityName(index, "bits")) != nullptr)
+        table.quantised = readQuantised(file, index, layers, width);
     return table;
 }
 
@@ -111,6 +157,16 @@ LayerErrorTable readErrors(const SafetensorsFile& file, std::size_t index, std::
                       "expected the full rank, " + std::to_string(width) + ", at the end");
     }
     return table;
+}
+
+bool consistentSensitivity(const SensitivityTable& table, std::size_t layers) {
+    if (table.ranks.empty() || table.kl.size() != layers * 2 * table.ranks.size())
+        return false;
+    if (!table.quantised)
+        return true;
+    const QuantisedGrid& grid = table.quantised->grid;
+    return !grid.bits.empty() && !grid.ranks.empty() &&
+           table.quantised->kl.size() == layers * 2 * grid.bits.size() * grid.ranks.size();
 }
 
 std::size_t countOf(const SafetensorsFile& file, const std::string& key) {
@@ -156,7 +212,7 @@ void MeasuredTables::set(LayerErrorTable table) {
 bool consistent(const MeasuredTables& tables, std::size_t layers) {
     bool fits = tables.sensitivity.size() <= kMostTables && tables.layer_errors.size() <= kMostTables;
     for (const SensitivityTable& table : tables.sensitivity)
-        fits = fits && !table.ranks.empty() && table.kl.size() == layers * 2 * table.ranks.size();
+        fits = fits && consistentSensitivity(table, layers);
     for (const LayerErrorTable& table : tables.layer_errors) {
         fits = fits && table.layers.size() == layers;
         for (const auto& path : table.layers)
@@ -173,6 +229,11 @@ void describeTables(const MeasuredTables& tables, std::map<std::string, std::str
         describeBases(table, i, sensitivityName, metadata);
         metadata[sensitivityName(i, "text")] = table.text;
         metadata[sensitivityName(i, "fingerprint")] = table.fingerprint;
+        if (table.quantised) {
+            metadata[sensitivityName(i, "kv_group")] = std::to_string(table.quantised->grid.group);
+            metadata[sensitivityName(i, "kv_keys")] = nameOf(table.quantised->grid.keys);
+            metadata[sensitivityName(i, "kv_recent")] = std::to_string(table.quantised->grid.recent);
+        }
     }
     if (!tables.layer_errors.empty())
         metadata["layer_errors.count"] = std::to_string(tables.layer_errors.size());
@@ -189,6 +250,13 @@ void addTableSpecs(const MeasuredTables& tables, std::vector<TensorSpec>& specs)
         const auto layers = static_cast<std::int64_t>(table.kl.size()) / (2 * count);
         specs.push_back({sensitivityName(i, "ranks"), FileDType::I32, {count}});
         specs.push_back({sensitivityName(i, "kl"), FileDType::F64, {layers, 2, count}});
+        if (!table.quantised)
+            continue;
+        const auto bits = std::ssize(table.quantised->grid.bits),
+                   ranks = std::ssize(table.quantised->grid.ranks);
+        specs.push_back({sensitivityName(i, "bits"), FileDType::I32, {bits}});
+        specs.push_back({sensitivityName(i, "bit_ranks"), FileDType::I32, {ranks}});
+        specs.push_back({sensitivityName(i, "bit_kl"), FileDType::F64, {layers, 2, bits, ranks}});
     }
     for (std::size_t i = 0; i < tables.layer_errors.size(); ++i) {
         const LayerErrorTable& table = tables.layer_errors[i];
@@ -201,8 +269,14 @@ void addTableSpecs(const MeasuredTables& tables, std::vector<TensorSpec>& specs)
 
 void writeTables(const MeasuredTables& tables, SafetensorsWriter& writer) {
     for (std::size_t i = 0; i < tables.sensitivity.size(); ++i) {
-        writer.write(sensitivityName(i, "ranks"), std::as_bytes(std::span(tables.sensitivity[i].ranks)));
-        writer.write(sensitivityName(i, "kl"), std::as_bytes(std::span(tables.sensitivity[i].kl)));
+        const SensitivityTable& table = tables.sensitivity[i];
+        writer.write(sensitivityName(i, "ranks"), std::as_bytes(std::span(table.ranks)));
+        writer.write(sensitivityName(i, "kl"), std::as_bytes(std::span(table.kl)));
+        if (!table.quantised)
+            continue;
+        writer.write(sensitivityName(i, "bits"), std::as_bytes(std::span(table.quantised->grid.bits)));
+        writer.write(sensitivityName(i, "bit_ranks"), std::as_bytes(std::span(table.quantised->grid.ranks)));
+        writer.write(sensitivityName(i, "bit_kl"), std::as_bytes(std::span(table.quantised->kl)));
     }
     for (std::size_t i = 0; i < tables.layer_errors.size(); ++i) {
         std::vector<std::int32_t> ranks;

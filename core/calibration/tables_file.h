@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The measured tables as metadata and tensors of a statistics file; used by statistics.cpp alone.
 //   sensitivity.<i>.<ranks (I32 [ranks]) | kl (F64 [layers, 2, ranks])>
+//   and, where bits were measured too, in groups that the metadata name (kv_group, kv_keys, kv_recent):
+//   sensitivity.<i>.<bits (I32 [bits]) | bit_ranks (I32 [ranks]) | bit_kl (F64 [layers, 2, bits, ranks])>
 //   layer_errors.<i>.<ranks (I32 [layers, points, 2]) | error (F64 [layers, points])>
 #pragma once
 

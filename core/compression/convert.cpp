@@ -130,9 +130,10 @@ OpenModel convertInMemory(JobContext& job, const OpenModel& original, const Stat
 
 OpenModel convertOneLayer(const JobContext& job, const OpenModel& original, const Statistics& statistics,
                           const Spectrum& spectrum, int layer, std::optional<int> key_rank,
-                          std::optional<int> value_rank) {
+                          std::optional<int> value_rank, const KvBits& bits) {
     checkStatistics(original, statistics);
     RankPlan plan = fullPlan(spectrum, 1);
+    plan.kv_bits = bits;
     const auto i = static_cast<std::size_t>(layer);
     plan.key_ranks.at(i) = key_rank.value_or(spectrum.basisWidth());
     plan.value_ranks.at(i) = value_rank.value_or(spectrum.basisWidth());

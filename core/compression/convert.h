@@ -20,11 +20,11 @@ OpenModel convertInMemory(JobContext& job, const OpenModel& original, const Stat
                           const Spectrum& spectrum, const RankPlan& plan);
 
 // An overlay in which only this layer's keys (when there is a key rank) and values (likewise) are of low
-// rank, all else is the original's: for measuring what each costs. It runs, but is no model to write: other
-// layers have no low-rank weights.
+// rank and cached with these bits, all else is the original's: for measuring what each costs. It runs, but is
+// no model to write: other layers have no low-rank weights.
 OpenModel convertOneLayer(const JobContext& job, const OpenModel& original, const Statistics& statistics,
                           const Spectrum& spectrum, int layer, std::optional<int> key_rank,
-                          std::optional<int> value_rank);
+                          std::optional<int> value_rank, const KvBits& bits = {});
 
 // Writes a converted model (from convertInMemory) as a checkpoint directory: config.json with every original
 // key and `eigen_attention`, safetensors (sharded like the original when it is), tokenizer files copied.

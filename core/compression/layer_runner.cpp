@@ -49,9 +49,14 @@ std::vector<float> LayerRunner::download(const TensorView& view) {
     return host;
 }
 
-void LayerRunner::run(const OpenModel& other, int layer, LayerObserver* observer) {
+void LayerRunner::run(const OpenModel& other, int layer, LayerObserver* observer, Cache of) {
     const Transformer transformer(other.backend, other.model);
-    KvCache cache = transformer.createCache(m_format, m_length, 1, m_length);
+    KvFormat format = m_format;
+    if (of == Cache::Planned) {
+        format = KvFormat(m_format.dtype);
+        format.planned = true;
+    }
+    KvCache cache = transformer.createCache(format, m_length, 1, m_length);
     if (m_session.holds(other.model->config)) {
         runLayerOf(transformer, m_session, cache, layer, observer);
         return;

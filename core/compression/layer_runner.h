@@ -31,8 +31,11 @@ public:
     void run(int layer, LayerObserver* observer = nullptr) {
         runLayerOf(m_transformer, m_session, m_cache, layer, observer);
     }
-    // The same through a layer of another model with the same hidden size.
-    void run(const OpenModel& other, int layer, LayerObserver* observer = nullptr);
+    // The same through a layer of another model with the same hidden size, its keys and values cached in the
+    // run's format or in the one that model plans (KvBits).
+    enum class Cache : std::uint8_t { OfRun, Planned };
+    void run(const OpenModel& other, int layer, LayerObserver* observer = nullptr,
+             Cache cache = Cache::OfRun);
     std::vector<float> logits();  // of the hidden state, [length, vocab]
     std::vector<float> download(const TensorView& view);
 

@@ -17,15 +17,22 @@ namespace eigenscope {
 // up.
 std::vector<int> rankGrid(int basis_width, int count);
 
+// The ranks of a grid at which fewer bits are measured too: every second one down from the full rank, since
+// each costs as much again for every number of bits, and losses between them are smooth.
+std::vector<int> quantisedRanks(const std::vector<int>& grid);
+
 // Mean over the predicted tokens of the windows (all but the first of each) of KL(original || model in which
 // that layer and side alone has that rank), for each layer, side and rank of the grid (ascending, the last is
-// the full width and costs nothing). Layers below are unchanged, so each measurement starts from their stored
-// output: all of them together cost about layers^2 * ranks passes of one layer over the windows. On the host
-// it holds the original's logits, 4 bytes * tokens * vocabulary, and one layer's input. The table's `text`
-// and `fingerprint` are left to the caller, who knows where the windows came from.
+// the full width and costs nothing). With a `quantised` grid, the same with that side's cache in codes of
+// each number of bits, where the full rank costs something too. Layers below are unchanged, so each
+// measurement starts from their stored output: all of them together cost about layers^2 * ranks (and bits *
+// their ranks) passes of one layer over the windows. On the host it holds the original's logits, 4 bytes *
+// tokens * vocabulary, and one layer's input. The table's `text` and `fingerprint` are left to the caller,
+// who knows where the windows came from.
 SensitivityTable measureSensitivity(JobContext& job, const OpenModel& original, const Statistics& statistics,
                                     const Spectrum& spectrum,
                                     const std::vector<std::vector<TokenId>>& windows,
-                                    const std::vector<int>& grid, const RunOptions& run);
+                                    const std::vector<int>& grid, const RunOptions& run,
+                                    const QuantisedGrid& quantised = {});
 
 }  // namespace eigenscope

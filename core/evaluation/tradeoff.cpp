@@ -28,6 +28,8 @@ RankPlan planOf(const TradeoffCurve& curve, Criterion criterion) {
     plan.method = curve.method;
     plan.criterion = criterion;
     plan.setBasisOptions(curve.options);
+    plan.allocation = curve.allocation;
+    plan.mixed_bits = curve.mixed_bits;
     return plan;
 }
 
@@ -38,11 +40,15 @@ void check(const Statistics& statistics, const std::vector<TradeoffCurve>& curve
     };
     if (options.windows.empty())
         fail("no windows to measure on");
-    for (double ratio : options.ratios) {
-        if (!(ratio > 0 && ratio <= 1))
-            fail("KV ratio " + std::to_string(ratio) + ": expected a number above 0, at most 1");
+    for (const auto* ratios : {&options.ratios, &options.mixed_ratios}) {
+        for (double ratio : *ratios) {
+            if (!(ratio > 0 && ratio <= 1))
+                fail("KV ratio " + std::to_string(ratio) + ": expected a number above 0, at most 1");
+        }
     }
     for (const TradeoffCurve& curve : curves) {
+        if (curve.plain())
+            continue;
         basisMethod(curve.method);
         if (!canAllocate(curve.allocation, planOf(curve, options.criterion), statistics.tables))
             fail(curve.name + ": the statistics hold no tables for it");
@@ -51,10 +57,150 @@ void check(const Statistics& statistics, const std::vector<TradeoffCurve>& curve
     }
 }
 
+constexpr int kPlainBits[] = {8, 4, 3, 2};
+
+const std::vector<double>& ratiosOf(const TradeoffCurve& curve, const TradeoffOptions& options) {
+    return curve.mixed_bits ? options.mixed_ratios : options.ratios;
+}
+
+std::size_t pointsOf(const TradeoffCurve& curve, const TradeoffOptions& options) {
+    return curve.plain() ? std::size(kPlainBits) : ratiosOf(curve, options).size();
+}
+
+// Measures the points of one curve after the other against the original.
+class Measurement {
+public:
+    Measurement(JobContext& job, const OpenModel& original, const Statistics& statistics,
+                const std::vector<TradeoffCurve>& curves, const TradeoffOptions& options,
+                const std::function<void(const TradeoffPoint&)>& sink)
+        : m_job(job),
+          m_silent(job.stopToken()),
+          m_original(original),
+          m_statistics(statistics),
+          m_options(options),
+          m_sink(sink),
+          m_total(1) {
+        for (const TradeoffCurve& curve : curves)
+            m_total += static_cast<std::int64_t>(pointsOf(curve, options));
+        step(0);
+        m_result.original = perplexityOf(m_silent, original, options.windows, perplexityOptions(options.run));
+        m_result.original_bytes_per_token =
+            kvBytesPerToken(original.model->config, resolveKvFormat(options.run, original));
+    }
+
+    void measurePlain(std::size_t index) {
+        const ModelConfig& config = m_original.model->config;
+        double full = 0;
+        for (const KvLayerSpec& spec : kvLayerSpecs(config, DType::F16))
+            full += spec.bytesPerToken();
+        for (int bits : kPlainBits) {
+            step();
+            RunOptions run = m_options.run;
+            run.kv_format = m_options.plain;
+            run.kv_format->bits = bits;
+            KvFormat format = resolveKvFormat(run, m_original);
+            TradeoffPoint point{.curve = index};
+            point.bytes_per_token = kvBytesPerToken(config, format);
+            // As KV ratios are counted: what stays exact in a recent window is none of the long run.
+            format.dtype = DType::F16;
+            point.kv_ratio = 0;
+            for (const KvLayerSpec& spec : kvLayerSpecs(config, format))
+                point.kv_ratio += spec.bytesPerToken() / full;
+            point.target = point.kv_ratio;
+            point.bits = KvBits::uniform(static_cast<std::size_t>(config.layers), bits, bits);
+            point.bits.group = format.group;
+            point.bits.key_grouping = format.keys;
+            point.bits.recent = format.recent;
+            measure(std::move(point), m_original, run);
+        }
+    }
+
+    void measureConverted(std::size_t index, const TradeoffCurve& curve) {
+        const auto spectrum =
+            computeSpectrum(m_silent, *m_original.backend, m_statistics, curve.method, curve.options);
+        RankPlan plan = fullPlan(*spectrum, m_options.rank_multiple);
+        plan.criterion = m_options.criterion;
+        plan.allocation = curve.allocation;
+        plan.mixed_bits = curve.mixed_bits;
+        const double smallest = smallestRatio(plan, *spectrum, m_statistics.tables);
+        const SensitivityTable* table = m_statistics.tables.findSensitivity(curve.method, curve.options);
+        RunOptions run = m_options.run;
+        if (curve.mixed_bits)
+            run.kv_format.reset();  // what the plan says
+        for (double target : ratiosOf(curve, m_options)) {
+            step();
+            if (target < smallest)
+                continue;
+            applyTarget(plan, *spectrum, m_statistics.tables, target);
+            OpenModel converted = convertInMemory(m_silent, m_original, m_statistics, *spectrum, plan);
+            if (curve.refit) {
+                RefitOptions refit;
+                refit.run = m_options.run;
+                converted = refitOutputs(m_silent, m_original, converted, m_options.refit_windows, refit);
+            }
+            TradeoffPoint point{.curve = index, .target = target};
+            point.kv_ratio = kvRatio(converted.model->config);
+            point.bytes_per_token = kvBytesPerToken(converted.model->config, resolveKvFormat(run, converted));
+            point.key_ranks = plan.key_ranks;
+            point.value_ranks = plan.value_ranks;
+            point.bits = plan.kv_bits;
+            if (table)
+                point.expected_divergence = expectedDivergence(plan, *table);
+            measure(std::move(point), converted, run);
+        }
+    }
+
+    TradeoffResult finish() {
+        m_job.progress(kStage, m_total, m_total);
+        return std::move(m_result);
+    }
+
+private:
+    static constexpr std::string_view kStage = "measuring trade-off";
+
+    static PerplexityOptions perplexityOptions(const RunOptions& run) {
+        PerplexityOptions options;
+        options.run = run;
+        return options;
+    }
+    void step(std::int64_t by = 1) {
+        m_done += by;
+        m_job.progress(kStage, m_done, m_total);
+        m_job.checkCancelled();
+    }
+    void measure(TradeoffPoint point, const OpenModel& model, const RunOptions& run) {
+        const PerplexityResult measured =
+            perplexityOf(m_silent, model, m_options.windows, perplexityOptions(run));
+        const MeanAndError loss = pairedLoss(m_result.original, measured);
+        point.perplexity = measured.perplexity;
+        point.nats_lost = loss.mean;
+        point.standard_error = loss.error;
+        m_result.points.push_back(std::move(point));
+        if (m_sink)
+            m_sink(m_result.points.back());
+    }
+
+    JobContext& m_job;
+    // Conversions and measurements report progress of their own; here only the points count.
+    JobContext m_silent;
+    const OpenModel& m_original;
+    const Statistics& m_statistics;
+    const TradeoffOptions& m_options;
+    const std::function<void(const TradeoffPoint&)>& m_sink;
+    std::int64_t m_done = 0, m_total;
+    TradeoffResult m_result;
+};
+
 }  // namespace
 
 TradeoffCurve publishedCurve(const Statistics& statistics) {
     return {"published", "eigen", {.share_key_basis = statistics.rotary}, Allocation::Threshold, false};
+}
+
+TradeoffCurve plainCurve() {
+    TradeoffCurve curve;
+    curve.name = "plain cache, 8 to 2 bit";
+    return curve;
 }
 
 TradeoffCurve tradeoffCurve(std::string method, Allocation allocation, bool refit, BasisOptions options) {
@@ -65,26 +211,34 @@ TradeoffCurve tradeoffCurve(std::string method, Allocation allocation, bool refi
     return {name, std::move(method), options, allocation, refit};
 }
 
+TradeoffCurve mixedCurve(std::string method, BasisOptions options, bool refit) {
+    TradeoffCurve curve = tradeoffCurve(std::move(method), Allocation::Sensitivity, refit, options);
+    curve.name += " + mixed bits";
+    curve.mixed_bits = true;
+    return curve;
+}
+
 std::vector<TradeoffCurve> availableCurves(const Statistics& statistics, Criterion criterion) {
-    std::vector<TradeoffCurve> curves{publishedCurve(statistics)};
+    std::vector<TradeoffCurve> curves{publishedCurve(statistics), plainCurve()};
     const bool attention = !statistics.layers.empty() && statistics.layers.front().hasAttentionMoments();
-    const auto add = [&](std::string_view method, Allocation allocation, int head_group) {
-        TradeoffCurve curve =
-            tradeoffCurve(std::string(method), allocation, false, {.head_group = head_group});
+    const auto add = [&](TradeoffCurve curve) {
         const bool published = curve.method == curves.front().method &&
                                curve.options == curves.front().options &&
                                curve.allocation == curves.front().allocation;
-        if (!published && canAllocate(allocation, planOf(curve, criterion), statistics.tables))
+        if (!published && canAllocate(curve.allocation, planOf(curve, criterion), statistics.tables))
             curves.push_back(std::move(curve));
     };
     for (const BasisMethod& method : basisMethods()) {
         if (method.needs_attention_moments && !attention)
             continue;
-        for (Allocation allocation :
-             {Allocation::Threshold, Allocation::ErrorBudget, Allocation::Sensitivity}) {
-            add(method.name, allocation, 1);
-            if (statistics.head_group > 1)
-                add(method.name, allocation, statistics.head_group);
+        for (int head_group : {1, statistics.head_group}) {
+            const BasisOptions bases{.head_group = head_group};
+            for (Allocation allocation :
+                 {Allocation::Threshold, Allocation::ErrorBudget, Allocation::Sensitivity})
+                add(tradeoffCurve(std::string(method.name), allocation, false, bases));
+            add(mixedCurve(std::string(method.name), bases));
+            if (statistics.head_group == 1)
+                break;
         }
     }
     return curves;
@@ -94,49 +248,14 @@ TradeoffResult measureTradeoff(JobContext& job, const OpenModel& original, const
                                const std::vector<TradeoffCurve>& curves, const TradeoffOptions& options,
                                const std::function<void(const TradeoffPoint&)>& sink) {
     check(statistics, curves, options);
-    PerplexityOptions perplexity;
-    perplexity.run = options.run;
-    const KvFormat format = resolveKvFormat(options.run, original);
-    // Conversions and measurements report progress of their own; here only the points count.
-    JobContext silent(job.stopToken());
-    const auto total = static_cast<std::int64_t>(curves.size() * options.ratios.size()) + 1;
-    std::int64_t done = 0;
-    constexpr std::string_view kStage = "measuring trade-off";
-    job.progress(kStage, done, total);
-    TradeoffResult result;
-    result.original = perplexityOf(silent, original, options.windows, perplexity);
-    result.original_bytes_per_token = kvBytesPerToken(original.model->config, format);
+    Measurement measurement(job, original, statistics, curves, options, sink);
     for (std::size_t c = 0; c < curves.size(); ++c) {
-        const TradeoffCurve& curve = curves[c];
-        const auto spectrum =
-            computeSpectrum(silent, *original.backend, statistics, curve.method, curve.options);
-        RankPlan plan = fullPlan(*spectrum, options.rank_multiple);
-        plan.criterion = options.criterion;
-        plan.allocation = curve.allocation;
-        const double smallest = smallestRatio(plan, *spectrum, statistics.tables);
-        for (double target : options.ratios) {
-            job.progress(kStage, ++done, total);
-            job.checkCancelled();
-            if (target < smallest)
-                continue;
-            applyTarget(plan, *spectrum, statistics.tables, target);
-            OpenModel converted = convertInMemory(silent, original, statistics, *spectrum, plan);
-            if (curve.refit) {
-                RefitOptions refit;
-                refit.run = options.run;
-                converted = refitOutputs(silent, original, converted, options.refit_windows, refit);
-            }
-            const PerplexityResult measured = perplexityOf(silent, converted, options.windows, perplexity);
-            const MeanAndError loss = pairedLoss(result.original, measured);
-            result.points.push_back({c, target, kvRatio(converted.model->config),
-                                     kvBytesPerToken(converted.model->config, format), measured.perplexity,
-                                     loss.mean, loss.error, plan.key_ranks, plan.value_ranks});
-            if (sink)
-                sink(result.points.back());
-        }
+        if (curves[c].plain())
+            measurement.measurePlain(c);
+        else
+            measurement.measureConverted(c, curves[c]);
     }
-    job.progress(kStage, total, total);
-    return result;
+    return measurement.finish();
 }
 
 }  // namespace eigenscope

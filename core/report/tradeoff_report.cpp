@@ -35,6 +35,16 @@ std::string style() {
     return css + "</style>\n";
 }
 
+// RFC 4180: what holds a comma stands in quotes.
+std::string csvField(const std::string& text) {
+    return text.find(',') == std::string::npos ? text : '"' + text + '"';
+}
+
+// Empty for what is not known.
+std::string finite(double value) {
+    return std::isfinite(value) ? fmt::format("{:.9g}", value) : std::string();
+}
+
 double shown(double loss) { return std::isfinite(loss) ? std::max(loss, kLeastShown) : 1e3; }
 
 void drawCurve(SvgPlot& plot, const TradeoffResult& result, const TradeoffCurve& curve, std::size_t index) {
@@ -56,8 +66,9 @@ void drawCurve(SvgPlot& plot, const TradeoffResult& result, const TradeoffCurve&
     for (const TradeoffPoint& point : result.points) {
         if (point.curve == index)
             plot.point(point.kv_ratio, shown(point.nats_lost), css,
-                       fmt::format("{}, KV ratio {:.3f}: {:.3g} nats lost, perplexity {:.4g}", curve.name,
-                                   point.kv_ratio, point.nats_lost, point.perplexity));
+                       fmt::format("{}, KV ratio {:.3f}: {:.3g} nats lost, perplexity {:.4g}{}", curve.name,
+                                   point.kv_ratio, point.nats_lost, point.perplexity,
+                                   point.bits.empty() ? "" : ", " + point.bits.text()));
     }
 }
 
@@ -65,15 +76,20 @@ void drawCurve(SvgPlot& plot, const TradeoffResult& result, const TradeoffCurve&
 
 std::string tradeoffCsv(const TradeoffResult& result, const std::vector<TradeoffCurve>& curves) {
     std::string csv =
-        "method,allocation,refit,name,target,kv_ratio,bytes_per_token,perplexity,nats_lost,standard_error\n";
-    csv += fmt::format("original,,false,original,1,1,{},{:.9g},0,0\n", result.original_bytes_per_token,
+        "method,allocation,refit,name,target,kv_ratio,bytes_per_token,perplexity,nats_lost,standard_error,"
+        "bits,"
+        "expected_divergence\n";
+    csv += fmt::format("original,,false,original,1,1,{},{:.9g},0,0,,\n", result.original_bytes_per_token,
                        result.original.perplexity);
     for (const TradeoffPoint& point : result.points) {
         const TradeoffCurve& curve = curves[point.curve];
-        fmt::format_to(std::back_inserter(csv), "{},{},{},{},{:.9g},{:.9g},{},{:.9g},{:.9g},", curve.method,
-                       nameOf(curve.allocation), curve.refit, curve.name, point.target, point.kv_ratio,
-                       point.bytes_per_token, point.perplexity, point.nats_lost);
-        csv += std::isfinite(point.standard_error) ? fmt::format("{:.9g}\n", point.standard_error) : "\n";
+        fmt::format_to(std::back_inserter(csv), "{},{},{},{},{:.9g},{:.9g},{},{:.9g},{:.9g},",
+                       curve.plain() ? "plain" : curve.method, curve.plain() ? "" : nameOf(curve.allocation),
+                       curve.refit, csvField(curve.name), point.target, point.kv_ratio, point.bytes_per_token,
+                       point.perplexity, point.nats_lost);
+        csv += finite(point.standard_error) + "," +
+               (point.bits.empty() ? std::string() : csvField(point.bits.text())) + "," +
+               finite(point.expected_divergence) + "\n";
     }
     return csv;
 }

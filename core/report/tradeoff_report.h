@@ -10,7 +10,8 @@
 namespace eigenscope {
 
 // A line a point, the original's first:
-// method,allocation,refit,name,target,kv_ratio,bytes_per_token,perplexity,nats_lost,standard_error
+// method,allocation,refit,name,target,kv_ratio,bytes_per_token,perplexity,nats_lost,standard_error,bits,
+// expected_divergence; method is `plain` for quantised caches of the original.
 std::string tradeoffCsv(const TradeoffResult& result, const std::vector<TradeoffCurve>& curves);
 
 // Nats lost over KV ratio (log axis, since methods differ by orders of magnitude), a line a curve, with

@@ -15,44 +15,32 @@ namespace {
 
 [[noreturn]] void fail(const std::string& message) { throw Error(ErrorCode::InvalidInput, message); }
 
-// The table's divergences of one layer and side, not increasing.
-std::vector<double> monotone(const SensitivityTable& table, std::size_t layer, Side side) {
-    std::vector<double> losses(table.ranks.size());
-    double largest = 0;
-    for (std::size_t i = losses.size(); i-- > 0;) {
-        largest = std::max(largest, table.at(layer, static_cast<std::size_t>(side), i));
-        losses[i] = largest;
+// Entries on the lower convex hull of loss over cost: all that any price chooses.
+std::vector<std::size_t> hullOf(const RankCurve& curve) {
+    std::vector<std::size_t> hull;
+    const auto cost = [&](std::size_t i) { return static_cast<double>(curve.cost(i)); };
+    for (std::size_t i = 0; i < curve.ranks.size(); ++i) {
+        while (hull.size() > 1) {
+            const std::size_t a = hull[hull.size() - 2], b = hull.back();
+            if ((curve.loss[a] - curve.loss[b]) * (cost(i) - cost(a)) >
+                (curve.loss[a] - curve.loss[i]) * (cost(b) - cost(a)))
+                break;
+            hull.pop_back();
+        }
+        hull.push_back(i);
     }
-    return losses;
+    return hull;
 }
 
-double interpolate(const std::vector<int>& ranks, const std::vector<double>& losses, int rank) {
-    const auto above = std::lower_bound(ranks.begin(), ranks.end(), rank);
-    if (above == ranks.end())
-        return losses.back();
-    const auto i = static_cast<std::size_t>(above - ranks.begin());
-    if (*above == rank || i == 0)
-        return losses[i];
-    const double share = static_cast<double>(rank - ranks[i - 1]) / (ranks[i] - ranks[i - 1]);
-    return losses[i - 1] + share * (losses[i] - losses[i - 1]);
-}
-
-// The smallest rank that minimises loss + price * cost.
-std::size_t bestAt(const RankCurve& curve, double price) {
-    std::size_t best = 0;
-    for (std::size_t i = 1; i < curve.ranks.size(); ++i) {
+// The cheapest entry that minimises loss + price * cost.
+std::size_t bestAt(const RankCurve& curve, const std::vector<std::size_t>& hull, double price) {
+    std::size_t best = hull.front();
+    for (std::size_t i : hull) {
         if (curve.loss[i] + price * static_cast<double>(curve.cost(i)) <
             curve.loss[best] + price * static_cast<double>(curve.cost(best)))
             best = i;
     }
     return best;
-}
-
-std::vector<std::size_t> choiceAt(const std::vector<RankCurve>& curves, double price) {
-    std::vector<std::size_t> choice;
-    for (const RankCurve& curve : curves)
-        choice.push_back(bestAt(curve, price));
-    return choice;
 }
 
 std::int64_t sizeOf(const std::vector<RankCurve>& curves, const std::vector<std::size_t>& choice) {
@@ -91,12 +79,6 @@ void fill(const std::vector<RankCurve>& curves, std::int64_t budget, std::vector
     }
 }
 
-void checkTable(const SensitivityTable& table, int layers, int head_dim) {
-    const auto expected = static_cast<std::size_t>(layers) * 2 * table.ranks.size();
-    if (table.ranks.empty() || table.ranks.back() != head_dim || table.kl.size() != expected)
-        fail("the sensitivity table has other layers or ranks than the statistics");
-}
-
 }  // namespace
 
 std::vector<std::size_t> allocate(const std::vector<RankCurve>& curves, std::int64_t budget) {
@@ -104,10 +86,19 @@ std::vector<std::size_t> allocate(const std::vector<RankCurve>& curves, std::int
     if (sizeOf(curves, smallest) > budget)
         fail("the smallest ranks exceed the budget: " + std::to_string(sizeOf(curves, smallest)) + " of " +
              std::to_string(budget));
-    const auto fits = [&](double price) { return sizeOf(curves, choiceAt(curves, price)) <= budget; };
-    std::vector<std::size_t> choice = smallest;
+    std::vector<std::vector<std::size_t>> hulls;
+    for (const RankCurve& curve : curves)
+        hulls.push_back(hullOf(curve));
+    const auto choiceAt = [&](double price) {
+        std::vector<std::size_t> best(curves.size());
+        for (std::size_t c = 0; c < curves.size(); ++c)
+            best[c] = bestAt(curves[c], hulls[c], price);
+        return best;
+    };
+    const auto fits = [&](double price) { return sizeOf(curves, choiceAt(price)) <= budget; };
+    std::vector<std::size_t> choice;
     if (fits(0.0)) {
-        choice = choiceAt(curves, 0.0);
+        choice = choiceAt(0.0);
     } else {
         double low = 0, high = 1;
         // Twice the greatest loss a rank: no price is worth paying any more.
@@ -120,56 +111,35 @@ std::vector<std::size_t> allocate(const std::vector<RankCurve>& curves, std::int
                 break;
             (fits(middle) ? high : low) = middle;
         }
-        choice = choiceAt(curves, high);
+        choice = choiceAt(high);
     }
     fill(curves, budget, choice);
     return choice;
 }
 
-RankCurve curveOf(const SensitivityTable& table, std::size_t layer, Side side, int multiple) {
-    const std::vector<double> losses = monotone(table, layer, side);
-    const int step = std::max(1, multiple), last = table.ranks.back();
-    RankCurve curve;
-    for (int rank = (table.ranks.front() + step - 1) / step * step; rank < last; rank += step) {
-        curve.ranks.push_back(rank);
-        curve.loss.push_back(interpolate(table.ranks, losses, rank));
-    }
-    curve.ranks.push_back(last);
-    curve.loss.push_back(losses.back());
-    return curve;
-}
-
 namespace {
 
-// Bytes of a row of rank `rank` times the plan's group, which makes them whole numbers whatever shares its
-// scale with other positions.
-std::int64_t costOf(const RankPlan& plan, int layer, Side side, int rank) {
-    const auto i = static_cast<std::size_t>(layer);
-    const KvSideFormat format =
-        side == Side::Keys ? plan.kv_bits.keysOf(i, DType::F16) : plan.kv_bits.valuesOf(i, DType::F16);
-    return std::llround(format.bytesPerRow(rank) * plan.kv_bits.group);
+// Codes are grouped as the table's were; every layer has bits.
+void prepareBits(RankPlan& plan, const SensitivityTable& table) {
+    if (!plan.mixed_bits)
+        return;
+    if (!table.quantised)
+        fail("mixed bits: the sensitivity table of method " + plan.method + " holds no bits");
+    const QuantisedGrid& grid = table.quantised->grid;
+    if (plan.kv_bits.empty())
+        plan.kv_bits = KvBits::uniform(plan.key_ranks.size(), kUnquantised, kUnquantised);
+    plan.kv_bits.group = grid.group;
+    plan.kv_bits.key_grouping = grid.keys;
+    plan.kv_bits.recent = grid.recent;
 }
 
-// The cost of full ranks in f16 in the same units.
-double fullCost(const RankPlan& plan, const Spectrum& spectrum) {
-    return 4.0 * spectrum.layers() * spectrum.basisWidth() * plan.kv_bits.group;
+// Costs are integers; the slack is for targets such as 0.6 that binary cannot hold.
+std::int64_t budgetOf(double target, double full) {
+    return static_cast<std::int64_t>(std::floor(target * full + 1e-6));
 }
 
-// [layers, keys then values]: a fixed rank is a curve of one point. Costs are bytes.
-std::vector<RankCurve> curvesOf(const RankPlan& plan, const Spectrum& spectrum,
-                                const SensitivityTable& table) {
-    std::vector<RankCurve> curves;
-    for (int layer = 0; layer < spectrum.layers(); ++layer) {
-        for (Side side : {Side::Keys, Side::Values}) {
-            if (const std::optional<int> fixed = fixedRank(plan, spectrum, side, layer))
-                curves.push_back({{*fixed}, {0.0}});
-            else
-                curves.push_back(curveOf(table, static_cast<std::size_t>(layer), side, plan.rank_multiple));
-            for (int rank : curves.back().ranks)
-                curves.back().costs.push_back(costOf(plan, layer, side, rank));
-        }
-    }
-    return curves;
+std::int64_t leastOf(const std::vector<RankCurve>& curves) {
+    return sizeOf(curves, std::vector<std::size_t>(curves.size(), 0));
 }
 
 }  // namespace
@@ -180,12 +150,11 @@ void applySensitivity(RankPlan& plan, const Spectrum& spectrum, const Sensitivit
         fail("KV ratio " + std::to_string(target) + ": expected a number above 0, at most 1");
     checkShape(plan, spectrum);
     checkTable(table, spectrum.layers(), spectrum.basisWidth());
-    const auto layers = static_cast<std::size_t>(spectrum.layers());
-    const std::vector<RankCurve> curves = curvesOf(plan, spectrum, table);
-    const double full = fullCost(plan, spectrum);
-    // Costs are integers; the slack is for targets such as 0.6 that binary cannot hold.
-    const auto budget = static_cast<std::int64_t>(std::floor(target * full + 1e-6));
-    const std::int64_t least = sizeOf(curves, std::vector<std::size_t>(curves.size(), 0));
+    RankPlan made = plan;  // `plan` stays as it was when the target cannot be had
+    prepareBits(made, table);
+    const std::vector<RankCurve> curves = choicesOf(made, spectrum, table);
+    const double full = fullCost(made, spectrum);
+    const std::int64_t budget = budgetOf(target, full), least = leastOf(curves);
     if (least > budget) {
         char text[96];
         std::snprintf(text, sizeof text, "KV ratio %.4g cannot be had: the smallest ranks give %.4g", target,
@@ -193,21 +162,51 @@ void applySensitivity(RankPlan& plan, const Spectrum& spectrum, const Sensitivit
         fail(text);
     }
     const std::vector<std::size_t> choice = allocate(curves, budget);
-    for (std::size_t layer = 0; layer < layers; ++layer) {
-        plan.key_ranks[layer] = curves[2 * layer].ranks[choice[2 * layer]];
-        plan.value_ranks[layer] = curves[2 * layer + 1].ranks[choice[2 * layer + 1]];
+    for (std::size_t i = 0; i < curves.size(); ++i) {
+        const Side side = i % 2 == 0 ? Side::Keys : Side::Values;
+        ranksOf(made, side)[i / 2] = curves[i].ranks[choice[i]];
+        if (made.mixed_bits)
+            (side == Side::Keys ? made.kv_bits.keys : made.kv_bits.values)[i / 2] = curves[i].bits[choice[i]];
     }
-    plan.allocation = Allocation::Sensitivity;
-    plan.kv_target = target;
+    made.allocation = Allocation::Sensitivity;
+    made.kv_target = target;
+    plan = std::move(made);
 }
 
 double expectedDivergence(const RankPlan& plan, const SensitivityTable& table) {
     double sum = 0;
     for (std::size_t layer = 0; layer < plan.key_ranks.size(); ++layer) {
-        sum += interpolate(table.ranks, monotone(table, layer, Side::Keys), plan.key_ranks[layer]);
-        sum += interpolate(table.ranks, monotone(table, layer, Side::Values), plan.value_ranks[layer]);
+        for (Side side : {Side::Keys, Side::Values})
+            sum += LayerLoss(table, layer, side).at(ranksOf(plan, side)[layer], bitsOf(plan, side, layer));
     }
     return sum;
+}
+
+std::vector<FrontPoint> expectedFront(const RankPlan& asked, const Spectrum& spectrum,
+                                      const SensitivityTable& table, int points) {
+    checkShape(asked, spectrum);
+    checkTable(table, spectrum.layers(), spectrum.basisWidth());
+    RankPlan plan = asked;
+    prepareBits(plan, table);
+    const std::vector<RankCurve> curves = choicesOf(plan, spectrum, table);
+    const double full = fullCost(plan, spectrum);
+    const double smallest = static_cast<double>(leastOf(curves)) / full;
+    std::vector<FrontPoint> front;
+    for (int i = 0; i < points; ++i) {
+        const double target = std::pow(smallest, 1.0 - static_cast<double>(i) / std::max(1, points - 1));
+        const auto choice = allocate(curves, std::max(leastOf(curves), budgetOf(target, full)));
+        FrontPoint point{static_cast<double>(sizeOf(curves, choice)) / full, 0.0};
+        for (std::size_t c = 0; c < curves.size(); ++c)
+            point.divergence += curves[c].loss[choice[c]];
+        if (front.empty() || point.kv_ratio > front.back().kv_ratio)
+            front.push_back(point);
+    }
+    return front;
+}
+
+bool canMixBits(const RankPlan& plan, const MeasuredTables& tables) {
+    const SensitivityTable* table = tables.findSensitivity(plan.method, plan.basisOptions());
+    return table != nullptr && table->quantised && !table->quantised->grid.bits.empty();
 }
 
 bool canAllocate(Allocation allocation, const RankPlan& plan, const MeasuredTables& tables) {
@@ -215,7 +214,8 @@ bool canAllocate(Allocation allocation, const RankPlan& plan, const MeasuredTabl
         case Allocation::ErrorBudget:
             return tables.findLayerErrors(plan.method, plan.basisOptions(), nameOf(plan.criterion));
         case Allocation::Sensitivity:
-            return tables.findSensitivity(plan.method, plan.basisOptions());
+            return plan.mixed_bits ? canMixBits(plan, tables)
+                                   : tables.findSensitivity(plan.method, plan.basisOptions()) != nullptr;
         case Allocation::Threshold:
             break;
     }
@@ -252,10 +252,9 @@ double smallestRatio(const RankPlan& plan, const Spectrum& spectrum, const Measu
     } else if (plan.allocation == Allocation::Sensitivity && canAllocate(plan.allocation, plan, tables)) {
         const SensitivityTable& table = *tables.findSensitivity(plan.method, plan.basisOptions());
         checkTable(table, spectrum.layers(), spectrum.basisWidth());
-        std::int64_t sum = 0;
-        for (const RankCurve& curve : curvesOf(plan, spectrum, table))
-            sum += curve.cost(0);
-        return static_cast<double>(sum) / fullCost(plan, spectrum);
+        prepareBits(smallest, table);
+        return static_cast<double>(leastOf(choicesOf(smallest, spectrum, table))) /
+               fullCost(smallest, spectrum);
     } else {
         applyThresholds(smallest, spectrum, 0.0, 0.0);
     }

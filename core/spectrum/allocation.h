@@ -4,40 +4,39 @@
 // Pure functions; fast enough to follow a slider (curves and ranks are small tables).
 #pragma once
 
-#include "core/spectrum/rank_plan.h"
+#include "core/spectrum/rank_curves.h"
 
 #include <cstdint>
 #include <vector>
 
 namespace eigenscope {
 
-// What one layer's keys or values cost at each rank that may be chosen.
-struct RankCurve {
-    std::vector<int> ranks;    // ascending
-    std::vector<double> loss;  // [ranks], not increasing
-    // [ranks], not decreasing: what a rank takes of the budget; empty: the rank itself.
-    std::vector<std::int64_t> costs = {};
-    std::int64_t cost(std::size_t i) const { return costs.empty() ? ranks[i] : costs[i]; }
-};
-
-// The choice of one rank a curve whose losses have the least sum, costs summing to at most `budget`: the
+// The choice of one entry a curve whose losses have the least sum, costs summing to at most `budget`: the
 // Lagrange multiplier by bisection (the least of all on the curves' convex hulls), then what is left of the
 // budget by best gain for what it costs. Indices into the curves' ranks. Throws InvalidInput when the
 // smallest ranks exceed the budget.
 std::vector<std::size_t> allocate(const std::vector<RankCurve>& curves, std::int64_t budget);
 
-// The curve of one layer and side: the table's divergences made monotone (a rank counts with the largest of
-// those at and above it), straight lines between its ranks; at multiples of `multiple` and the head
-// dimension, from the table's smallest rank on.
-RankCurve curveOf(const SensitivityTable& table, std::size_t layer, Side side, int multiple);
-
-// Ranks that lose least by the table's curves, KV ratio at most `target`; fixed ranks stay. Sets `allocation`
-// and `kv_target`. Throws InvalidInput when the table has other layers or when even the smallest ranks exceed
-// the target.
+// Ranks that lose least by the table's curves, KV ratio at most `target`; fixed ranks stay. Where the plan
+// has mixed_bits, bits too: the best mixture of both, with codes as the table's were grouped. Sets
+// `allocation` and `kv_target`. Throws InvalidInput when the table has other layers or when even the smallest
+// ranks exceed the target.
 void applySensitivity(RankPlan& plan, const Spectrum& spectrum, const SensitivityTable& table, double target);
 
-// Sum of the curves at the plan's ranks: the divergence to expect, nats a token, as far as layers add up.
+// Sum of the curves at the plan's ranks and bits (bits that were not measured count as exact): the divergence
+// to expect, nats a token, as far as layers add up.
 double expectedDivergence(const RankPlan& plan, const SensitivityTable& table);
+
+// The least divergence to expect over the KV ratio, from the smallest ratio to 1: what applySensitivity()
+// reaches at each. `points` ratios in geometric steps. The plan's ranks say nothing, its fixed ones do.
+struct FrontPoint {
+    double kv_ratio = 1, divergence = 0;
+};
+std::vector<FrontPoint> expectedFront(const RankPlan& plan, const Spectrum& spectrum,
+                                      const SensitivityTable& table, int points = 48);
+
+// Whether the tables over bits are there that mixed_bits needs.
+bool canMixBits(const RankPlan& plan, const MeasuredTables& tables);
 
 // Whether the tables hold what this allocation needs for the plan's bases.
 bool canAllocate(Allocation allocation, const RankPlan& plan, const MeasuredTables& tables);

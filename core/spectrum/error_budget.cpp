@@ -92,6 +92,7 @@ void applyErrorBudget(RankPlan& plan, const Spectrum& spectrum, const LayerError
         }
     }
     plan.allocation = Allocation::ErrorBudget;
+    plan.mixed_bits = false;
     plan.error_budget = budget;
     plan.kv_target.reset();
 }

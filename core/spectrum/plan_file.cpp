@@ -97,6 +97,8 @@ void savePlan(const RankPlan& plan, const std::filesystem::path& file) {
         json["layer_thresholds"] = {{"keys", thresholdArray(plan.key_layer_thresholds)},
                                     {"values", thresholdArray(plan.value_layer_thresholds)}};
     writeKvBits(plan.kv_bits, json);
+    if (plan.mixed_bits)
+        json["mixed_bits"] = true;
     writeTextFile(file, json.dump(2) + "\n");
 }
 
@@ -148,6 +150,9 @@ RankPlan loadPlan(const std::filesystem::path& file) {
                   "expected " + std::to_string(layers) + " ranks, as many as key_ranks, found " +
                       std::to_string(plan.value_ranks.size()));
     plan.kv_bits = readKvBits(root, layers);
+    plan.mixed_bits = root.booleanOr("mixed_bits", false);
+    if (plan.mixed_bits && plan.allocation != Allocation::Sensitivity)
+        failField(file, "mixed_bits", "belongs to allocation sensitivity");
     plan.key_pinned.assign(layers, false);
     plan.value_pinned.assign(layers, false);
     if (const auto pinned = root.find("pinned")) {

@@ -73,6 +73,11 @@ const std::vector<int>& ranksOf(const RankPlan& plan, Side side) {
     return side == Side::Keys ? plan.key_ranks : plan.value_ranks;
 }
 
+int bitsOf(const RankPlan& plan, Side side, std::size_t layer) {
+    const std::vector<int>& bits = side == Side::Keys ? plan.kv_bits.keys : plan.kv_bits.values;
+    return bits.empty() ? kUnquantised : bits.at(layer);
+}
+
 std::int64_t rankSum(const RankPlan& plan) {
     std::int64_t sum = 0;
     for (const auto* ranks : {&plan.key_ranks, &plan.value_ranks}) {
@@ -116,6 +121,7 @@ void applyThresholds(RankPlan& plan, const Spectrum& spectrum, double key_thresh
     plan.key_threshold = key_threshold;
     plan.value_threshold = value_threshold;
     plan.allocation = Allocation::Threshold;
+    plan.mixed_bits = false;
     plan.kv_target.reset();
     for (Side side : {Side::Keys, Side::Values}) {
         const double threshold = side == Side::Keys ? key_threshold : value_threshold;

@@ -34,7 +34,8 @@ struct RankPlan {
     int rank_multiple = 8;
     std::vector<int> key_ranks, value_ranks;     // [layers], of each basis: a head, or a group of them
     std::vector<bool> key_pinned, value_pinned;  // [layers]: set by hand, kept whatever else changes
-    KvBits kv_bits;  // what the converted checkpoint's cache uses by default; empty: its dtype
+    KvBits kv_bits;           // what the converted checkpoint's cache uses by default; empty: its dtype
+    bool mixed_bits = false;  // Sensitivity: bits are shared out with the ranks, a layer's and side's own
     // [layers]: a layer's own threshold stands in for everything but a pin.
     std::vector<std::optional<double>> key_layer_thresholds, value_layer_thresholds;
 
@@ -49,7 +50,7 @@ struct RankPlan {
 
 // Every rank full, nothing pinned.
 RankPlan fullPlan(const Spectrum& spectrum, int rank_multiple = 8);
-// Sets both thresholds, every rank that is not pinned, and allocation Threshold.
+// Sets both thresholds, every rank that is not pinned, and allocation Threshold; bits stay as they are.
 void applyThresholds(RankPlan& plan, const Spectrum& spectrum, double key_threshold, double value_threshold);
 // One threshold for keys and values, by bisection: the largest plan whose KV ratio does not exceed the target
 // (fixed ranks stay). Throws InvalidInput when even the smallest ranks exceed it, naming the smallest ratio
@@ -67,6 +68,8 @@ void checkShape(const RankPlan& plan, const Spectrum& spectrum);
 
 std::vector<int>& ranksOf(RankPlan& plan, Side side);
 const std::vector<int>& ranksOf(const RankPlan& plan, Side side);
+// Of one layer's keys or values; kUnquantised when the plan says nothing.
+int bitsOf(const RankPlan& plan, Side side, std::size_t layer);
 std::int64_t rankSum(const RankPlan& plan);
 // Converted KV-cache bytes / original KV-cache bytes in f16: ranks and bits.
 double kvRatioOf(const RankPlan& plan, int basis_width);

@@ -61,6 +61,8 @@ private slots:
     void grids();
     void entriesEqualWholeConversions_data();
     void entriesEqualWholeConversions();
+    void quantisedEntriesEqualWholeConversions();
+    void badQuantisedGrids();
     void logitsOfHiddenStates();
     void filesKeepTables();
     void brokenTablesAreNamed();
@@ -123,6 +125,71 @@ void TestSensitivity::entriesEqualWholeConversions() {
             }
         }
     }
+}
+
+// Bits on top: each entry against a whole conversion whose cache has that side alone in codes.
+void TestSensitivity::quantisedEntriesEqualWholeConversions() {
+    for (const std::string& name : methodGoldenNames()) {
+        const Measured m = prepare(name, "attention-aware", hostBackend("cpu"));
+        const int width = m.statistics.head_dim;
+        const QuantisedGrid grid{.bits = {4, 2}, .ranks = {width / 2, width}, .group = 8, .recent = 4};
+        JobContext job;
+        const SensitivityTable table = measureSensitivity(job, m.golden.open, m.statistics, *m.spectrum,
+                                                          m.windows, {width / 2, width}, {}, grid);
+        QVERIFY(table.quantised && table.quantised->grid == grid);
+        QCOMPARE(table.quantised->kl.size(), std::size_t{2 * 2 * 2 * 2});
+        for (std::size_t layer = 0; layer < 2; ++layer) {
+            for (std::size_t side = 0; side < 2; ++side) {
+                for (std::size_t b = 0; b < 2; ++b) {
+                    for (std::size_t r = 0; r < 2; ++r) {
+                        RankPlan plan = fullPlan(*m.spectrum, 1);
+                        (side == 0 ? plan.key_ranks : plan.value_ranks)[layer] = grid.ranks[r];
+                        plan.kv_bits = KvBits::uniform(2, kUnquantised, kUnquantised);
+                        (side == 0 ? plan.kv_bits.keys : plan.kv_bits.values)[layer] = grid.bits[b];
+                        plan.kv_bits.group = 8;
+                        plan.kv_bits.recent = 4;
+                        const OpenModel converted =
+                            convertInMemory(job, m.golden.open, m.statistics, *m.spectrum, plan);
+                        const double expected =
+                            compareModels(job, m.golden.open, converted, m.golden.text, m.options)
+                                .kl_divergence;
+                        const double found = table.quantised->at(layer, side, b, r);
+                        // A code may fall to the other side of a step by rounding: a step is 1/3 of a
+                        // group's range at 2 bits, of one number among many.
+                        QVERIFY2(std::abs(found - expected) < kKlError + 1e-2 * expected,
+                                 qPrintable(QString("%1 %2 %3 %4 %5: %6 %7")
+                                                .arg(QString::fromStdString(name))
+                                                .arg(layer)
+                                                .arg(side)
+                                                .arg(b)
+                                                .arg(r)
+                                                .arg(found)
+                                                .arg(expected)));
+                        if (grid.bits[b] == 2)
+                            QVERIFY(found > 1e-5);  // far above what is allowed: the cache was quantised
+                    }
+                }
+            }
+        }
+    }
+}
+
+void TestSensitivity::badQuantisedGrids() {
+    const Measured m = prepare("opt", "eigen", referenceBackend());
+    const auto message = [&](const QuantisedGrid& grid) {
+        JobContext job;
+        return errorOf([&] {
+            measureSensitivity(job, m.golden.open, m.statistics, *m.spectrum, m.windows, {16}, {}, grid);
+        });
+    };
+    QVERIFY(message({.bits = {5}, .ranks = {16}}).find("expected 8, 4, 3 or 2") != std::string::npos);
+    QVERIFY(message({.bits = {0}, .ranks = {16}}).find("expected 8, 4, 3 or 2") != std::string::npos);
+    QVERIFY(message({.bits = {2, 4}, .ranks = {16}}).find("descending") != std::string::npos);
+    QVERIFY(message({.bits = {4}, .ranks = {8}}).find("full rank, 16") != std::string::npos);
+    QVERIFY(message({.bits = {4}, .ranks = {16}, .group = 12}).find("KV group 12") != std::string::npos);
+    QCOMPARE(quantisedRanks({2, 4, 6, 8}), (std::vector<int>{4, 8}));
+    QCOMPARE(quantisedRanks({3, 6, 9}), (std::vector<int>{3, 9}));
+    QCOMPARE(quantisedRanks({16}), std::vector<int>{16});
 }
 
 void TestSensitivity::logitsOfHiddenStates() {

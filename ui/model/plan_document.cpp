@@ -163,6 +163,22 @@ std::optional<double> PlanDocument::largestLayerError() const {
     return largest;
 }
 
+std::vector<FrontPoint> PlanDocument::expectedFront() const {
+    if (empty()) {
+        return {};
+    }
+    const SensitivityTable* table = m_tables.findSensitivity(m_plan.method, m_plan.basisOptions());
+    if (!table) {
+        return {};
+    }
+    RankPlan plan = m_plan;
+    plan.mixed_bits = canMixBits();
+    if (!plan.mixed_bits) {
+        plan.kv_bits = {};
+    }
+    return eigenscope::expectedFront(plan, *m_spectrum, *table);
+}
+
 std::optional<double> PlanDocument::expectedDivergence() const {
     const SensitivityTable* table = m_tables.findSensitivity(m_plan.method, m_plan.basisOptions());
     if (empty() || !table || table->kl.size() != m_plan.key_ranks.size() * 2 * table->ranks.size()) {

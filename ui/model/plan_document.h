@@ -37,6 +37,10 @@ public:
     bool canAllocate(Allocation allocation) const;
     std::optional<double> largestLayerError() const;  // measured at the plan's ranks or fewer; empty: unknown
     std::optional<double> expectedDivergence() const;  // nats a token; empty: no tables
+    // The least to expect over the KV ratio by allocation `sensitivity`, with mixed bits where they were
+    // measured; empty without tables. Takes up to a few tenths of a second for very deep models.
+    std::vector<FrontPoint> expectedFront() const;
+    bool canMixBits() const { return eigenscope::canMixBits(m_plan, m_tables); }
     QUndoStack& undoStack() { return m_undo; }
 
     // Edits. Between beginDrag() and endDrag() edits merge into one undo step.

@@ -18,7 +18,7 @@
 namespace eigenscope {
 
 namespace {
-constexpr int kDefaultWindows = 8;
+constexpr int kDefaultWindows = 8, kExpectMs = 200;
 const QString kTextFolder = QStringLiteral("text");
 }  // namespace
 
@@ -39,8 +39,13 @@ TradeoffPanel::TradeoffPanel(Workspace& workspace, const Theme& theme, QWidget* 
     column->addWidget(buildForm());
     connect(&m_run, &TradeoffRun::updated, this, &TradeoffPanel::refresh);
     connect(m_progress, &JobProgress::runningChanged, this, &TradeoffPanel::refresh);
-    connect(&workspace.plan(), &PlanDocument::changed, this,
-            [this] { m_plot->setPlanRatio(m_workspace.plan().kvRatio()); });
+    connect(&workspace.plan(), &PlanDocument::changed, this, [this] {
+        m_plot->setPlanRatio(m_workspace.plan().kvRatio());
+        m_expect.start();
+    });
+    m_expect.setSingleShot(true);
+    m_expect.setInterval(kExpectMs);
+    connect(&m_expect, &QTimer::timeout, this, &TradeoffPanel::drawExpected);
     connect(&workspace, &Workspace::statisticsChanged, this, &TradeoffPanel::refresh);
     connect(&workspace, &Workspace::modelChanged, this,
             [this] { m_text->setText(m_workspace.suggestedEvaluationText()); });
@@ -71,7 +76,8 @@ QWidget* TradeoffPanel::buildForm() {
     m_measure = new QPushButton(tr("Measure"), box);
     m_measure->setObjectName(QStringLiteral("measureTradeoff"));
     m_measure->setToolTip(
-        tr("Convert the model at several KV ratios in every way that is ready, and measure each"));
+        tr("Convert the model at several KV ratios in every way that is ready, and measure each; also plain "
+           "quantised caches, which take as few bytes"));
     row->addWidget(m_text, 1);
     row->addWidget(browse);
     row->addWidget(m_windows);
@@ -80,6 +86,20 @@ QWidget* TradeoffPanel::buildForm() {
     connect(m_measure, &QPushButton::clicked, this, &TradeoffPanel::measure);
     connect(m_text, &QLineEdit::textChanged, this, &TradeoffPanel::refresh);
     return box;
+}
+
+void TradeoffPanel::showEvent(QShowEvent* event) {
+    QWidget::showEvent(event);
+    drawExpected();
+}
+
+void TradeoffPanel::drawExpected() {
+    if (!isVisible()) {
+        return;  // drawn when shown
+    }
+    const PlanDocument& plan = m_workspace.plan();
+    m_plot->setExpected(plan.canMixBits() ? tr("expected: best ranks and bits") : tr("expected: best ranks"),
+                        plan.expectedFront());
 }
 
 void TradeoffPanel::browse() {
@@ -98,6 +118,7 @@ void TradeoffPanel::measure() {
 }
 
 void TradeoffPanel::refresh() {
+    m_expect.start();
     const bool running = m_run.running();
     m_plot->setPoints(m_run.curves(), m_run.points());
     m_plot->setPlanRatio(m_workspace.plan().kvRatio());

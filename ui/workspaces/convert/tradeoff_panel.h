@@ -4,6 +4,7 @@
 
 #include "ui/model/tradeoff_run.h"
 
+#include <QTimer>
 #include <QWidget>
 
 class QLabel;
@@ -24,14 +25,19 @@ public:
     TradeoffPlot* plot() const { return m_plot; }
     const TradeoffRun& run() const { return m_run; }
 
+protected:
+    void showEvent(QShowEvent* event) override;
+
 private:
     QWidget* buildForm();
     void refresh();
+    void drawExpected();
     void measure();
     void browse();
 
     Workspace& m_workspace;
     TradeoffRun m_run;
+    QTimer m_expect;  // the expected front follows the plan, but not every step of a drag
     TradeoffPlot* m_plot;
     QLabel* m_note;
     QLineEdit* m_text = nullptr;

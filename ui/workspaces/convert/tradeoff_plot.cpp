@@ -65,6 +65,16 @@ void TradeoffPlot::setPoints(const std::vector<TradeoffCurve>& curves,
                              const std::vector<TradeoffPoint>& points) {
     m_curves = curves;
     m_points = points;
+    rebuild();
+}
+
+void TradeoffPlot::setExpected(const QString& name, const std::vector<FrontPoint>& front) {
+    m_expected_name = name;
+    m_expected = front;
+    rebuild();
+}
+
+void TradeoffPlot::rebuild() {
     clearPlottables();
     double least = 1e-2, most = 1e-1, smallest = 0.5;
     for (std::size_t c = 0; c < m_curves.size(); ++c) {
@@ -86,6 +96,22 @@ void TradeoffPlot::setPoints(const std::vector<TradeoffCurve>& curves,
         bars->setDataPlottable(graph);
         bars->setData(errors);
         bars->removeFromLegend();
+    }
+    if (!m_expected.empty()) {
+        QVector<double> ratios, losses;
+        for (const FrontPoint& point : m_expected) {
+            // What loses nothing to be seen ends the line; what was measured sets the scale.
+            if (point.divergence < kLeastShown && !losses.isEmpty()) {
+                break;
+            }
+            ratios.append(point.kv_ratio);
+            losses.append(shown(point.divergence));
+        }
+        smallest = std::min(smallest, std::max(ratios.constFirst(), 0.1));
+        most = std::max(most, std::min(losses.constFirst(), 1.0));
+        QCPGraph* graph = addGraph();
+        graph->setName(m_expected_name);
+        graph->setData(ratios, losses);
     }
     setHome(xAxis, std::floor(smallest * 10.0) / 10.0, 1.0);
     setHome(yAxis, std::pow(10.0, std::floor(std::log10(least))),
@@ -118,6 +144,10 @@ void TradeoffPlot::restyle() {
     legend->setBorderPen(QPen(c.line, 1));
     for (int i = 0; i < graphCount(); ++i) {
         const QColor of = colour(static_cast<std::size_t>(i));
+        if (static_cast<std::size_t>(i) >= m_curves.size()) {  // the expected one
+            graph(i)->setPen(QPen(c.text, 1.4, Qt::DashLine));
+            continue;
+        }
         graph(i)->setPen(QPen(of, 2.0));
         graph(i)->setScatterStyle(QCPScatterStyle(QCPScatterStyle::ssDisc, of, of, 7));
     }
@@ -142,14 +172,16 @@ QString TradeoffPlot::readoutAt(const QPointF& position) const {
         if (distance < nearest) {
             nearest = distance;
             const TradeoffPoint& point = m_points[i];
-            text = tr("%1 · KV ratio %2 · %3 nats lost (± %4) · perplexity %5 · %6 a token")
+            text = tr("%1%7 · KV ratio %2 · %3 nats lost (± %4) · perplexity %5 · %6 a token")
                        .arg(QString::fromStdString(m_curves[point.curve].name), ratioText(point.kv_ratio),
                             QLocale().toString(point.nats_lost, 'g', 3),
                             std::isfinite(point.standard_error)
                                 ? QLocale().toString(point.standard_error, 'g', 2)
                                 : tr("unknown"),
                             QLocale().toString(point.perplexity, 'g', 5),
-                            bytesText(static_cast<double>(point.bytes_per_token)));
+                            bytesText(static_cast<double>(point.bytes_per_token)),
+                            point.bits.empty() ? QString()
+                                               : tr(" · %1").arg(QString::fromStdString(point.bits.text())));
         }
     }
     return text;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/evaluation/tradeoff.h"
+#include "core/spectrum/allocation.h"
 #include "ui/widgets/plot.h"
 
 #include <vector>
@@ -16,6 +17,8 @@ public:
     explicit TradeoffPlot(const Theme& theme, QWidget* parent = nullptr);
     void setPoints(const std::vector<TradeoffCurve>& curves, const std::vector<TradeoffPoint>& points);
     void setPlanRatio(double ratio);
+    // What the sensitivity tables lead to expect, drawn dashed; empty: nothing.
+    void setExpected(const QString& name, const std::vector<FrontPoint>& front);
     PlotTable table() const override;
     // Where a point is drawn, in the widget: for tests.
     QPointF positionOf(std::size_t point) const;
@@ -25,10 +28,13 @@ protected:
     QString readoutAt(const QPointF& position) const override;
 
 private:
+    void rebuild();
     QColor colour(std::size_t curve) const;
 
     std::vector<TradeoffCurve> m_curves;
     std::vector<TradeoffPoint> m_points;
+    std::vector<FrontPoint> m_expected;
+    QString m_expected_name;
     QCPItemStraightLine* m_plan_line;
     QCPItemText* m_plan_text;
 };
