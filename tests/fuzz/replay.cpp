@@ -15,6 +15,9 @@
 
 #include <fcntl.h>
 #include <unistd.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 namespace {
 
@@ -24,15 +27,30 @@ using eigenscope::fuzz::Mutator;
 std::string g_input, g_crash_file;
 
 // Only what a signal handler may call.
-void keepInput(int signal) {
+void keepInput() {
     const int fd = open(g_crash_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (fd >= 0) {
         const ssize_t written = write(fd, g_input.data(), g_input.size());
         static_cast<void>(written);
         close(fd);
     }
+}
+
+void onSignal(int signal) {
+    keepInput();
     std::signal(signal, SIG_DFL);
     std::raise(signal);
+}
+
+void keepInputOfDeath() {
+#ifdef __SANITIZE_ADDRESS__
+    __sanitizer_set_death_callback(keepInput);  // the sanitizer has handlers of its own, with better reports
+#else
+    for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL})
+        std::signal(signal, onSignal);
+#endif
+    for (int signal : {SIGABRT, SIGTERM})
+        std::signal(signal, onSignal);
 }
 
 void run(std::string input) {
@@ -64,8 +82,7 @@ int main(int argc, char** argv) {
     }
     const long mutations = argc > 2 ? std::strtol(argv[2], nullptr, 10) : 0;
     g_crash_file = "fuzz-crash-" + fs::path(argv[0]).filename().string();
-    for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM})
-        std::signal(signal, keepInput);
+    keepInputOfDeath();
     const std::vector<std::string> corpus = filesBelow(argv[1]);
     if (corpus.empty()) {
         std::fprintf(stderr, "%s: no files\n", argv[1]);
