@@ -5,6 +5,7 @@
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/onednn_matmul.h"
+#include "kernels/cpu/parallel.h"
 
 #include <sys/mman.h>
 
@@ -100,7 +101,14 @@ public:
         own(s), move(host, device, bytes);
     }
     void copy(Stream& s, void* to, const void* from, std::size_t bytes) override {
-        own(s), move(to, from, bytes);
+        // One thread does not reach the memory's bandwidth; below a megabyte each, starting others costs
+        // more.
+        parallelRanges(own(s).threads(), static_cast<std::int64_t>(bytes), std::int64_t{1} << 20,
+                       [&](std::int64_t begin, std::int64_t end, int) {
+                           move(static_cast<std::byte*>(to) + begin,
+                                static_cast<const std::byte*>(from) + begin,
+                                static_cast<std::size_t>(end - begin));
+                       });
     }
 
     void gemm(Stream& s, const GemmParams& p) override {
