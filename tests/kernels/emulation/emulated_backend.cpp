@@ -2,6 +2,7 @@
 #include "tests/kernels/emulation/emulated_backend.h"
 
 #include "kernels/api/checks.h"
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/reference/reference_backend.h"
 
@@ -63,8 +64,9 @@ public:
     void kvAppend(Stream&, const KvAppendParams& p) override { run(p, cuda::launchKvAppend); }
     void attention(Stream& stream, const AttentionParams& p) override {
         check(p);
-        (void)stream;
-        throw Error(ErrorCode::Unsupported, "attention");
+        const cuda::AttentionPlan plan = cuda::planAttention(p, cuda::DeviceLimits{});
+        cuda::launchAttention(p, plan, static_cast<EmulatedStream&>(stream).scratch(plan.scratch_bytes),
+                              nullptr);
     }
     void gram(Stream&, const GramParams& p) override { run(p, cuda::launchGram); }
     void eigh(Stream& stream, const EighParams& p) override { m_host->eigh(stream, p); }
