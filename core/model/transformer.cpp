@@ -194,6 +194,7 @@ void LayerPass::attention(Session::State* observed) {
                          .values = values,
                          .alibi_slopes = m_model.alibi_slopes.empty() ? nullptr : m_model.alibi_slopes.f32(),
                          .lift = lift ? &key_lift : nullptr,
+                         .compute = m_state.options.compute,
                          .output = output});
     gemm(weights.output, output, m_hidden, true);
     endBlock(m_weights.attention_norm);

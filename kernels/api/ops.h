@@ -164,7 +164,9 @@ struct KeyLift {
 // cache may have fewer heads than kv_heads, dividing them: consecutive key/value heads then share its rows (a
 // latent of several heads, from which a lift rebuilds each head's keys). Keys and values of a quantised cache
 // are read from their codes or exactly, by the rule of KvView. Without a lift query_width equals keys.width;
-// with one it is the head dimension and queries come already rotated.
+// with one it is the head dimension and queries come already rotated. With compute BF16 or F16 a backend may
+// round queries, keys and weights, and a lift's basis and keys, to that type where it multiplies them, and
+// accumulates in float32; one that is exact there is right too.
 struct AttentionParams {
     std::int32_t batch = 1, query_heads = 0, kv_heads = 0, query_width = 0;
     std::int32_t query_length = 0;
@@ -176,6 +178,7 @@ struct AttentionParams {
     KvView keys, values;
     const float* alibi_slopes = nullptr;  // [query_heads] or null (ALiBi, arXiv 2108.12409)
     const KeyLift* lift = nullptr;        // host struct of device pointers, or null
+    Compute compute = Compute::F32;
     float* output = nullptr;              // [batch, query_length, query_heads, values.width]
 };
 

@@ -4,6 +4,7 @@
 // belongs to one.
 #include "kernels/api/checks.h"
 #include "kernels/api/registry.h"
+#include "kernels/cuda/cublas_check.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_gemm.h"
 #include "kernels/cuda/cuda_kernels.h"

@@ -2,13 +2,11 @@
 // CUDA status codes as Errors. Safe from any thread.
 #pragma once
 
-#include <cublasLt.h>
 #include <cuda_runtime_api.h>
 
 namespace eigenscope::cuda {
 
 // Throws Error Device (OutOfMemory for a failed allocation) naming what was done; does nothing on success.
 void checkCuda(cudaError_t status, const char* what);
-void checkCublas(cublasStatus_t status, const char* what);
 
 }  // namespace eigenscope::cuda

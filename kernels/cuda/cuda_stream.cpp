@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/cuda_stream.h"
 
+#include "kernels/cuda/cublas_check.h"
 #include "kernels/cuda/cuda_check.h"
 
 #include <string>

@@ -3,6 +3,7 @@
 // memory.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/device_math.cuh"
+#include "kernels/cuda/launch.cuh"
 
 namespace eigenscope::cuda {
 
@@ -97,9 +98,9 @@ void launchEmbed(const EmbedParams& p, cudaStream_t stream) {
     const std::int64_t count = p.count * p.width;
     if (count == 0)
         return;
-    withType(p.table_dtype,
-             [&](auto type) { embedKernel<decltype(type)><<<blocksFor(count), kThreads, 0, stream>>>(p); });
-    checkCuda(cudaGetLastError(), "embed");
+    withType(p.table_dtype, [&](auto type) {
+        launch("embed", embedKernel<decltype(type)>, blocksFor(count), kThreads, 0, stream, p);
+    });
 }
 
 void launchActivate(const ActivateParams& p, cudaStream_t stream) {
@@ -109,44 +110,40 @@ void launchActivate(const ActivateParams& p, cudaStream_t stream) {
     const unsigned blocks = blocksFor(p.count);
     switch (p.kind) {
         case Kind::Relu:
-            activateKernel<Kind::Relu><<<blocks, kThreads, 0, stream>>>(p);
+            launch("activate", activateKernel<Kind::Relu>, blocks, kThreads, 0, stream, p);
             break;
         case Kind::Gelu:
-            activateKernel<Kind::Gelu><<<blocks, kThreads, 0, stream>>>(p);
+            launch("activate", activateKernel<Kind::Gelu>, blocks, kThreads, 0, stream, p);
             break;
         case Kind::GeluTanh:
-            activateKernel<Kind::GeluTanh><<<blocks, kThreads, 0, stream>>>(p);
+            launch("activate", activateKernel<Kind::GeluTanh>, blocks, kThreads, 0, stream, p);
             break;
         case Kind::Silu:
-            activateKernel<Kind::Silu><<<blocks, kThreads, 0, stream>>>(p);
+            launch("activate", activateKernel<Kind::Silu>, blocks, kThreads, 0, stream, p);
             break;
         case Kind::Clamp:
-            clampKernel<<<blocks, kThreads, 0, stream>>>(p);
+            launch("activate", clampKernel, blocks, kThreads, 0, stream, p);
             break;
     }
-    checkCuda(cudaGetLastError(), "activate");
 }
 
 void launchAdd(const AddParams& p, cudaStream_t stream) {
     if (p.count == 0)
         return;
-    addKernel<<<blocksFor(p.count), kThreads, 0, stream>>>(p);
-    checkCuda(cudaGetLastError(), "add");
+    launch("add", addKernel, blocksFor(p.count), kThreads, 0, stream, p);
 }
 
 void launchAddBias(float* y, const float* bias, std::int64_t m, std::int64_t n, cudaStream_t stream) {
     if (m * n == 0)
         return;
-    addBiasKernel<<<blocksFor(m * n), kThreads, 0, stream>>>(y, bias, m * n, n);
-    checkCuda(cudaGetLastError(), "gemm bias");
+    launch("gemm bias", addBiasKernel, blocksFor(m * n), kThreads, 0, stream, y, bias, m * n, n);
 }
 
 void launchRope(const RopeParams& p, cudaStream_t stream) {
     const std::int64_t pairs = std::int64_t{1} * p.batch * p.length * p.heads * (p.table.rotary_dim / 2);
     if (pairs == 0)
         return;
-    ropeKernel<<<blocksFor(pairs), kThreads, 0, stream>>>(p, pairs);
-    checkCuda(cudaGetLastError(), "rope");
+    launch("rope", ropeKernel, blocksFor(pairs), kThreads, 0, stream, p, pairs);
 }
 
 void launchKvAppend(const KvAppendParams& p, cudaStream_t stream) {
@@ -154,9 +151,8 @@ void launchKvAppend(const KvAppendParams& p, cudaStream_t stream) {
     if (count == 0)
         return;
     withType(p.cache.dtype, [&](auto type) {
-        kvAppendKernel<decltype(type)><<<blocksFor(count), kThreads, 0, stream>>>(p, count);
+        launch("kvAppend", kvAppendKernel<decltype(type)>, blocksFor(count), kThreads, 0, stream, p, count);
     });
-    checkCuda(cudaGetLastError(), "kvAppend");
 }
 
 void launchConvert(const ConvertParams& p, cudaStream_t stream) {
@@ -166,11 +162,10 @@ void launchConvert(const ConvertParams& p, cudaStream_t stream) {
         withType(p.y_dtype, [&](auto to) {
             using From = decltype(from);
             using To = decltype(to);
-            convertKernel<<<blocksFor(p.count), kThreads, 0, stream>>>(static_cast<const From*>(p.x),
-                                                                       static_cast<To*>(p.y), p.count);
+            launch("convert", convertKernel<From, To>, blocksFor(p.count), kThreads, 0, stream,
+                   static_cast<const From*>(p.x), static_cast<To*>(p.y), p.count);
         });
     });
-    checkCuda(cudaGetLastError(), "convert");
 }
 
 }  // namespace eigenscope::cuda

@@ -3,6 +3,7 @@
 // order, so that equal inputs give equal results.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/device_math.cuh"
+#include "kernels/cuda/launch.cuh"
 
 #include <climits>
 
@@ -182,24 +183,21 @@ void launchNorm(const NormParams& p, cudaStream_t stream) {
     if (p.rows * p.width == 0)
         return;
     if (p.kind == NormParams::Kind::LayerNorm)
-        normKernel<true><<<rowBlocks(p.rows), kThreads, 0, stream>>>(p);
+        launch("norm", normKernel<true>, rowBlocks(p.rows), kThreads, 0, stream, p);
     else
-        normKernel<false><<<rowBlocks(p.rows), kThreads, 0, stream>>>(p);
-    checkCuda(cudaGetLastError(), "norm");
+        launch("norm", normKernel<false>, rowBlocks(p.rows), kThreads, 0, stream, p);
 }
 
 void launchNll(const NllParams& p, cudaStream_t stream) {
     if (p.rows == 0)
         return;
-    nllKernel<<<rowBlocks(p.rows), kThreads, 0, stream>>>(p);
-    checkCuda(cudaGetLastError(), "nll");
+    launch("nll", nllKernel, rowBlocks(p.rows), kThreads, 0, stream, p);
 }
 
 void launchArgmax(const ArgmaxParams& p, cudaStream_t stream) {
     if (p.rows == 0)
         return;
-    argmaxKernel<<<rowBlocks(p.rows), kThreads, 0, stream>>>(p);
-    checkCuda(cudaGetLastError(), "argmax");
+    launch("argmax", argmaxKernel, rowBlocks(p.rows), kThreads, 0, stream, p);
 }
 
 void launchDotGemm(const GemmParams& p, cudaStream_t stream) {
@@ -218,10 +216,10 @@ void launchDotGemm(const GemmParams& p, cudaStream_t stream) {
                                                              : DType::BF16;
         withType(p.weight_dtype, [&](auto weight) {
             withType(arithmetic, [&](auto rounding) {
-                dotGemmKernel<decltype(weight), decltype(rounding)><<<grid, kThreads, 0, stream>>>(part);
+                launch("gemm", dotGemmKernel<decltype(weight), decltype(rounding)>, grid, kThreads, 0, stream,
+                       part);
             });
         });
-        checkCuda(cudaGetLastError(), "gemm");
     }
 }
 
@@ -229,11 +227,9 @@ void launchGram(const GramParams& p, cudaStream_t stream) {
     if (p.rows == 0 || p.heads == 0 || p.width == 0)
         return;
     const int groups = p.heads / p.group, tiles = (p.width + kTile - 1) / kTile;
-    gramKernel<<<dim3(tiles * tiles, groups), kThreads, 0, stream>>>(p, tiles);
-    checkCuda(cudaGetLastError(), "gram");
+    launch("gram", gramKernel, dim3(tiles * tiles, groups), kThreads, 0, stream, p, tiles);
     if (p.sum) {
-        gramSumKernel<<<dim3(blocksFor(p.width), groups), kThreads, 0, stream>>>(p);
-        checkCuda(cudaGetLastError(), "gram sum");
+        launch("gram sum", gramSumKernel, dim3(blocksFor(p.width), groups), kThreads, 0, stream, p);
     }
 }
 

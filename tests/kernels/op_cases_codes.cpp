@@ -75,6 +75,7 @@ struct Attention {
     std::int32_t head_dim = 0;  // of lifted keys; 0: no lift
     bool mean = false;
     std::int32_t shared = 1;  // key/value heads that read the same rows of the cache
+    Compute compute = Compute::F32;
 };
 
 constexpr Attention kAttentions[] = {
@@ -139,7 +140,11 @@ KvView codedView(OpRun& run, const Attention& c, std::int32_t width, const CodeF
 // about 1.
 Bound boundOf(const Attention& c) {
     const double width = c.head_dim ? c.head_dim + c.key_width : c.key_width;
-    const double relative = kEpsilon * (20.0 + 2.0 * std::sqrt(width));
+    const double rounding = c.compute == Compute::F32   ? 0.0
+                            : c.compute == Compute::F16 ? 1.0 / 1024
+                                                        : 1.0 / 128;
+    // Values of codes are rounded to the arithmetic's type as well, which those of dense caches have already.
+    const double relative = kEpsilon * (20.0 + 2.0 * std::sqrt(width)) + 6.0 * rounding;
     return {relative * relative, 8.0 * relative};
 }
 
@@ -183,6 +188,7 @@ void runAttention(OpRun& run, const Attention& c, const CodeFormat& keys, const 
         lift.table = rotaryTable(run, c.position + c.query_length, c.head_dim);
         p.lift = &lift;
     }
+    p.compute = c.compute;
     p.output = run.output("output", boundOf(c), query_rows * c.value_width);
     run.execute([&] { run.backend().attention(run.stream(), p); });
 }
@@ -208,11 +214,13 @@ void addAttention(std::vector<OpCase>& cases, const Attention& c, const CodeForm
                    n(c.query_length) + " at " + n(c.position) + (c.batch != 1 ? " batch " + n(c.batch) : "") +
                    (c.window ? " window " + n(c.window) : "") + (c.alibi ? " alibi" : "") +
                    (c.head_dim ? " lift to " + n(c.head_dim) : "") + (c.mean ? " mean" : "") +
-                   (c.shared != 1 ? " shared by " + n(c.shared) : "");
+                   (c.shared != 1 ? " shared by " + n(c.shared) : "") +
+                   (c.compute != Compute::F32 ? std::string(" compute ") + name(c.compute) : "");
     op_case.op = Op::Attention;
     op_case.traits.quantised = true;
     op_case.traits.lift = c.head_dim != 0;
     op_case.traits.alibi = c.alibi;
+    op_case.traits.compute = c.compute;
     op_case.run = [=](OpRun& run) { runAttention(run, c, keys, values); };
     cases.push_back(std::move(op_case));
 }
@@ -255,6 +263,26 @@ void addCodeCases(std::vector<OpCase>& cases) {
         values.grouping = KvGrouping::Token;
         for (const Attention& c : kAttentions)
             addAttention(cases, c, format, values);
+    }
+    // As kernels for 16-bit arithmetic have them.
+    constexpr Attention kReal[] = {
+        {8, 2, 128, 128, 1, 257},
+        {4, 4, 80, 72, 1, 200},
+        {4, 4, 64, 64, 40, 61},
+        {4, 2, 64, 64, 70, 0, 2},
+        {3, 3, 24, 40, 1, 100, 1, 0, true},
+        {4, 2, 24, 24, 20, 45, 1, 12},
+        {4, 2, 72, 80, 1, 163, 1, 0, false, 128, true},
+        {4, 2, 40, 24, 35, 33, 1, 0, false, 64, true},
+        {8, 4, 24, 40, 9, 33, 1, 0, false, 64, true, 4},
+    };
+    for (std::size_t i = 0; i < std::size(kFormats); ++i) {
+        CodeFormat values = kFormats[i];
+        values.grouping = KvGrouping::Token;
+        for (Attention c : kReal) {
+            c.compute = i % 3 == 1 ? Compute::F16 : Compute::BF16;
+            addAttention(cases, c, kFormats[i], values);
+        }
     }
     // Keys and values apart, one side dense.
     for (const Attention& c : {kAttentions[3], kAttentions[5], kAttentions[7], kAttentions[12]}) {

@@ -4,6 +4,7 @@
 // not there.
 #include "kernels/api/registry.h"
 #include "kernels/reference/reference_backend.h"
+#include "tests/kernels/emulation/emulated_backend.h"
 #include "tests/kernels/op_case.h"
 #ifdef EIGENSCOPE_HAVE_CPU
 #include "kernels/cpu/cpu_backend.h"
@@ -29,7 +30,8 @@ struct Options {
 };
 
 constexpr const char* kUsage =
-    "usage: eigenscope-op-check [--device reference|cpu|cuda] [--filter TEXT] [--threads N] [--bench] "
+    "usage: eigenscope-op-check [--device reference|cpu|cuda|cuda-emulated] [--filter TEXT] [--threads N] "
+    "[--bench] "
     "[--verbose]\n"
     "                           [--module FILE]\n"
     "  --filter   only cases whose name contains TEXT, e.g. 'attention/' or 'bf16'\n"
@@ -57,12 +59,15 @@ bool parse(int argc, char** argv, Options& options) {
             return false;
         }
     }
-    return options.device == "reference" || options.device == "cpu" || options.device == "cuda";
+    return options.device == "reference" || options.device == "cpu" || options.device == "cuda" ||
+           options.device == "cuda-emulated";
 }
 
 std::shared_ptr<Backend> createDevice(const Options& options) {
     if (options.device == "reference")
         return createReferenceBackend();
+    if (options.device == "cuda-emulated")
+        return emulation::createEmulatedCudaBackend(std::int64_t{1} << 15);
     if (options.device == "cuda") {
         if (options.module.empty())
             throw Error(ErrorCode::Device, "this build has no CUDA module (no CUDA toolkit was found)");
