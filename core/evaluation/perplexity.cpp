@@ -27,37 +27,6 @@ int windowLength(int max_positions, const PerplexityOptions& options) {
     return options.sequence_length;
 }
 
-// The negative log-likelihood of each prediction of a window, on the device.
-class NllMeter {
-public:
-    NllMeter(Backend& backend, std::int64_t rows)
-        : m_backend(backend),
-          m_targets(backend.allocate(static_cast<std::size_t>(rows) * sizeof(TokenId))),
-          m_nll(backend.allocate(static_cast<std::size_t>(rows) * sizeof(double))),
-          m_host(static_cast<std::size_t>(rows)) {}
-
-    double sum(Stream& stream, const TensorView& logits, std::span<const TokenId> targets) {
-        m_backend.upload(stream, m_targets->data(), targets.data(), targets.size_bytes());
-        NllParams params;
-        params.logits = logits.f32();
-        params.targets = static_cast<const TokenId*>(m_targets->data());
-        params.nll = static_cast<double*>(m_nll->data());
-        params.rows = static_cast<std::int64_t>(targets.size());
-        params.vocab = logits.shape[1];
-        m_backend.nll(stream, params);
-        m_backend.download(stream, m_host.data(), m_nll->data(), targets.size() * sizeof(double));
-        double total = 0;
-        for (std::size_t i = 0; i < targets.size(); ++i)
-            total += m_host[i];
-        return total;
-    }
-
-private:
-    Backend& m_backend;
-    std::shared_ptr<Buffer> m_targets, m_nll;
-    std::vector<double> m_host;
-};
-
 }  // namespace
 
 std::vector<std::vector<TokenId>> evaluationWindows(JobContext& job, const Tokenizer& tokenizer,
@@ -93,7 +62,6 @@ PerplexityResult perplexityOf(JobContext& job, const OpenModel& model,
     // The last token of a window is predicted but predicts nothing.
     const std::size_t predicted = windows.front().size() - 1;
     WindowRunner runner(job, model, options.run, options.chunk, static_cast<std::int64_t>(predicted));
-    NllMeter meter(*model.backend, runner.chunk());
     PerplexityResult result;
     const auto total = static_cast<std::int64_t>(windows.size());
     for (const auto& window : windows) {
@@ -104,8 +72,7 @@ PerplexityResult perplexityOf(JobContext& job, const OpenModel& model,
         for (std::size_t at = 0; at < predicted; at += static_cast<std::size_t>(runner.chunk())) {
             job.checkCancelled();
             const std::size_t count = std::min(static_cast<std::size_t>(runner.chunk()), predicted - at);
-            const TensorView logits = runner.next(ids.subspan(at, count));
-            nll += meter.sum(runner.session().stream(), logits, ids.subspan(at + 1, count));
+            nll += runner.nll(ids.subspan(at, count), ids.subspan(at + 1, count));
         }
         result.window_nll.push_back(nll / static_cast<double>(predicted));
         ++result.windows;

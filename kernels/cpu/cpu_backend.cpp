@@ -2,6 +2,7 @@
 #include "kernels/cpu/cpu_backend.h"
 
 #include "kernels/api/checks.h"
+#include "kernels/api/device_position.h"
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/onednn_matmul.h"
@@ -122,9 +123,13 @@ public:
     void norm(Stream& s, const NormParams& p) override { check(p), cpu::norm(own(s), p); }
     void activate(Stream& s, const ActivateParams& p) override { check(p), cpu::activate(own(s), p); }
     void add(Stream& s, const AddParams& p) override { check(p), cpu::add(own(s), p); }
-    void rope(Stream& s, const RopeParams& p) override { check(p), cpu::rope(own(s), p); }
-    void kvAppend(Stream& s, const KvAppendParams& p) override { check(p), cpu::kvAppend(own(s), p); }
-    void attention(Stream& s, const AttentionParams& p) override { check(p), cpu::attention(own(s), p); }
+    void rope(Stream& s, const RopeParams& p) override { check(p), cpu::rope(own(s), atPosition(p)); }
+    void kvAppend(Stream& s, const KvAppendParams& p) override {
+        check(p), cpu::kvAppend(own(s), atPosition(p));
+    }
+    void attention(Stream& s, const AttentionParams& p) override {
+        check(p), cpu::attention(own(s), atPosition(p));
+    }
     void gram(Stream& s, const GramParams& p) override { check(p), cpu::gram(own(s), p); }
     void eigh(Stream& s, const EighParams& p) override { check(p), cpu::eigh(own(s), p); }
     void nll(Stream& s, const NllParams& p) override { check(p), cpu::nll(own(s), p); }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thread an element (or a pair): embed, activate, add, rope, kvAppend, convert, bias. All bound by
-// memory.
+// One thread an element (or a pair): embed, activate, add, rope, convert, bias. All bound by memory.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/device_math.cuh"
+#include "kernels/cuda/device_position.cuh"
 #include "kernels/cuda/launch.cuh"
 
 namespace eigenscope::cuda {
@@ -59,30 +59,16 @@ __global__ void addBiasKernel(float* y, const float* bias, std::int64_t count, s
 
 // One thread a rotated pair.
 __global__ void ropeKernel(RopeParams p, std::int64_t pairs) {
-    const std::int64_t half = p.table.rotary_dim / 2;
+    const std::int64_t half = p.table.rotary_dim / 2, first = ropePosition(p);
     for (std::int64_t i = firstIndex(); i < pairs; i += indexStep()) {
         const std::int64_t element = i % half, row = i / half;  // row: (b * length + t) * heads + h
-        const std::int64_t position = p.first_position + row / p.heads % p.length;
+        const std::int64_t position = first + row / p.heads % p.length;
         const float c = p.table.cos[position * half + element];
         const float s = p.table.sin[position * half + element];
         float* x = p.x + row * p.head_dim + element;
         const float low = x[0], high = x[half];
         x[0] = low * c - high * s;
         x[half] = high * c + low * s;
-    }
-}
-
-template <typename T>
-__global__ void kvAppendKernel(KvAppendParams p, std::int64_t count) {
-    const KvView& cache = p.cache;
-    T* data = static_cast<T*>(cache.data);
-    for (std::int64_t i = firstIndex(); i < count; i += indexStep()) {
-        const std::int64_t element = i % cache.width,
-                           row = i / cache.width;  // row: (b * length + t) * heads + h
-        const std::int64_t head = row % cache.heads, step = row / cache.heads;
-        const std::int64_t t = step % p.length, b = step / p.length;
-        const std::int64_t to = (b * cache.heads + head) * cache.capacity + p.position + t;
-        data[to * cache.width + element] = fromFloat<T>(p.x[i]);
     }
 }
 
@@ -144,15 +130,6 @@ void launchRope(const RopeParams& p, cudaStream_t stream) {
     if (pairs == 0)
         return;
     launch("rope", ropeKernel, blocksFor(pairs), kThreads, 0, stream, p, pairs);
-}
-
-void launchKvAppend(const KvAppendParams& p, cudaStream_t stream) {
-    const std::int64_t count = std::int64_t{1} * p.cache.batch * p.length * p.cache.heads * p.cache.width;
-    if (count == 0)
-        return;
-    withType(p.cache.dtype, [&](auto type) {
-        launch("kvAppend", kvAppendKernel<decltype(type)>, blocksFor(count), kThreads, 0, stream, p, count);
-    });
 }
 
 void launchConvert(const ConvertParams& p, cudaStream_t stream) {

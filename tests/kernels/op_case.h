@@ -7,6 +7,7 @@
 #include "tests/kernels/op_run.h"
 
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,14 @@ void addBenchCases(std::vector<OpCase>& cases);
 
 // Cosines and sines as a rotary embedding has them, on the device.
 RotaryTable rotaryTable(OpRun& run, std::int64_t positions, std::int32_t rotary_dim);
+
+// A position in device memory; null when `on_device` is false. The op's own is then the largest possible.
+inline const std::int64_t* devicePosition(OpRun& run, bool on_device, std::int64_t position) {
+    if (!on_device)
+        return nullptr;
+    const auto bytes = std::as_bytes(std::span(&position, 1));
+    return static_cast<const std::int64_t*>(run.inputBytes({bytes.begin(), bytes.end()}));
+}
 
 inline const char* name(Compute compute) {
     return compute == Compute::F32 ? "f32" : compute == Compute::F16 ? "f16" : "bf16";

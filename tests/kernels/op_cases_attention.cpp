@@ -27,6 +27,7 @@ struct Attention {
     bool misaligned = false;
     std::int32_t shared = 1;  // key/value heads that read the same rows of the cache
     Compute compute = Compute::F32;
+    std::int64_t room = 0;  // > 0: the position is on the device, and may be as much larger
 };
 
 // Of 16-bit factors: a query, a key, a basis and a weight are each off by up to half a spacing, of terms
@@ -47,7 +48,7 @@ Bound boundOf(const Attention& c) {
 }
 
 KvView cacheView(OpRun& run, const Attention& c, std::int32_t width, DType dtype) {
-    const std::int64_t rows = c.position + c.query_length, capacity = rows + 3;
+    const std::int64_t rows = c.position + c.query_length, capacity = rows + c.room + 3;
     const std::int32_t heads = c.kv_heads / c.shared;
     std::vector<float> values = run.normal(std::int64_t{1} * c.batch * heads * capacity * width);
     for (std::int64_t head = 0; head < std::int64_t{1} * c.batch * heads; ++head)
@@ -59,7 +60,8 @@ KvView cacheView(OpRun& run, const Attention& c, std::int32_t width, DType dtype
 void runAttention(OpRun& run, const Attention& c) {
     AttentionParams p;
     p.batch = c.batch, p.query_heads = c.query_heads, p.kv_heads = c.kv_heads;
-    p.query_length = c.query_length, p.query_position = c.position, p.window = c.window;
+    p.query_length = c.query_length, p.query_position = c.position + c.room, p.window = c.window;
+    p.device_position = devicePosition(run, c.room > 0, c.position);
     p.query_width = c.lift.head_dim ? c.lift.head_dim : c.key_width;
     p.scale = c.sharpness / std::sqrt(static_cast<float>(p.query_width));
     const std::int64_t query_rows = std::int64_t{1} * c.batch * c.query_length * c.query_heads;
@@ -80,7 +82,7 @@ void runAttention(OpRun& run, const Attention& c) {
             run.input(run.normal(std::int64_t{1} * c.kv_heads * c.lift.head_dim * c.key_width, deviation));
         if (c.lift.mean)
             lift.mean = run.input(run.normal(std::int64_t{1} * c.kv_heads * c.lift.head_dim));
-        lift.table = rotaryTable(run, c.position + c.query_length, c.lift.rotary_dim);
+        lift.table = rotaryTable(run, c.position + c.room + c.query_length, c.lift.rotary_dim);
         p.lift = &lift;
     }
     p.compute = c.compute;
@@ -109,6 +111,8 @@ std::string describe(const Attention& c) {
         text += " sharp";
     if (c.compute != Compute::F32)
         text += std::string(" compute ") + name(c.compute);
+    if (c.room)
+        text += " on the device, up to " + n(c.position + c.room);
     return text + (c.misaligned ? " misaligned" : "");
 }
 
@@ -268,6 +272,15 @@ void addAttentionCases(std::vector<OpCase>& cases) {
     withCompute({4, 4, 40, 48, 1, 2047, 1, 0, true});
     withCompute({4, 2, 40, 48, 1, 1500, 1, 0, false, {64, 64, true}});
     withCompute({2, 2, 64, 64, 5, 1021});
+    // Positions on the device, as replayed steps have them: the sequence is shared out for more than is
+    // there.
+    for (Attention c :
+         {kShapes[4], kShapes[17], kShapes[19], kShapes[31], kRealShapes[0], kRealShapes[9], kRealShapes[12]})
+        for (const std::int64_t room : {1, 700, 3000}) {
+            c.room = room;
+            add(cases, c);
+            withCompute(c);
+        }
     addRefusals(cases);
 }
 

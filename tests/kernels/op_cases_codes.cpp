@@ -29,11 +29,14 @@ constexpr CodeFormat kFormats[] = {
 struct Append {
     std::int32_t batch, length, heads, width;
     std::int64_t position, capacity;
+    bool on_device = false;
 };
 
-constexpr Append kAppends[] = {{1, 1, 1, 1, 0, 1},      {1, 1, 3, 40, 6, 7},    {2, 5, 3, 5, 3, 9},
-                               {2, 1, 2, 24, 31, 40},   {1, 33, 2, 24, 0, 33},  {3, 17, 1, 65, 13, 40},
-                               {1, 64, 2, 40, 63, 131}, {2, 70, 2, 128, 9, 100}};
+constexpr Append kAppends[] = {{1, 1, 1, 1, 0, 1},          {1, 1, 3, 40, 6, 7},
+                               {2, 5, 3, 5, 3, 9},          {2, 1, 2, 24, 31, 40},
+                               {1, 33, 2, 24, 0, 33},       {3, 17, 1, 65, 13, 40},
+                               {1, 64, 2, 40, 63, 131},     {2, 70, 2, 128, 9, 100},
+                               {2, 1, 2, 24, 31, 70, true}, {1, 40, 3, 20, 23, 90, true}};
 
 // Numbers that make rounding hard: wide and narrow ranges, constants, halves of a step, a far minimum.
 std::vector<float> awkward(OpRun& run, std::int64_t count) {
@@ -53,7 +56,8 @@ std::vector<float> awkward(OpRun& run, std::int64_t count) {
 
 void runAppend(OpRun& run, const Append& c, const CodeFormat& format) {
     KvAppendParams p;
-    p.length = c.length, p.position = c.position;
+    p.length = c.length, p.position = c.on_device ? c.capacity - c.length : c.position;
+    p.device_position = devicePosition(run, c.on_device, c.position);
     p.x = run.input(awkward(run, std::int64_t{1} * c.batch * c.length * c.heads * c.width));
     KvView& v = p.cache;
     v.dtype = DType::F16;
@@ -76,6 +80,7 @@ struct Attention {
     bool mean = false;
     std::int32_t shared = 1;  // key/value heads that read the same rows of the cache
     Compute compute = Compute::F32;
+    std::int64_t room = 0;  // > 0: the position is on the device, and may be as much larger
 };
 
 constexpr Attention kAttentions[] = {
@@ -119,7 +124,7 @@ KvView codedView(OpRun& run, const Attention& c, std::int32_t width, const CodeF
     const std::int64_t rows = c.position + c.query_length;
     KvView v;
     v.dtype = DType::BF16;
-    v.batch = c.batch, v.heads = c.kv_heads / c.shared, v.width = width, v.capacity = rows + 3;
+    v.batch = c.batch, v.heads = c.kv_heads / c.shared, v.width = width, v.capacity = rows + c.room + 3;
     setFormat(v, format, c.query_length);
     v.data = const_cast<void*>(run.inputBytes(run.bytes(kvDataBytes(v))));
     const std::int64_t end = kvStoredEnd(v, rows - 1);
@@ -151,7 +156,8 @@ Bound boundOf(const Attention& c) {
 void runAttention(OpRun& run, const Attention& c, const CodeFormat& keys, const CodeFormat& values) {
     AttentionParams p;
     p.batch = c.batch, p.query_heads = c.query_heads, p.kv_heads = c.kv_heads;
-    p.query_length = c.query_length, p.query_position = c.position, p.window = c.window;
+    p.query_length = c.query_length, p.query_position = c.position + c.room, p.window = c.window;
+    p.device_position = devicePosition(run, c.room > 0, c.position);
     p.query_width = c.head_dim ? c.head_dim : c.key_width;
     p.scale = 1.0f / std::sqrt(static_cast<float>(p.query_width));
     const std::int64_t query_rows = std::int64_t{1} * c.batch * c.query_length * c.query_heads;
@@ -159,7 +165,7 @@ void runAttention(OpRun& run, const Attention& c, const CodeFormat& keys, const 
     const auto view = [&](std::int32_t width, const CodeFormat& format) {
         if (format.bits != 0)
             return codedView(run, c, width, format);
-        const std::int64_t rows = c.position + c.query_length;
+        const std::int64_t rows = c.position + c.query_length + c.room;
         const std::int32_t heads = c.kv_heads / c.shared;
         const std::int64_t elements = std::int64_t{1} * c.batch * heads * rows * width;
         return KvView{const_cast<void*>(run.input(run.normal(elements), DType::F16)),
@@ -185,7 +191,7 @@ void runAttention(OpRun& run, const Attention& c, const CodeFormat& keys, const 
             run.input(run.normal(std::int64_t{1} * c.kv_heads * c.head_dim * c.key_width, deviation));
         if (c.mean)
             lift.mean = run.input(run.normal(std::int64_t{1} * c.kv_heads * c.head_dim));
-        lift.table = rotaryTable(run, c.position + c.query_length, c.head_dim);
+        lift.table = rotaryTable(run, c.position + c.room + c.query_length, c.head_dim);
         p.lift = &lift;
     }
     p.compute = c.compute;
@@ -198,7 +204,7 @@ void addAppend(std::vector<OpCase>& cases, const Append& c, const CodeFormat& fo
     op_case.name = "kvAppend/" + describe(format) + " batch " + std::to_string(c.batch) + " length " +
                    std::to_string(c.length) + " heads " + std::to_string(c.heads) + " width " +
                    std::to_string(c.width) + " at " + std::to_string(c.position) + " of " +
-                   std::to_string(c.capacity);
+                   std::to_string(c.capacity) + (c.on_device ? " on the device" : "");
     op_case.op = Op::KvAppend;
     op_case.traits.quantised = true;
     op_case.run = [=](OpRun& run) { runAppend(run, c, format); };
@@ -215,6 +221,7 @@ void addAttention(std::vector<OpCase>& cases, const Attention& c, const CodeForm
                    (c.window ? " window " + n(c.window) : "") + (c.alibi ? " alibi" : "") +
                    (c.head_dim ? " lift to " + n(c.head_dim) : "") + (c.mean ? " mean" : "") +
                    (c.shared != 1 ? " shared by " + n(c.shared) : "") +
+                   (c.room ? " on the device, up to " + n(c.position + c.room) : "") +
                    (c.compute != Compute::F32 ? std::string(" compute ") + name(c.compute) : "");
     op_case.op = Op::Attention;
     op_case.traits.quantised = true;
@@ -280,6 +287,12 @@ void addCodeCases(std::vector<OpCase>& cases) {
         CodeFormat values = kFormats[i];
         values.grouping = KvGrouping::Token;
         for (Attention c : kReal) {
+            c.compute = i % 3 == 1 ? Compute::F16 : Compute::BF16;
+            addAttention(cases, c, kFormats[i], values);
+        }
+        for (Attention c : {kReal[0], kReal[6]}) {  // one query, as decode replays it
+            c.room = 150;
+            addAttention(cases, c, kFormats[i], values);
             c.compute = i % 3 == 1 ? Compute::F16 : Compute::BF16;
             addAttention(cases, c, kFormats[i], values);
         }

@@ -35,7 +35,7 @@ constexpr const char* kUsage =
     "[--verbose]\n"
     "                           [--module FILE]\n"
     "  --filter   only cases whose name contains TEXT, e.g. 'attention/' or 'bf16'\n"
-    "  --threads  one thread count instead of 1 and 2 (bench: instead of the device's default)\n"
+    "  --threads  one thread count instead of 1 and 2 on the CPU (bench: instead of the device's default)\n"
     "  --bench    time the bench cases; rates beside a large copy and a large matrix product of the same "
     "run\n"
     "  --module   the CUDA module's file\n";
@@ -82,7 +82,10 @@ std::shared_ptr<Backend> createDevice(const Options& options) {
 
 int check(const Options& options, Backend& device) {
     const std::shared_ptr<Backend> reference = createReferenceBackend();
-    const std::vector<int> threads = options.threads > 0 ? std::vector{options.threads} : std::vector{1, 2};
+    // Devices without threads of their own get each case once.
+    const std::vector<int> threads = options.threads > 0              ? std::vector{options.threads}
+                                     : device.info().backend == "cpu" ? std::vector{1, 2}
+                                                                      : std::vector{1};
     int passed = 0, failed = 0, skipped = 0;
     std::map<std::string, int> reasons;
     std::map<std::string, double> worst;

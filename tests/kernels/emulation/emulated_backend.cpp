@@ -85,7 +85,10 @@ public:
         cuda::launchAttention(p, plan, static_cast<EmulatedStream&>(stream).scratch(plan.scratch_bytes),
                               nullptr);
     }
-    void gram(Stream&, const GramParams& p) override { run(p, cuda::launchGram); }
+    void gram(Stream& stream, const GramParams& p) override {
+        check(p);
+        cuda::launchGram(p, static_cast<EmulatedStream&>(stream).scratch(cuda::gramScratchBytes(p)), nullptr);
+    }
     void eigh(Stream& stream, const EighParams& p) override { m_host->eigh(stream, p); }
     void nll(Stream&, const NllParams& p) override { run(p, cuda::launchNll); }
     void argmax(Stream&, const ArgmaxParams& p) override { run(p, cuda::launchArgmax); }
