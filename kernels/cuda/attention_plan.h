@@ -26,6 +26,9 @@ struct AttentionPlan {
     int splits = 1;                 // parts of the sequence, each a block's
     std::int64_t split_length = 0;  // positions of a part, a multiple of the kernel's tile
     std::size_t scratch_bytes = 0;  // partial results; 0 with one split
+    // Rows (queries of heads that share keys) and positions that a block works on at a time, where a path has
+    // a choice.
+    int tile_rows = 0, tile_positions = 0;
 };
 
 AttentionPlan planAttention(const AttentionParams& p, const DeviceLimits& limits);
