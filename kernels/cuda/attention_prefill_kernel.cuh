@@ -2,6 +2,12 @@
 // The prefill kernel: FlashAttention-2 (arXiv 2307.08691) with mma.m16n8k16. A block has a tile of rows of
 // one key/value head (attention_prefill.h) and goes through the tiles of positions that they see; while warps
 // multiply one tile, the next comes into the other buffer, and with a lift its keys are made as well.
+//
+// Reckoned for a multiprocessor of an H100 or H200, per tile of 128 rows and 64 positions at width 128: 4.2
+// MFLOP, 1024 clocks at the tensor cores' peak and about 1600 at what mma.sync reaches of it; 160 KiB of
+// ldmatrix and 32 KiB of copies, 1540 clocks of shared memory; 4 x 1030 instructions on 4 schedulers. Two
+// blocks overlap these. A lift of rank 80 adds to a tile of 256 rows 16 % of the products and 80 KiB of
+// ldmatrix, and 32 KiB of cosines and sines from the second-level cache.
 #pragma once
 
 #include "kernels/cuda/attention_prefill_lift.cuh"

@@ -9,6 +9,7 @@ namespace eigenscope::cuda {
 namespace {
 
 constexpr int kLargestWidth = 256;
+constexpr std::int64_t kMostPositions = 1 << 30;  // positions and rows of a head are 32-bit numbers
 constexpr std::int64_t kLeastPart = 256;  // positions; a shorter part costs more to merge than it saves
 constexpr int kMaxSplits = 64;
 
@@ -95,6 +96,9 @@ std::optional<AttentionPlan> planPrefill(const AttentionParams& p, const DeviceL
     const DType dtype = p.compute == Compute::F16 ? DType::F16 : DType::BF16;
     if (!takesCache(p.keys, dtype) || !takesCache(p.values, dtype) || (p.lift && !takesLift(p)) ||
         !aligned(p.query, 16) || !aligned(p.output, 8))
+        return std::nullopt;
+    const std::int64_t group = p.query_heads / p.kv_heads;
+    if (p.query_position + p.query_length > kMostPositions || p.query_length * group > kMostPositions)
         return std::nullopt;
     const std::optional<PrefillTiles> tiles = prefillTiles(p, limits);
     if (!tiles)
