@@ -87,4 +87,22 @@ __device__ __forceinline__ void waitForCopies() {
     asm volatile("cp.async.wait_group %0;" ::"n"(kGroupsLeft) : "memory");
 }
 
+// Two numbers rounded to T (to nearest, ties to even) in one register, `low` in its lower half.
+template <typename T>
+__device__ __forceinline__ unsigned packPair(float low, float high) {
+    unsigned pair;
+    if constexpr (std::is_same_v<T, __half>)
+        asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    else
+        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+
+// 2^x to about 2 units in the last place; 0 for minus infinity and for results below float32's normal range.
+__device__ __forceinline__ float fastExp2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 }  // namespace eigenscope::cuda

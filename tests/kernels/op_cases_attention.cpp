@@ -201,6 +201,17 @@ constexpr Attention kRealShapes[] = {
     {8, 8, 160, 128, 1, 200, 1, 0, false, {128, 128, true}, DType::F32, DType::F32, 1.0f, false, 2},
     {4, 4, 256, 256, 1, 150},
     {2, 2, 256, 256, 40, 30},
+    // prompts: tiles of rows, diagonals and windows within them, odd groups, more heads than run at once
+    {18, 18, 16, 24, 130, 0},
+    {6, 2, 64, 56, 50, 20, 2, 33, true},
+    {2, 2, 136, 200, 70, 10},
+    {2, 2, 72, 160, 40, 30, 1, 0, false, {96, 64, true}},
+    {4, 2, 256, 256, 20, 50, 1, 0, false, {128, 128, true}, DType::F32, DType::F32, 1.0f, false, 2},
+    {3, 1, 56, 48, 90, 40, 1, 45, true, {80, 48, true}},
+    // and chunks of them after a long context
+    {2, 1, 64, 64, 70, 1500},
+    {4, 2, 32, 40, 40, 1200, 1, 600, true},
+    {2, 2, 40, 80, 35, 700, 2, 0, false, {80, 32, true}},
 };
 
 void addRefusals(std::vector<OpCase>& cases) {

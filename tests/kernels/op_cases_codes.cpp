@@ -304,6 +304,18 @@ void addCodeCases(std::vector<OpCase>& cases) {
         addAttention(cases, c, {0}, {3, 32, KvGrouping::Token, 9});
         addAttention(cases, c, {4, 8, KvGrouping::Channel}, {0});
     }
+    // Tiles of queries on the borders of two rings, one or both of them split from the codes before.
+    for (Attention c :
+         {Attention{4, 2, 40, 64, 75, 50}, Attention{2, 2, 24, 40, 90, 70, 2, 40, true},
+          Attention{4, 2, 48, 40, 70, 90, 1, 0, false, 64, true}, Attention{2, 1, 32, 24, 30, 800}}) {
+        c.compute = Compute::BF16;
+        addAttention(cases, c, {4, 16, KvGrouping::Token, 30}, {8, 32, KvGrouping::Token, 2});
+        addAttention(cases, c, {2, 8, KvGrouping::Channel, 7}, {3, 32, KvGrouping::Token, 19});
+        addAttention(cases, c, {8, 16, KvGrouping::Channel}, {4, 32});
+        c.compute = Compute::F16;
+        addAttention(cases, c, {0}, {4, 32});
+        addAttention(cases, c, {3, 32}, {0});
+    }
     addRefusals(cases);
 }
 

@@ -114,4 +114,13 @@ void waitForCopies() {
     emulation::waitForCopies(kGroupsLeft);
 }
 
+template <typename T>
+unsigned packPair(float low, float high) {
+    if constexpr (std::is_same_v<T, __half>)
+        return toF16(low) | unsigned{toF16(high)} << 16;
+    else
+        return toBf16(low) | unsigned{toBf16(high)} << 16;
+}
+inline float fastExp2(float x) { return std::exp2(x); }
+
 }  // namespace eigenscope::cuda
