@@ -64,6 +64,14 @@ __device__ __forceinline__ void loadMatrix2Transposed(unsigned (&to)[2], const v
                  : "memory");
 }
 
+// Transposes an 8 x 8 matrix of 16-bit elements that lies in a warp's registers: a lane gives elements t, t + 1
+// of row g and gets elements g of rows t, t + 1.
+__device__ __forceinline__ unsigned transposeMatrix(unsigned from) {
+    unsigned to;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(to) : "r"(from));
+    return to;
+}
+
 // Asynchronous copies from global to shared memory, both at multiples of the size: 16 bytes past the first
 // cache, of which only the first `bytes` are read and the rest is zero; or all or nothing when not `valid`.
 __device__ __forceinline__ void copyAsync16Part(void* shared, const void* global, int bytes) {
@@ -85,6 +93,24 @@ __device__ __forceinline__ void commitCopies() { asm volatile("cp.async.commit_g
 template <int kGroupsLeft>
 __device__ __forceinline__ void waitForCopies() {
     asm volatile("cp.async.wait_group %0;" ::"n"(kGroupsLeft) : "memory");
+}
+
+// Two numbers rounded to T (to nearest, ties to even) in one register, `low` in its lower half.
+template <typename T>
+__device__ __forceinline__ unsigned packPair(float low, float high) {
+    unsigned pair;
+    if constexpr (std::is_same_v<T, __half>)
+        asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    else
+        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+
+// 2^x to about 2 units in the last place; 0 for minus infinity and for results below float32's normal range.
+__device__ __forceinline__ float fastExp2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
 }
 
 }  // namespace eigenscope::cuda

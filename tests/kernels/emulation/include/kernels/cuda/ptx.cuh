@@ -74,6 +74,22 @@ void loadMatrices(void* const* lanes) {
         }
 }
 
+struct TransposeLane {
+    unsigned from, to;
+};
+
+inline void transpose(void* const* lanes) {
+    for (int lane = 0; lane < 32; ++lane) {
+        unsigned pair[2];
+        for (int i = 0; i < 2; ++i) {
+            const int row = lane % 4 * 2 + i, column = lane / 4;
+            const unsigned from = static_cast<const TransposeLane*>(lanes[row * 4 + column / 2])->from;
+            pair[i] = column % 2 ? from >> 16 : from & 0xffffu;
+        }
+        static_cast<TransposeLane*>(lanes[lane])->to = pair[0] | pair[1] << 16;
+    }
+}
+
 }  // namespace emulated
 
 template <typename T>
@@ -99,6 +115,12 @@ inline void loadMatrix2Transposed(unsigned (&to)[2], const void* row) {
     emulation::warpTogether(&mine, emulated::loadMatrices<2, true>);
 }
 
+inline unsigned transposeMatrix(unsigned from) {
+    emulated::TransposeLane mine{from, 0};
+    emulation::warpTogether(&mine, emulated::transpose);
+    return mine.to;
+}
+
 inline void copyAsync16(void* shared, const void* global, bool valid) {
     emulation::queueCopy(shared, global, 16, valid ? 16 : 0);
 }
@@ -113,5 +135,14 @@ template <int kGroupsLeft>
 void waitForCopies() {
     emulation::waitForCopies(kGroupsLeft);
 }
+
+template <typename T>
+unsigned packPair(float low, float high) {
+    if constexpr (std::is_same_v<T, __half>)
+        return toF16(low) | unsigned{toF16(high)} << 16;
+    else
+        return toBf16(low) | unsigned{toBf16(high)} << 16;
+}
+inline float fastExp2(float x) { return std::exp2(x); }
 
 }  // namespace eigenscope::cuda
