@@ -64,6 +64,14 @@ __device__ __forceinline__ void loadMatrix2Transposed(unsigned (&to)[2], const v
                  : "memory");
 }
 
+// Transposes an 8 x 8 matrix of 16-bit elements that lies in a warp's registers: a lane gives elements t, t + 1
+// of row g and gets elements g of rows t, t + 1.
+__device__ __forceinline__ unsigned transposeMatrix(unsigned from) {
+    unsigned to;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(to) : "r"(from));
+    return to;
+}
+
 // Asynchronous copies from global to shared memory, both at multiples of the size: 16 bytes past the first
 // cache, of which only the first `bytes` are read and the rest is zero; or all or nothing when not `valid`.
 __device__ __forceinline__ void copyAsync16Part(void* shared, const void* global, int bytes) {

@@ -16,6 +16,7 @@
 #define __global__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __restrict__
 #define __align__(n) alignas(n)
 // Blocks run one after the other, so a block's variables may be static.

@@ -74,6 +74,22 @@ void loadMatrices(void* const* lanes) {
         }
 }
 
+struct TransposeLane {
+    unsigned from, to;
+};
+
+inline void transpose(void* const* lanes) {
+    for (int lane = 0; lane < 32; ++lane) {
+        unsigned pair[2];
+        for (int i = 0; i < 2; ++i) {
+            const int row = lane % 4 * 2 + i, column = lane / 4;
+            const unsigned from = static_cast<const TransposeLane*>(lanes[row * 4 + column / 2])->from;
+            pair[i] = column % 2 ? from >> 16 : from & 0xffffu;
+        }
+        static_cast<TransposeLane*>(lanes[lane])->to = pair[0] | pair[1] << 16;
+    }
+}
+
 }  // namespace emulated
 
 template <typename T>
@@ -97,6 +113,12 @@ inline void loadMatrix2(unsigned (&to)[2], const void* row) {
 inline void loadMatrix2Transposed(unsigned (&to)[2], const void* row) {
     emulated::MatrixLane mine{row, to};
     emulation::warpTogether(&mine, emulated::loadMatrices<2, true>);
+}
+
+inline unsigned transposeMatrix(unsigned from) {
+    emulated::TransposeLane mine{from, 0};
+    emulation::warpTogether(&mine, emulated::transpose);
+    return mine.to;
 }
 
 inline void copyAsync16(void* shared, const void* global, bool valid) {

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel of decode attention (attention_decode.h says how it works), and its launch. Included by the
+// files that instantiate it, each for one kind of cache.
+#pragma once
+
+#include "kernels/cuda/attention_decode.h"
+#include "kernels/cuda/attention_decode_lift.cuh"
+#include "kernels/cuda/attention_decode_load.cuh"
+#include "kernels/cuda/attention_decode_softmax.cuh"
+#include "kernels/cuda/launch.cuh"
+
+namespace eigenscope::cuda {
+
+inline constexpr int kDecodeThreads = 256;  // at most
+
+// The block's head, its part [begin, end) of the positions, and its warps.
+struct DecodePart {
+    int batch, kv_head, split, begin, end;
+    int warp, lane;
+    DecodeHead keys, values;
+};
+
+// Key/value heads follow each other in the grid, so that those that share a latent find it in the cache.
+__device__ inline DecodePart decodePart(const DecodeCall& call) {
+    DecodePart part;
+    const int block = static_cast<int>(blockIdx.x);
+    part.kv_head = block % call.kv_heads;
+    part.split = block / call.kv_heads % call.splits;
+    part.batch = block / call.kv_heads / call.splits;
+    part.begin = call.origin + part.split * call.split_length;
+    part.end = min(part.begin + call.split_length, call.query_position + call.query_length);
+    part.warp = static_cast<int>(threadIdx.x) / 32, part.lane = static_cast<int>(threadIdx.x) % 32;
+    part.keys = decodeHead(call.keys, part.batch, part.kv_head);
+    part.values = decodeHead(call.values, part.batch, part.kv_head);
+    return part;
+}
+
+// Row of query and output that a query of the block is.
+__device__ inline std::int64_t queryRow(const DecodeCall& call, const DecodePart& part, int row) {
+    return (static_cast<std::int64_t>(part.batch) * call.query_length + row / call.group) * call.query_heads +
+           part.kv_head * call.group + row % call.group;
+}
+__device__ inline const float* queryAt(const DecodeCall& call, const DecodePart& part, int column) {
+    const int row = decodeRow(call, column);
+    return row < call.rows ? call.query + queryRow(call, part, row) * call.query_width : nullptr;
+}
+
+// Without a lift: fragments of the queries [steps, columns, 32]. Every thread of the block.
+template <typename T, int kColumns>
+__device__ void loadQueries(const DecodeCall& call, const DecodePart& part, uint2* fragments) {
+    for (int i = threadIdx.x; i < 32 * kColumns * call.steps; i += blockDim.x) {
+        const int lane = i % 32, n = i / 32 % kColumns, step = i / 32 / kColumns;
+        const float* query = queryAt(call, part, 8 * n + lane / 4);
+        const bool low_part = call.split && lane / 4 >= 4;
+        float x[4];
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+            const int element = 16 * step + lane % 4 * 2 + (e & 1) + (e >> 1) * 8;
+            x[e] = query && element < call.query_width ? query[element] * call.scale : 0.0f;
+        }
+        fragments[i] = make_uint2(packPart<T>(x[0], x[1], low_part), packPart<T>(x[2], x[3], low_part));
+    }
+}
+
+// Everything that stays for all chunks, in the block's shared memory. Every thread of the block; the caller's
+// barrier follows.
+template <typename T, int kChunk, int kKeySteps, int kColumns>
+__device__ void prepareBlock(const DecodeCall& call, const DecodePart& part, unsigned char* shared) {
+    const DecodeMemory& m = call.memory;
+    if constexpr (kKeySteps == 0) {
+        loadQueries<T, kColumns>(call, part, reinterpret_cast<uint2*>(shared + m.queries));
+    } else {
+        loadBasis<T, kKeySteps>(call, part.kv_head, shared + m.basis);
+        loadMean(call, part.kv_head, reinterpret_cast<float*>(shared + m.mean));
+        loadRotations(call, kChunk, reinterpret_cast<uint2*>(shared + m.rotations));
+        loadLiftedQueries(
+            call, [&](int column) { return queryAt(call, part, column); }, 8 * kColumns,
+            reinterpret_cast<float4*>(shared + m.queries));
+    }
+}
+
+template <int kTiles, bool kLift, bool kConvert>
+struct DecodeChunks {
+    static constexpr int kChunk = 16 * kTiles;
+    static constexpr int kAhead = decodeAhead(kLift, kConvert);
+    static constexpr int kKeySlots = decodeKeySlots(kLift, kConvert);
+    static constexpr int kValueSlots = decodeValueSlots(kLift, kConvert);
+
+    const DecodeCall& call;
+    const DecodePart& part;
+    unsigned char* memory;  // the warp's
+
+    __device__ int first(int i) const { return part.begin + (part.warp + i * call.warps) * kChunk; }
+    __device__ unsigned char* keys(int i) const {
+        return memory + call.memory.keys + i % kKeySlots * (kChunk * call.memory.key_pitch);
+    }
+    __device__ unsigned char* values(int i) const {
+        return memory + call.memory.values + i % kValueSlots * (kChunk * call.memory.value_pitch);
+    }
+    __device__ unsigned char* raw(int i, int offset) const {
+        return memory + offset + (kConvert ? i % 2 * call.memory.raw_bytes : 0);
+    }
+    __device__ float* angles(int i) const {
+        return reinterpret_cast<float*>(memory + call.memory.angles +
+                                        (kConvert ? i % 2 * call.memory.angle_bytes : 0));
+    }
+
+    __device__ void clear() const {
+        clearPadding(call.keys, keys(0), kKeySlots * kChunk, call.memory.key_pitch, part.lane);
+        clearPadding(call.values, values(0), kValueSlots * kChunk, call.memory.value_pitch, part.lane);
+    }
+
+    // Queues the copies of chunk i as a group of their own, an empty one behind the last chunk.
+    __device__ void copy(int i) const {
+        const int t = first(i);
+        if (t < part.end) {
+            const DecodeMemory& m = call.memory;
+            if constexpr (kConvert) {
+                copyStored(call.keys, part.keys, t, part.end, kChunk, raw(i, m.key_rows),
+                           raw(i, m.key_scales), part.lane);
+                copyStored(call.values, part.values, t, part.end, kChunk, raw(i, m.value_rows),
+                           raw(i, m.value_scales), part.lane);
+            } else {
+                copyRows(call.keys, part.keys, t, part.end, kChunk, keys(i), m.key_pitch, part.lane);
+                copyRows(call.values, part.values, t, part.end, kChunk, values(i), m.value_pitch, part.lane);
+            }
+            if constexpr (kLift)
+                copyAngles(i, t);
+        }
+        commitCopies();
+    }
+    __device__ void copyAngles(int i, int t) const {
+        const int half = call.rotary_half;
+        float* to = angles(i);
+        for (int at = part.lane * 4; at < 2 * half; at += 32 * 4)
+            copyAsync16(
+                to + at,
+                (at < half ? call.cos + at : call.sin + (at - half)) + static_cast<std::int64_t>(t) * half,
+                true);
+    }
+
+    template <typename T>
+    __device__ void convert(int i) const {
+        const DecodeMemory& m = call.memory;
+        convertRows<T>(call.keys, part.keys, first(i), part.end, kChunk, raw(i, m.key_rows),
+                       raw(i, m.key_scales), keys(i), m.key_pitch, part.lane);
+        convertRows<T>(call.values, part.values, first(i), part.end, kChunk, raw(i, m.value_rows),
+                       raw(i, m.value_scales), values(i), m.value_pitch, part.lane);
+    }
+};
+
+// scores += keys times queries, over the width in two sums, which do not wait for each other.
+template <typename T, int kTiles, int kColumns>
+__device__ void keyScores(const unsigned char* keys, int pitch, const uint2* fragments, int steps,
+                          float (&scores)[kTiles][kColumns][4], int lane) {
+    float odd[kTiles][kColumns][4] = {};
+    keys += rowOffset(pitch, lane);
+    const auto add = [&](float(&sums)[kTiles][kColumns][4], int step) {
+        uint2 q[kColumns];
+#pragma unroll
+        for (int n = 0; n < kColumns; ++n)
+            q[n] = fragments[(step * kColumns + n) * 32 + lane];
+#pragma unroll
+        for (int i = 0; i < kTiles; ++i) {
+            unsigned a[4];
+            loadMatrix4(a, keys + 16 * i * pitch + 32 * step);
+#pragma unroll
+            for (int n = 0; n < kColumns; ++n)
+                mma16816<T>(sums[i][n], a, {q[n].x, q[n].y});
+        }
+    };
+    int step = 0;
+#pragma unroll 4
+    for (; step + 1 < steps; step += 2) {
+        add(scores, step);
+        add(odd, step + 1);
+    }
+    if (step < steps)
+        add(scores, step);
+#pragma unroll
+    for (int i = 0; i < kTiles; ++i)
+#pragma unroll
+        for (int n = 0; n < kColumns; ++n)
+#pragma unroll
+            for (int e = 0; e < 4; ++e)
+                scores[i][n][e] += odd[i][n][e];
+}
+
+// Scores to weights, weights times values.
+template <typename T, int kTiles, int kColumns, int kValueTiles>
+__device__ void attendChunk(const DecodeCall& call, float (&scores)[kTiles][kColumns][4], int t,
+                            const unsigned char* values, DecodeState<kColumns, kValueTiles>& state,
+                            int lane) {
+    if (call.split) {  // a query's score is that of its high and of its low part, half the columns away
+#pragma unroll
+        for (int i = 0; i < kTiles; ++i)
+#pragma unroll
+            for (int n = 0; n < kColumns; ++n)
+#pragma unroll
+                for (int e = 0; e < 4; ++e)
+                    scores[i][n][e] += __shfl_xor_sync(~0u, scores[i][n][e], 2);
+    }
+    const int seen_by_all = call.query_position, last = seen_by_all + call.query_length - 1;
+    if (call.alibi_slopes || t + 16 * kTiles - 1 > seen_by_all ||
+        (call.window > 0 && t <= last - call.window))
+        maskScores(scores, state, t, lane);
+    raiseLargest(scores, state);
+    unsigned weights[kTiles][kColumns][2];
+    weighChunk<T>(scores, state, call.split && lane % 4 >= 2, weights);
+    addValues<T>(values, call.memory.value_pitch, call.value_tiles, weights, state, lane);
+}
+
+// The softmax over all of the block's positions from those of its warps, in the warps' memory, as the block's
+// result. Every thread of the block; the warps' copies have ended.
+template <int kColumns, int kValueTiles>
+__device__ void mergeWarps(const DecodeCall& call, const DecodePart& part,
+                           DecodeState<kColumns, kValueTiles>& state, unsigned char* memory) {
+    constexpr float kLn2 = 0.6931471805599453f;
+    constexpr int kQueries = 8 * kColumns;
+    const int pitch = 16 * call.value_tiles + 4, lane = part.lane;  // lanes' rows in different banks
+    auto* outputs = reinterpret_cast<float*>(memory);               // [warps, queries, pitch]
+    float* largest = outputs + call.warps * kQueries * pitch;       // [warps, queries]
+    float* totals = largest + call.warps * kQueries;
+    __syncthreads();
+#pragma unroll
+    for (int n = 0; n < kColumns; ++n)
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+            float total = state.total[n][e];
+#pragma unroll
+            for (int step = 4; step < 32; step *= 2)
+                total += __shfl_xor_sync(~0u, total, step);
+            const int column = part.warp * kQueries + 8 * n + lane % 4 * 2 + e;
+            if (lane < 4) {
+                largest[column] = state.largest[n][e];
+                totals[column] = total;
+            }
+#pragma unroll
+            for (int i = 0; i < kValueTiles; ++i)
+                if (i < call.value_tiles) {
+                    float* output = outputs + column * pitch + 16 * i + lane / 4;
+                    output[0] = state.output[i][n][e];
+                    output[8] = state.output[i][n][e + 2];
+                }
+        }
+    __syncthreads();
+    const int width = call.values.width;
+    const std::int64_t rows =
+        static_cast<std::int64_t>(call.batch) * call.query_length * call.query_heads * part.split;
+    for (int i = threadIdx.x; i < call.rows * width; i += blockDim.x) {
+        const int row = i / width, element = i - row * width;
+        float most = -INFINITY, total = 0.0f, sum = 0.0f;
+        for (int w = 0; w < call.warps; ++w)
+            most = fmaxf(most, largest[w * kQueries + row]);
+        for (int w = 0; w < call.warps; ++w) {
+            const int column = w * kQueries + row;
+            if (largest[column] == -INFINITY)
+                continue;
+            const float weight = fastExp2(largest[column] - most);
+            float x = outputs[column * pitch + element];
+            if (call.split)
+                x += outputs[(column + 4) * pitch + element];
+            total += weight * totals[column];
+            sum += weight * x;
+        }
+        const std::int64_t at = queryRow(call, part, row);
+        if (call.splits == 1) {
+            call.output[at * width + element] = sum / total;
+            continue;
+        }
+        call.partials.output[(rows + at) * width + element] = sum;
+        if (element == 0) {
+            call.partials.largest[rows + at] = most * kLn2;
+            call.partials.total[rows + at] = total;
+        }
+    }
+}
+
+template <typename T, int kTiles, int kKeySteps, int kValueTiles, int kColumns, bool kConvert>
+__global__ void __launch_bounds__(kDecodeThreads, 1) decodeKernel(const __grid_constant__ DecodeCall call) {
+    using Chunks = DecodeChunks<kTiles, (kKeySteps > 0), kConvert>;
+    const DecodePart part = decodePart(call);
+    auto* shared = dynamicShared<unsigned char>();
+    const Chunks chunks{call, part, shared + call.memory.warps + part.warp * call.memory.warp_bytes};
+    const int lane = part.lane;
+#pragma unroll
+    for (int i = 0; i < Chunks::kAhead; ++i)
+        chunks.copy(i);
+    chunks.clear();
+    DecodeState<kColumns, kValueTiles> state;
+#pragma unroll
+    for (int n = 0; n < kColumns; ++n)
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+            state.column[n][e] = decodeColumn(call, part.kv_head, 8 * n + lane % 4 * 2 + e);
+            state.largest[n][e] = -INFINITY;
+            state.total[n][e] = 0.0f;
+#pragma unroll
+            for (int i = 0; i < kValueTiles; ++i)
+                state.output[i][n][e] = state.output[i][n][e + 2] = 0.0f;
+        }
+    prepareBlock<T, 16 * kTiles, kKeySteps, kColumns>(call, part, shared);
+    __syncthreads();
+
+    const auto* queries = shared + call.memory.queries;
+    for (int i = 0; chunks.first(i) < part.end; ++i) {
+        waitForCopies<Chunks::kAhead - 1>();
+        __syncwarp();  // all lanes' copies are here, and no lane reads the chunk before any more
+        float scores[kTiles][kColumns][4] = {};
+        if constexpr (kConvert)
+            chunks.template convert<T>(i);
+        if constexpr (kKeySteps > 0) {
+            auto* fragments = reinterpret_cast<uint2*>(chunks.memory + call.memory.fragments);
+            turnQueries<T, kColumns>(call, reinterpret_cast<const float4*>(queries), chunks.angles(i),
+                                     fragments, lane);
+            if constexpr (kConvert)
+                __syncwarp();
+            unsigned latents[kTiles][kKeySteps][4];
+            loadLatents(chunks.keys(i), call.memory.key_pitch, latents, lane);
+            __syncwarp();
+            chunks.copy(i + Chunks::kAhead);
+            liftScores<T>(call, shared, fragments, latents, scores, lane);
+        } else {
+            if constexpr (kConvert)
+                __syncwarp();
+            chunks.copy(i + Chunks::kAhead);
+            keyScores<T>(chunks.keys(i), call.memory.key_pitch, reinterpret_cast<const uint2*>(queries),
+                         call.steps, scores, lane);
+        }
+        attendChunk<T>(call, scores, chunks.first(i), chunks.values(i), state, lane);
+    }
+    waitForCopies<0>();
+    mergeWarps(call, part, state, shared + call.memory.warps);
+}
+
+// One kernel's launch; columns are the call's.
+template <typename T, int kTiles, int kKeySteps, int kValueTiles, bool kConvert>
+void launchDecodeKernel(const DecodeCall& call, cudaStream_t stream) {
+    const auto kernel = call.kernel.columns == 1
+                            ? decodeKernel<T, kTiles, kKeySteps, kValueTiles, 1, kConvert>
+                            : decodeKernel<T, kTiles, kKeySteps, kValueTiles, 2, kConvert>;
+    const auto blocks = static_cast<unsigned>(call.batch * call.kv_heads * call.splits);
+    launch("attention decode", kernel, blocks, static_cast<unsigned>(32 * call.warps), call.shared_bytes,
+           stream, call);
+}
+
+}  // namespace eigenscope::cuda
