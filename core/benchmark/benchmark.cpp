@@ -40,6 +40,11 @@ std::int64_t rowsOf(const BenchmarkOptions& options, const Backend& backend) {
     return options.prefill_rows > 0 ? options.prefill_rows : automaticPrefillRows(backend);
 }
 
+BenchmarkCeilings measureCeilings(JobContext& job, const OpenModel& model, int threads, Compute compute) {
+    return {measureCopy(job, *model.backend, threads),
+            measureProduct(job, *model.backend, threads, weightDType(*model.model), compute)};
+}
+
 }  // namespace
 
 std::int64_t automaticPrefillRows(const Backend& backend) {
@@ -133,9 +138,8 @@ BenchmarkResult benchmark(JobContext& job, const OpenModel& model, const Benchma
         return result;
     }
     const Compute compute = resolveCompute(options.run, model);
-    const BenchmarkCeilings ceilings{
-        measureCopy(job, *model.backend, options.run.threads),
-        measureProduct(job, *model.backend, options.run.threads, weightDType(*model.model), compute)};
+    const BenchmarkCeilings ceilings =
+        options.ceilings ? *options.ceilings : measureCeilings(job, model, options.run.threads, compute);
     for (const auto& [context, batch] : combinations) {
         BenchmarkRow row;
         row.model = model.name;

@@ -25,6 +25,11 @@
 
 namespace eigenscope {
 
+struct BenchmarkCeilings {
+    CopyCeiling copy;
+    ProductCeiling product;
+};
+
 struct BenchmarkOptions {
     std::vector<std::int64_t> contexts = {512, 2048};
     std::vector<int> batches = {1};
@@ -32,15 +37,11 @@ struct BenchmarkOptions {
     int repetitions = 3;
     bool prefill = true;            // otherwise decode alone: no time to first token
     std::int64_t prefill_rows = 0;  // tokens of all sequences in one call; 0: automaticPrefillRows()
+    std::optional<BenchmarkCeilings> ceilings;  // empty: measured when the run begins
     RunOptions run;
 };
 // What one call does well: 256 on hosts, as generation does; 4096 on devices that have more to fill.
 std::int64_t automaticPrefillRows(const Backend& backend);
-
-struct BenchmarkCeilings {
-    CopyCeiling copy;
-    ProductCeiling product;
-};
 
 struct BenchmarkRow {
     std::string model;

@@ -67,7 +67,7 @@ CopyCeiling measureCopy(JobContext& job, Backend& backend, int threads) {
 }
 
 ProductCeiling measureProduct(JobContext& job, Backend& backend, int threads, DType weight, Compute compute) {
-    constexpr std::int64_t kLeast = 512, kMost = 8192;
+    constexpr std::int64_t kLeast = 256, kMost = 8192;
     constexpr double kLongest = 0.05;
     job.progress("measuring the rate of matrix products", 0, 0);
     const auto stream = backend.createStream(threads);

@@ -22,7 +22,7 @@ struct ProductCeiling {
     double flops_per_second = 0.0;  // 2 n^3 in a product of n x n matrices
     std::int64_t size = 0;          // n of the fastest
 };
-// The fastest product of square matrices, n doubled from 512 until one takes 50 ms, or n is 8192.
+// The fastest product of square matrices, n doubled from 256 until one takes 50 ms, or n is 8192.
 ProductCeiling measureProduct(JobContext& job, Backend& backend, int threads, DType weight, Compute compute);
 
 // Seconds of one call of `op`: the fastest of rounds that go on for `seconds`, three rounds at least. A round

@@ -23,8 +23,12 @@ struct OpCase {
 
     // Benchmarks: work of one call, and not part of the correctness table when true.
     bool bench = false;
-    double bytes = 0.0;  // least memory traffic
-    double flops = 0.0;  // 0: bandwidth is what counts
+    double bytes = 0.0;   // least memory traffic
+    double flops = 0.0;   // 0: bandwidth is what counts
+    double memory = 0.0;  // device memory that its arrays take; 0: little
+    // Variants of one problem ("dense", "low-rank, lifted"), of which each one's time is given as a fraction
+    // of the dense one's. Empty: none.
+    std::string problem, variant;
 };
 
 enum class Outcome { Passed, Failed, Unsupported };
@@ -53,6 +57,7 @@ void addAttentionCases(std::vector<OpCase>& cases);
 void addCodeCases(std::vector<OpCase>& cases);
 void addStatisticsCases(std::vector<OpCase>& cases);
 void addBenchCases(std::vector<OpCase>& cases);
+void addAttentionBenchCases(std::vector<OpCase>& cases);
 
 // Cosines and sines as a rotary embedding has them, on the device.
 RotaryTable rotaryTable(OpRun& run, std::int64_t positions, std::int32_t rotary_dim);

@@ -5,6 +5,7 @@
 #include "kernels/api/registry.h"
 #include "kernels/reference/reference_backend.h"
 #include "tests/kernels/emulation/emulated_backend.h"
+#include "tests/kernels/op_bench.h"
 #include "tests/kernels/op_case.h"
 #ifdef EIGENSCOPE_HAVE_CPU
 #include "kernels/cpu/cpu_backend.h"
@@ -26,18 +27,20 @@ struct Options {
     std::string filter;
     std::string module = EIGENSCOPE_CUDA_MODULE;
     int threads = 0;
-    bool bench = false, verbose = false;
+    std::string json;
+    bool bench = false, all = false, verbose = false;
 };
 
 constexpr const char* kUsage =
     "usage: eigenscope-op-check [--device reference|cpu|cuda|cuda-emulated] [--filter TEXT] [--threads N] "
-    "[--bench] "
     "[--verbose]\n"
-    "                           [--module FILE]\n"
+    "                           [--module FILE] [--bench [--all] [--json FILE]]\n"
     "  --filter   only cases whose name contains TEXT, e.g. 'attention/' or 'bf16'\n"
     "  --threads  one thread count instead of 1 and 2 on the CPU (bench: instead of the device's default)\n"
     "  --bench    time the bench cases; rates beside a large copy and a large matrix product of the same "
     "run\n"
+    "  --all      with --bench: also cases that are too large for a host to be quick\n"
+    "  --json     with --bench: the same as a file\n"
     "  --module   the CUDA module's file\n";
 
 bool parse(int argc, char** argv, Options& options) {
@@ -46,9 +49,12 @@ bool parse(int argc, char** argv, Options& options) {
         std::string* text = argument == "--device"   ? &options.device
                             : argument == "--filter" ? &options.filter
                             : argument == "--module" ? &options.module
+                            : argument == "--json"   ? &options.json
                                                      : nullptr;
         if (argument == "--bench") {
             options.bench = true;
+        } else if (argument == "--all") {
+            options.all = true;
         } else if (argument == "--verbose") {
             options.verbose = true;
         } else if (i + 1 < argc && text) {
@@ -59,6 +65,8 @@ bool parse(int argc, char** argv, Options& options) {
             return false;
         }
     }
+    if (!options.bench && (options.all || !options.json.empty()))
+        return false;
     return options.device == "reference" || options.device == "cpu" || options.device == "cuda" ||
            options.device == "cuda-emulated";
 }
@@ -121,52 +129,6 @@ int check(const Options& options, Backend& device) {
     return failed == 0 ? 0 : 1;
 }
 
-double timed(Backend& device, const Options& options, const std::function<void(OpRun&)>& run) {
-    OpRun op_run(device, options.threads, 1, false);
-    op_run.timing.enabled = true;
-    run(op_run);
-    return op_run.timing.seconds;
-}
-
-int bench(const Options& options, Backend& device) {
-    constexpr std::size_t kCopyBytes = std::size_t{256} << 20;
-    const double copy_seconds = timed(device, options, [](OpRun& run) {
-        const auto from = run.backend().allocate(kCopyBytes), to = run.backend().allocate(kCopyBytes);
-        const std::vector<std::byte> zeros(kCopyBytes);
-        run.backend().upload(run.stream(), from->data(), zeros.data(), kCopyBytes);
-        run.execute([&] { run.backend().copy(run.stream(), to->data(), from->data(), kCopyBytes); });
-    });
-    const double ceiling = 2.0 * kCopyBytes / copy_seconds;
-    std::printf("copy of 256 MiB: %.1f GB/s read and written\n", ceiling * 1e-9);
-
-    const std::vector<OpCase> cases = benchCases();
-    double peak = 0.0;  // the fastest of the large products, each arithmetic counted
-    std::printf("%-70s %10s %9s %7s %10s %7s\n", "case", "us", "GB/s", "copy", "GFLOP/s", "gemm");
-    for (const OpCase& op_case : cases) {
-        if (op_case.op == Op::Gemm && op_case.name.find("m=512") != std::string::npos &&
-            device.supports(op_case.op, op_case.traits))
-            peak = std::max(peak, op_case.flops / timed(device, options, op_case.run));
-    }
-    for (const OpCase& op_case : cases) {
-        if (op_case.name.find(options.filter) == std::string::npos)
-            continue;
-        const Support support = device.supports(op_case.op, op_case.traits);
-        if (!support) {
-            std::printf("%-70s unsupported: %s\n", op_case.name.c_str(), support.reason.c_str());
-            continue;
-        }
-        const double seconds = timed(device, options, op_case.run);
-        std::printf("%-70s %10.1f %9.2f %6.1f%%", op_case.name.c_str(), seconds * 1e6,
-                    op_case.bytes / seconds * 1e-9, 100.0 * op_case.bytes / seconds / ceiling);
-        if (op_case.flops > 0.0)
-            std::printf(" %10.1f %6.1f%%", op_case.flops / seconds * 1e-9,
-                        peak > 0.0 ? 100.0 * op_case.flops / seconds / peak : 0.0);
-        std::printf("\n");
-        std::fflush(stdout);
-    }
-    return 0;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -185,7 +147,13 @@ int main(int argc, char** argv) {
     try {
         std::printf("%s: %s, %s\n", device->info().backend.c_str(), device->info().name.c_str(),
                     device->info().instructions.c_str());
-        return options.bench ? bench(options, *device) : check(options, *device);
+        if (!options.bench)
+            return check(options, *device);
+        BenchOptions bench{options.filter, options.json, "", options.threads, options.all};
+        for (int i = 0; i < argc; ++i)
+            bench.command += (i > 0 ? " " : "") + std::string(argv[i]);
+        runBench(bench, *device);
+        return 0;
     } catch (const std::exception& error) {
         std::printf("failed: %s\n", error.what());
         return 1;
