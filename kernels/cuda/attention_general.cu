@@ -5,6 +5,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_cache.cuh"
 #include "kernels/cuda/attention_general.h"
+#include "kernels/cuda/device_position.cuh"
 #include "kernels/cuda/launch.cuh"
 
 #include <cmath>
@@ -101,6 +102,7 @@ __global__ void __launch_bounds__(kBlock) generalKernel(GeneralParams g) {
     float* latents = correction + kRows;  // [kTile, keys.width] with a lift
 
     const BlockTile tile = blockTile<kRows>(g);
+    const std::int64_t query_position = queryPosition(p);
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const auto rowIndex = [&](int r) {  // of query and output
         const std::int64_t m = tile.first_query + r / tile.heads;
@@ -118,11 +120,11 @@ __global__ void __launch_bounds__(kBlock) generalKernel(GeneralParams g) {
     }
 
     // Positions that a row of the tile sees, cut to this block's part.
-    const std::int64_t first_position = p.query_position + tile.first_query;
+    const std::int64_t first_position = query_position + tile.first_query;
     const std::int64_t seen =
         p.window > 0 && first_position + 1 > p.window ? first_position + 1 - p.window : 0;
     const std::int64_t origin =
-        p.window > 0 && p.query_position + 1 > p.window ? p.query_position + 1 - p.window : 0;
+        p.window > 0 && query_position + 1 > p.window ? query_position + 1 - p.window : 0;
     const std::int64_t part = origin + static_cast<std::int64_t>(blockIdx.z) * g.split_length;
     std::int64_t begin = seen > part ? seen : part;
     std::int64_t end = first_position + tile.queries;
@@ -148,7 +150,7 @@ __global__ void __launch_bounds__(kBlock) generalKernel(GeneralParams g) {
         __syncthreads();
 
         for (int r = warp; r < kRows; r += kWarps) {
-            const std::int64_t last = p.query_position + tile.first_query + r / tile.heads, n = base + lane;
+            const std::int64_t last = query_position + tile.first_query + r / tile.heads, n = base + lane;
             const bool visible =
                 r < tile.rows && lane < count && n <= last && (p.window == 0 || n > last - p.window);
             float score = -INFINITY;
