@@ -28,7 +28,9 @@ struct DecodeSide {
     int heads = 1, sharing = 1;  // stored heads; key/value heads that share one
     int width = 0, bits = 0, group = 8;
     int units = 0, unit_inverse = 0;  // eights of a row; i / units == i * unit_inverse >> 16 within a chunk
-    int stored_end = 0;               // rows from here on are in the ring
+    int group_inverse = 65536;        // likewise for an eight's group
+    bool ring = false;                // the last `recent` rows, and those of an unfinished span, are in it
+    int recent = 0, span = 1;
     int ring_rows = 1;
     bool by_channel = false;
     bool float16 = false;  // 16-bit elements: float16, else bfloat16
@@ -70,10 +72,10 @@ struct DecodeLayout {
     std::size_t sharedBytes(int warps) const;
 };
 
-// Chunks on their way while one is computed with, and the slots that hold them.
-constexpr int decodeAhead(bool lifted, bool convert) { return lifted && !convert ? 1 : 2; }
-constexpr int decodeKeySlots(bool lifted, bool convert) { return lifted || convert ? 1 : 3; }
-constexpr int decodeValueSlots(bool lifted, bool convert) { return convert ? 1 : lifted ? 2 : 3; }
+// Chunks in shared memory. Tiles: two on their way while one is computed with; latents are in registers
+// before they are used, so that their place is free for the next, and the values' place is once they are
+// summed. What is converted is copied two chunks ahead, to a single tile.
+constexpr int decodeSlots(bool lifted, bool convert) { return lifted || convert ? 1 : 3; }
 
 struct DecodeCall {
     DecodeKernel kernel;
@@ -94,7 +96,8 @@ struct DecodeCall {
     bool split = false;  // spare columns hold low parts
     int steps = 0, value_tiles = 0;
     int query_position = 0, window = 0;
-    int origin = 0, split_length = 0, splits = 1;  // positions
+    const std::int64_t* device_position = nullptr;  // or null; query_position is then the largest possible
+    int origin = 0, split_length = 0, splits = 1;   // positions
     int warps = 0;
     std::size_t shared_bytes = 0;
     float scale = 1.0f;  // times log2(e)

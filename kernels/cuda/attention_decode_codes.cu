@@ -10,9 +10,9 @@ namespace {
 template <typename T>
 void launchAs(const DecodeCall& call, cudaStream_t stream) {
     if (call.kernel.value_tiles == 8)
-        launchDecodeKernel<T, 2, 0, 8, true>(call, stream);
+        launchDecodeColumns<T, 2, 0, 8, true>(call, stream);
     else
-        launchDecodeKernel<T, 2, 0, 16, true>(call, stream);
+        launchDecodeColumns<T, 2, 0, 16, true>(call, stream);
 }
 
 }  // namespace

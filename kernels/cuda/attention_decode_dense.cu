@@ -10,9 +10,9 @@ namespace {
 template <typename T>
 void launchAs(const DecodeCall& call, cudaStream_t stream) {
     if (call.kernel.value_tiles == 8)
-        launchDecodeKernel<T, 1, 0, 8, false>(call, stream);
+        launchDecodeColumns<T, 1, 0, 8, false>(call, stream);
     else
-        launchDecodeKernel<T, 1, 0, 16, false>(call, stream);
+        launchDecodeColumns<T, 1, 0, 16, false>(call, stream);
 }
 
 }  // namespace

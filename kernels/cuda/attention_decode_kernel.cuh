@@ -13,25 +13,32 @@ namespace eigenscope::cuda {
 
 inline constexpr int kDecodeThreads = 256;  // at most
 
-// The block's head, its part [begin, end) of the positions, and its warps.
+// The block's head, its part [begin, end) of the positions, and its warps. position: the first query's.
 struct DecodePart {
-    int batch, kv_head, split, begin, end;
+    int batch, kv_head, split, position, begin, end;
     int warp, lane;
     DecodeHead keys, values;
 };
 
 // Key/value heads follow each other in the grid, so that those that share a latent find it in the cache.
-__device__ inline DecodePart decodePart(const DecodeCall& call) {
+template <int kChunk>
+__device__ DecodePart decodePart(const DecodeCall& call) {
     DecodePart part;
     const int block = static_cast<int>(blockIdx.x);
     part.kv_head = block % call.kv_heads;
     part.split = block / call.kv_heads % call.splits;
     part.batch = block / call.kv_heads / call.splits;
-    part.begin = call.origin + part.split * call.split_length;
-    part.end = min(part.begin + call.split_length, call.query_position + call.query_length);
+    part.position = call.query_position;
+    int origin = call.origin;
+    if (call.device_position) {
+        part.position = static_cast<int>(*call.device_position);
+        origin = call.window > 0 ? max(0, part.position - call.window + 1) / kChunk * kChunk : 0;
+    }
+    part.begin = origin + part.split * call.split_length;
+    part.end = min(part.begin + call.split_length, part.position + call.query_length);
     part.warp = static_cast<int>(threadIdx.x) / 32, part.lane = static_cast<int>(threadIdx.x) % 32;
-    part.keys = decodeHead(call.keys, part.batch, part.kv_head);
-    part.values = decodeHead(call.values, part.batch, part.kv_head);
+    part.keys = decodeHead(call.keys, part.batch, part.kv_head, part.position);
+    part.values = decodeHead(call.values, part.batch, part.kv_head, part.position);
     return part;
 }
 
@@ -79,12 +86,11 @@ __device__ void prepareBlock(const DecodeCall& call, const DecodePart& part, uns
     }
 }
 
+// A warp's chunks. Every copy...() ends in a group of its own, an empty one behind the last chunk.
 template <int kTiles, bool kLift, bool kConvert>
 struct DecodeChunks {
     static constexpr int kChunk = 16 * kTiles;
-    static constexpr int kAhead = decodeAhead(kLift, kConvert);
-    static constexpr int kKeySlots = decodeKeySlots(kLift, kConvert);
-    static constexpr int kValueSlots = decodeValueSlots(kLift, kConvert);
+    static constexpr int kSlots = decodeSlots(kLift, kConvert);
 
     const DecodeCall& call;
     const DecodePart& part;
@@ -92,13 +98,13 @@ struct DecodeChunks {
 
     __device__ int first(int i) const { return part.begin + (part.warp + i * call.warps) * kChunk; }
     __device__ unsigned char* keys(int i) const {
-        return memory + call.memory.keys + i % kKeySlots * (kChunk * call.memory.key_pitch);
+        return memory + call.memory.keys + i % kSlots * (kChunk * call.memory.key_pitch);
     }
     __device__ unsigned char* values(int i) const {
-        return memory + call.memory.values + i % kValueSlots * (kChunk * call.memory.value_pitch);
+        return memory + call.memory.values + i % kSlots * (kChunk * call.memory.value_pitch);
     }
     __device__ unsigned char* raw(int i, int offset) const {
-        return memory + offset + (kConvert ? i % 2 * call.memory.raw_bytes : 0);
+        return memory + offset + i % 2 * call.memory.raw_bytes;
     }
     __device__ float* angles(int i) const {
         return reinterpret_cast<float*>(memory + call.memory.angles +
@@ -106,11 +112,10 @@ struct DecodeChunks {
     }
 
     __device__ void clear() const {
-        clearPadding(call.keys, keys(0), kKeySlots * kChunk, call.memory.key_pitch, part.lane);
-        clearPadding(call.values, values(0), kValueSlots * kChunk, call.memory.value_pitch, part.lane);
+        clearPadding(call.keys, keys(0), kSlots * kChunk, call.memory.key_pitch, part.lane);
+        clearPadding(call.values, values(0), kSlots * kChunk, call.memory.value_pitch, part.lane);
     }
 
-    // Queues the copies of chunk i as a group of their own, an empty one behind the last chunk.
     __device__ void copy(int i) const {
         const int t = first(i);
         if (t < part.end) {
@@ -120,32 +125,51 @@ struct DecodeChunks {
                            raw(i, m.key_scales), part.lane);
                 copyStored(call.values, part.values, t, part.end, kChunk, raw(i, m.value_rows),
                            raw(i, m.value_scales), part.lane);
+                if constexpr (kLift)
+                    queueAngles(i, t);
             } else {
-                copyRows(call.keys, part.keys, t, part.end, kChunk, keys(i), m.key_pitch, part.lane);
-                copyRows(call.values, part.values, t, part.end, kChunk, values(i), m.value_pitch, part.lane);
+                queueKeys(i, t);
+                queueValues(i, t);
             }
-            if constexpr (kLift)
-                copyAngles(i, t);
         }
         commitCopies();
     }
-    __device__ void copyAngles(int i, int t) const {
+    __device__ void copyKeys(int i) const {
+        if (const int t = first(i); t < part.end) {
+            queueKeys(i, t);
+            queueAngles(i, t);
+        }
+        commitCopies();
+    }
+    __device__ void copyValues(int i) const {
+        if (const int t = first(i); t < part.end)
+            queueValues(i, t);
+        commitCopies();
+    }
+
+    __device__ void queueKeys(int i, int t) const {
+        copyRows<kChunk>(call.keys, part.keys, t, part.end, keys(i), call.memory.key_pitch, part.lane);
+    }
+    __device__ void queueValues(int i, int t) const {
+        copyRows<kChunk>(call.values, part.values, t, part.end, values(i), call.memory.value_pitch,
+                         part.lane);
+    }
+    // Cosines and sines of the chunk's first position.
+    __device__ void queueAngles(int i, int t) const {
         const int half = call.rotary_half;
+        const std::int64_t row = static_cast<std::int64_t>(t) * half;
         float* to = angles(i);
         for (int at = part.lane * 4; at < 2 * half; at += 32 * 4)
-            copyAsync16(
-                to + at,
-                (at < half ? call.cos + at : call.sin + (at - half)) + static_cast<std::int64_t>(t) * half,
-                true);
+            copyAsync16(to + at, (at < half ? call.cos + at : call.sin + (at - half)) + row);
     }
 
     template <typename T>
     __device__ void convert(int i) const {
         const DecodeMemory& m = call.memory;
-        convertRows<T>(call.keys, part.keys, first(i), part.end, kChunk, raw(i, m.key_rows),
-                       raw(i, m.key_scales), keys(i), m.key_pitch, part.lane);
-        convertRows<T>(call.values, part.values, first(i), part.end, kChunk, raw(i, m.value_rows),
-                       raw(i, m.value_scales), values(i), m.value_pitch, part.lane);
+        convertRows<T, kChunk>(call.keys, part.keys, first(i), part.end, raw(i, m.key_rows),
+                               raw(i, m.key_scales), keys(i), m.key_pitch, part.lane);
+        convertRows<T, kChunk>(call.values, part.values, first(i), part.end, raw(i, m.value_rows),
+                               raw(i, m.value_scales), values(i), m.value_pitch, part.lane);
     }
 };
 
@@ -186,11 +210,11 @@ __device__ void keyScores(const unsigned char* keys, int pitch, const uint2* fra
                 scores[i][n][e] += odd[i][n][e];
 }
 
-// Scores to weights, weights times values.
+// Products of keys and queries to weights of the chunk that begins at t.
 template <typename T, int kTiles, int kColumns, int kValueTiles>
-__device__ void attendChunk(const DecodeCall& call, float (&scores)[kTiles][kColumns][4], int t,
-                            const unsigned char* values, DecodeState<kColumns, kValueTiles>& state,
-                            int lane) {
+__device__ void chunkWeights(const DecodeCall& call, float (&scores)[kTiles][kColumns][4], int t,
+                             int position, DecodeState<kColumns, kValueTiles>& state,
+                             unsigned (&weights)[kTiles][kColumns][2], int lane) {
     if (call.split) {  // a query's score is that of its high and of its low part, half the columns away
 #pragma unroll
         for (int i = 0; i < kTiles; ++i)
@@ -200,14 +224,12 @@ __device__ void attendChunk(const DecodeCall& call, float (&scores)[kTiles][kCol
                 for (int e = 0; e < 4; ++e)
                     scores[i][n][e] += __shfl_xor_sync(~0u, scores[i][n][e], 2);
     }
-    const int seen_by_all = call.query_position, last = seen_by_all + call.query_length - 1;
+    const int seen_by_all = position, last = seen_by_all + call.query_length - 1;
     if (call.alibi_slopes || t + 16 * kTiles - 1 > seen_by_all ||
         (call.window > 0 && t <= last - call.window))
         maskScores(scores, state, t, lane);
     raiseLargest(scores, state);
-    unsigned weights[kTiles][kColumns][2];
     weighChunk<T>(scores, state, call.split && lane % 4 >= 2, weights);
-    addValues<T>(values, call.memory.value_pitch, call.value_tiles, weights, state, lane);
 }
 
 // The softmax over all of the block's positions from those of its warps, in the warps' memory, as the block's
@@ -276,72 +298,124 @@ __device__ void mergeWarps(const DecodeCall& call, const DecodePart& part,
     }
 }
 
-template <typename T, int kTiles, int kKeySteps, int kValueTiles, int kColumns, bool kConvert>
-__global__ void __launch_bounds__(kDecodeThreads, 1) decodeKernel(const __grid_constant__ DecodeCall call) {
-    using Chunks = DecodeChunks<kTiles, (kKeySteps > 0), kConvert>;
-    const DecodePart part = decodePart(call);
-    auto* shared = dynamicShared<unsigned char>();
-    const Chunks chunks{call, part, shared + call.memory.warps + part.warp * call.memory.warp_bytes};
-    const int lane = part.lane;
-#pragma unroll
-    for (int i = 0; i < Chunks::kAhead; ++i)
-        chunks.copy(i);
-    chunks.clear();
-    DecodeState<kColumns, kValueTiles> state;
+// All chunks of a warp whose keys are multiplied as they are.
+template <typename T, int kColumns, int kValueTiles, typename Chunks>
+__device__ void attendChunks(const DecodeCall& call, const Chunks& chunks, const unsigned char* shared,
+                             DecodeState<kColumns, kValueTiles>& state, int lane) {
+    constexpr int kTiles = Chunks::kChunk / 16;
+    const auto* fragments = reinterpret_cast<const uint2*>(shared + call.memory.queries);
+    for (int i = 0; chunks.first(i) < chunks.part.end; ++i) {
+        waitForCopies<1>();
+        __syncwarp();  // all lanes' copies are here, and no lane reads the chunk before any more
+        if constexpr (Chunks::kSlots == 1) {
+            chunks.template convert<T>(i);
+            __syncwarp();
+        }
+        chunks.copy(i + 2);
+        float scores[kTiles][kColumns][4] = {};
+        keyScores<T>(chunks.keys(i), call.memory.key_pitch, fragments, call.steps, scores, lane);
+        unsigned weights[kTiles][kColumns][2];
+        chunkWeights<T>(call, scores, chunks.first(i), chunks.part.position, state, weights, lane);
+        addValues<T>(chunks.values(i), call.memory.value_pitch, call.value_tiles, weights, state, lane);
+    }
+}
+
+// All chunks of a warp with a lift.
+template <typename T, int kKeySteps, bool kConvert, int kColumns, int kValueTiles, typename Chunks>
+__device__ void attendLifted(const DecodeCall& call, const Chunks& chunks, const unsigned char* shared,
+                             DecodeState<kColumns, kValueTiles>& state, int lane) {
+    constexpr int kTiles = Chunks::kChunk / 16;
+    constexpr bool kStaged = !kConvert;
+    const auto* queries = reinterpret_cast<const float4*>(shared + call.memory.queries);
+    auto* fragments = reinterpret_cast<uint2*>(chunks.memory + call.memory.fragments);
+    for (int i = 0; chunks.first(i) < chunks.part.end; ++i) {
+        waitForCopies<1>();
+        __syncwarp();  // all lanes' latents are here, and no lane reads the chunk before any more
+        if constexpr (!kStaged)
+            chunks.template convert<T>(i);
+        turnQueries<T, kColumns>(call, queries, chunks.angles(i), fragments, lane);
+        if constexpr (!kStaged)
+            __syncwarp();
+        unsigned latents[kTiles][kKeySteps][4];
+        loadLatents(chunks.keys(i), call.memory.key_pitch, latents, lane);
+        __syncwarp();
+        if constexpr (kStaged)
+            chunks.copyKeys(i + 1);
+        else
+            chunks.copy(i + 2);
+        float scores[kTiles][kColumns][4] = {};
+        liftScores<T>(call, shared, fragments, latents, scores, lane);
+        unsigned weights[kTiles][kColumns][2];
+        chunkWeights<T>(call, scores, chunks.first(i), chunks.part.position, state, weights, lane);
+        if constexpr (kStaged) {
+            waitForCopies<1>();
+            __syncwarp();
+        }
+        addValues<T>(chunks.values(i), call.memory.value_pitch, call.value_tiles, weights, state, lane);
+        if constexpr (kStaged) {
+            __syncwarp();
+            chunks.copyValues(i + 1);
+        }
+    }
+}
+
+template <int kColumns, int kValueTiles>
+__device__ void beginState(const DecodeCall& call, const DecodePart& part,
+                           DecodeState<kColumns, kValueTiles>& state) {
 #pragma unroll
     for (int n = 0; n < kColumns; ++n)
 #pragma unroll
         for (int e = 0; e < 2; ++e) {
-            state.column[n][e] = decodeColumn(call, part.kv_head, 8 * n + lane % 4 * 2 + e);
+            state.column[n][e] =
+                decodeColumn(call, part.kv_head, part.position, 8 * n + part.lane % 4 * 2 + e);
             state.largest[n][e] = -INFINITY;
             state.total[n][e] = 0.0f;
 #pragma unroll
             for (int i = 0; i < kValueTiles; ++i)
                 state.output[i][n][e] = state.output[i][n][e + 2] = 0.0f;
         }
+}
+
+template <typename T, int kTiles, int kKeySteps, int kValueTiles, int kColumns, bool kConvert>
+__global__ void __launch_bounds__(kDecodeThreads, 1) decodeKernel(const __grid_constant__ DecodeCall call) {
+    constexpr bool kLift = kKeySteps > 0;
+    const DecodePart part = decodePart<16 * kTiles>(call);
+    auto* shared = dynamicShared<unsigned char>();
+    const DecodeChunks<kTiles, kLift, kConvert> chunks{
+        call, part, shared + call.memory.warps + part.warp * call.memory.warp_bytes};
+    if constexpr (kLift && !kConvert) {
+        chunks.copyKeys(0);
+        chunks.copyValues(0);
+    } else {
+        chunks.copy(0);
+        chunks.copy(1);
+    }
+    chunks.clear();
+    DecodeState<kColumns, kValueTiles> state;
+    beginState(call, part, state);
     prepareBlock<T, 16 * kTiles, kKeySteps, kColumns>(call, part, shared);
     __syncthreads();
-
-    const auto* queries = shared + call.memory.queries;
-    for (int i = 0; chunks.first(i) < part.end; ++i) {
-        waitForCopies<Chunks::kAhead - 1>();
-        __syncwarp();  // all lanes' copies are here, and no lane reads the chunk before any more
-        float scores[kTiles][kColumns][4] = {};
-        if constexpr (kConvert)
-            chunks.template convert<T>(i);
-        if constexpr (kKeySteps > 0) {
-            auto* fragments = reinterpret_cast<uint2*>(chunks.memory + call.memory.fragments);
-            turnQueries<T, kColumns>(call, reinterpret_cast<const float4*>(queries), chunks.angles(i),
-                                     fragments, lane);
-            if constexpr (kConvert)
-                __syncwarp();
-            unsigned latents[kTiles][kKeySteps][4];
-            loadLatents(chunks.keys(i), call.memory.key_pitch, latents, lane);
-            __syncwarp();
-            chunks.copy(i + Chunks::kAhead);
-            liftScores<T>(call, shared, fragments, latents, scores, lane);
-        } else {
-            if constexpr (kConvert)
-                __syncwarp();
-            chunks.copy(i + Chunks::kAhead);
-            keyScores<T>(chunks.keys(i), call.memory.key_pitch, reinterpret_cast<const uint2*>(queries),
-                         call.steps, scores, lane);
-        }
-        attendChunk<T>(call, scores, chunks.first(i), chunks.values(i), state, lane);
-    }
+    if constexpr (kLift)
+        attendLifted<T, kKeySteps, kConvert>(call, chunks, shared, state, part.lane);
+    else
+        attendChunks<T>(call, chunks, shared, state, part.lane);
     waitForCopies<0>();
     mergeWarps(call, part, state, shared + call.memory.warps);
 }
 
-// One kernel's launch; columns are the call's.
-template <typename T, int kTiles, int kKeySteps, int kValueTiles, bool kConvert>
+template <typename T, int kTiles, int kKeySteps, int kValueTiles, int kColumns, bool kConvert>
 void launchDecodeKernel(const DecodeCall& call, cudaStream_t stream) {
-    const auto kernel = call.kernel.columns == 1
-                            ? decodeKernel<T, kTiles, kKeySteps, kValueTiles, 1, kConvert>
-                            : decodeKernel<T, kTiles, kKeySteps, kValueTiles, 2, kConvert>;
     const auto blocks = static_cast<unsigned>(call.batch * call.kv_heads * call.splits);
-    launch("attention decode", kernel, blocks, static_cast<unsigned>(32 * call.warps), call.shared_bytes,
-           stream, call);
+    launch("attention decode", decodeKernel<T, kTiles, kKeySteps, kValueTiles, kColumns, kConvert>, blocks,
+           static_cast<unsigned>(32 * call.warps), call.shared_bytes, stream, call);
+}
+// Of one or two eights of columns.
+template <typename T, int kTiles, int kKeySteps, int kValueTiles, bool kConvert>
+void launchDecodeColumns(const DecodeCall& call, cudaStream_t stream) {
+    if (call.kernel.columns == 1)
+        launchDecodeKernel<T, kTiles, kKeySteps, kValueTiles, 1, kConvert>(call, stream);
+    else
+        launchDecodeKernel<T, kTiles, kKeySteps, kValueTiles, 2, kConvert>(call, stream);
 }
 
 }  // namespace eigenscope::cuda

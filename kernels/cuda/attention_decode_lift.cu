@@ -9,12 +9,14 @@ namespace {
 
 template <typename T>
 void launchAs(const DecodeCall& call, cudaStream_t stream) {
-    if (call.kernel.key_steps == 5)
-        launchDecodeKernel<T, 2, 5, 5, false>(call, stream);
+    if (call.kernel.tiles == 4)
+        launchDecodeKernel<T, 4, 5, 5, 1, false>(call, stream);
+    else if (call.kernel.key_steps == 5)
+        launchDecodeKernel<T, 2, 5, 5, 2, false>(call, stream);
     else if (call.kernel.key_steps == 8)
-        launchDecodeKernel<T, 2, 8, 8, false>(call, stream);
+        launchDecodeColumns<T, 2, 8, 8, false>(call, stream);
     else
-        launchDecodeKernel<T, 1, 16, 16, false>(call, stream);
+        launchDecodeColumns<T, 1, 16, 16, false>(call, stream);
 }
 
 }  // namespace

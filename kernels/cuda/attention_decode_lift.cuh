@@ -152,6 +152,9 @@ __device__ void liftScores(const DecodeCall& call, const unsigned char* shared, 
         shared + call.memory.basis + (lane % 8 + lane / 16 * 8) * pitch + (lane / 8 & 1) * 16;
     const auto* mean = reinterpret_cast<const float*>(shared + call.memory.mean) + lane % 4 * 2;
     const uint2* rotation = reinterpret_cast<const uint2*>(shared + call.memory.rotations) + lane;
+    // Two steps at a time where there are too few sums to keep the tensor cores busy, and registers for it.
+    [[maybe_unused]] constexpr int kTogether = kTiles == 2 && kColumns == 1 && kKeySteps <= 8 ? 2 : 1;
+#pragma unroll kTogether
     for (int step = 0; step < call.steps; ++step) {
         const float2 low_mean = *reinterpret_cast<const float2*>(mean + 16 * step);
         const float2 high_mean = *reinterpret_cast<const float2*>(mean + 16 * step + 8);

@@ -10,11 +10,11 @@ namespace {
 template <typename T>
 void launchAs(const DecodeCall& call, cudaStream_t stream) {
     if (call.kernel.key_steps == 5)
-        launchDecodeKernel<T, 2, 5, 5, true>(call, stream);
+        launchDecodeColumns<T, 2, 5, 5, true>(call, stream);
     else if (call.kernel.key_steps == 8)
-        launchDecodeKernel<T, 2, 8, 8, true>(call, stream);
+        launchDecodeColumns<T, 2, 8, 8, true>(call, stream);
     else
-        launchDecodeKernel<T, 1, 16, 16, true>(call, stream);
+        launchDecodeColumns<T, 1, 16, 16, true>(call, stream);
 }
 
 }  // namespace

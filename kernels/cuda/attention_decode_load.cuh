@@ -8,6 +8,8 @@
 #include "kernels/cuda/device_math.cuh"
 #include "kernels/cuda/ptx.cuh"
 
+#include <climits>
+
 namespace eigenscope::cuda {
 
 // One head of a side.
@@ -15,22 +17,31 @@ struct DecodeHead {
     const unsigned char* data;
     const unsigned char* scales;
     const unsigned char* exact;
+    int stored_end;  // rows from here on are in the ring
 };
-__device__ inline DecodeHead decodeHead(const DecodeSide& side, int batch, int kv_head) {
+__device__ inline DecodeHead decodeHead(const DecodeSide& side, int batch, int kv_head, int position) {
     const std::int64_t head = static_cast<std::int64_t>(batch) * side.heads + kv_head / side.sharing;
     return {side.data + head * side.head_bytes, side.scales + head * side.scale_head_bytes,
-            side.exact + head * side.exact_head_bytes};
+            side.exact + head * side.exact_head_bytes,
+            side.ring ? max(0, position + 1 - side.recent) / side.span * side.span : INT_MAX};
 }
 
-// Rows [t, t + rows) to a tile of this pitch. Queues copies.
-__device__ inline void copyRows(const DecodeSide& side, const DecodeHead& head, int t, int end, int rows,
-                                unsigned char* tile, int pitch, int lane) {
-    const unsigned char* from = head.data + static_cast<std::int64_t>(t) * side.row_bytes;
-    const int units = rows * side.units;
+// Rows [t, t + kRows) to a tile of this pitch. Queues copies.
+template <int kRows>
+__device__ void copyRows(const DecodeSide& side, const DecodeHead& head, int t, int end, unsigned char* tile,
+                         int pitch, int lane) {
+    // Eights of the chunk, which lie one behind the other: a lane takes every 32nd.
+    const unsigned char* from = head.data + static_cast<std::int64_t>(t) * side.row_bytes + lane * 16;
+    unsigned char* to = tile + lane * 16;
+    const int units = kRows * side.units, gap = pitch - side.units * 16, step = 32 * side.unit_inverse;
+    int scaled_row = lane * side.unit_inverse, i = lane;
+    if (t + kRows <= end) {
 #pragma unroll 4
-    for (int i = lane; i < units; i += 32) {
-        const int row = i * side.unit_inverse >> 16;
-        copyAsync16(tile + row * pitch + (i - row * side.units) * 16, from + i * 16, t + row < end);
+        for (; i < units; i += 32, scaled_row += step, from += 512, to += 512)
+            copyAsync16(to + (scaled_row >> 16) * gap, from);
+    } else {
+        for (; i < units; i += 32, scaled_row += step, from += 512, to += 512)
+            copyAsync16(to + (scaled_row >> 16) * gap, from, t + (scaled_row >> 16) < end);
     }
 }
 
@@ -54,7 +65,7 @@ __device__ inline const unsigned char* scaleRow(const DecodeSide& side, const De
 // The stored rows of [t, t + rows) and their scales, as they lie. Queues copies.
 __device__ inline void copyStored(const DecodeSide& side, const DecodeHead& head, int t, int end, int rows,
                                   unsigned char* raw, unsigned char* raw_scales, int lane) {
-    const int last = min(min(end, side.stored_end), t + rows) - 1;
+    const int last = min(min(end, head.stored_end), t + rows) - 1;
     if (last < t)
         return;
     copyBytes(head.data + static_cast<std::int64_t>(t) * side.row_bytes, (last - t + 1) * side.row_bytes, raw,
@@ -70,22 +81,33 @@ __device__ inline float numberOf(unsigned short bits, bool float16) {
     return float16 ? toFloat(__ushort_as_half(bits)) : toFloat(__ushort_as_bfloat16(bits));
 }
 
-// `count` of eight 16-bit elements, the others zero; at any even address.
+// Eight 16-bit elements at a multiple of 16 bytes.
+__device__ inline void loadWholeEight(float (&x)[8], const unsigned char* at, bool float16) {
+    const uint4 pairs = *reinterpret_cast<const uint4*>(at);
+    const unsigned words[4] = {pairs.x, pairs.y, pairs.z, pairs.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        x[2 * i] = numberOf(static_cast<unsigned short>(words[i] & 0xffffu), float16);
+        x[2 * i + 1] = numberOf(static_cast<unsigned short>(words[i] >> 16), float16);
+    }
+}
+
+// `count` of eight, the others zero; at any even address.
 __device__ inline void loadEight(float (&x)[8], const unsigned char* at, int count, bool float16) {
     if (count == 8 && offsetIn16(at) == 0) {
-        const uint4 pairs = *reinterpret_cast<const uint4*>(at);
-        const unsigned words[4] = {pairs.x, pairs.y, pairs.z, pairs.w};
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            x[2 * i] = numberOf(static_cast<unsigned short>(words[i] & 0xffffu), float16);
-            x[2 * i + 1] = numberOf(static_cast<unsigned short>(words[i] >> 16), float16);
-        }
+        loadWholeEight(x, at, float16);
         return;
     }
     const auto* elements = reinterpret_cast<const unsigned short*>(at);
 #pragma unroll
     for (int i = 0; i < 8; ++i)
         x[i] = i < count ? numberOf(elements[i], float16) : 0.0f;
+}
+
+template <typename T>
+__device__ void storeEight(const float (&x)[8], unsigned char* to) {
+    *reinterpret_cast<uint4*>(to) = make_uint4(packPair<T>(x[0], x[1]), packPair<T>(x[2], x[3]),
+                                               packPair<T>(x[4], x[5]), packPair<T>(x[6], x[7]));
 }
 
 // Eight codes as numbers; they begin at a byte.
@@ -138,24 +160,89 @@ __device__ inline void loadStored(float (&x)[8], const DecodeSide& side, const D
         x[i] = i < count ? minimum + scale * x[i] : 0.0f;
 }
 
-// Rows [t, t + rows) from what copyStored() brought, from the ring, or zero, to a tile of T.
-template <typename T>
-__device__ void convertRows(const DecodeSide& side, const DecodeHead& head, int t, int end, int rows,
+// Code i of a word, as 2^kBits + code: a float32 whose fraction begins with the code, without a conversion.
+template <int kBits>
+__device__ float raisedCode(unsigned word, int i) {
+    constexpr unsigned kExponent = (127u + kBits) << 23, kMask = ((1u << kBits) - 1) << (23 - kBits);
+    const int shift = 23 - kBits - kBits * i;
+    return __uint_as_float(kExponent | ((shift >= 0 ? word << (shift & 31) : word >> (-shift & 31)) & kMask));
+}
+
+// Whether chunks of stored rows are convertCodes()'s: whole eights, which then begin at whole words and their
+// scales by channel at multiples of 16 bytes.
+__device__ inline bool hasWholeCodes(const DecodeSide& side) {
+    return (side.bits == 4 || side.bits == 8) && side.width % 8 == 0 && side.group <= 1024;
+}
+
+// Stored rows [t, t + kRows) from what copyStored() brought to a tile of T.
+template <typename T, int kRows, int kBits, bool kByChannel>
+__device__ void convertCodes(const DecodeSide& side, const DecodeHead& head, int t, const unsigned char* raw,
+                             const unsigned char* raw_scales, unsigned char* tile, int pitch, int lane) {
+    constexpr int kPerWord = 32 / kBits;
+    constexpr float kRaised = 1 << kBits;
+    raw += offsetIn16(head.data + static_cast<std::int64_t>(t) * side.row_bytes);
+    raw_scales += offsetIn16(scaleRow(side, head, t));
+    const int units = kRows * side.units, in_group = kByChannel ? t % side.group : 0;
+    const int minima = side.scale_row_bytes / 2;  // behind the scales
+#pragma unroll 2
+    for (int i = lane; i < units; i += 32) {
+        const int row = i * side.unit_inverse >> 16, unit = i - row * side.units;
+        unsigned words[8 / kPerWord];
+#pragma unroll
+        for (int w = 0; w < 8 / kPerWord; ++w)
+            words[w] = reinterpret_cast<const unsigned*>(raw + i * kBits)[w];
+        float x[8];
+        if constexpr (kByChannel) {
+            const int group = ((in_group + row) >> 3) * side.group_inverse >> 16;
+            const unsigned char* at = raw_scales + group * side.scale_row_bytes + 16 * unit;
+            float scale[8], minimum[8];
+            loadWholeEight(scale, at, true);
+            loadWholeEight(minimum, at + minima, true);
+#pragma unroll
+            for (int e = 0; e < 8; ++e)
+                x[e] = fmaf(scale[e], raisedCode<kBits>(words[e / kPerWord], e % kPerWord) - kRaised,
+                            minimum[e]);
+        } else {
+            const unsigned char* at =
+                raw_scales + row * side.scale_row_bytes + 2 * (unit * side.group_inverse >> 16);
+            const float scale = toFloat(*reinterpret_cast<const __half*>(at));
+            // Its rounding is of the order of the sums' own: half a float32's spacing at 2^kBits scale.
+            const float base = fmaf(scale, -kRaised, toFloat(*reinterpret_cast<const __half*>(at + minima)));
+#pragma unroll
+            for (int e = 0; e < 8; ++e)
+                x[e] = fmaf(scale, raisedCode<kBits>(words[e / kPerWord], e % kPerWord), base);
+        }
+        storeEight<T>(x, tile + row * pitch + unit * 16);
+    }
+}
+
+// Rows [t, t + kRows) from what copyStored() brought, from the ring, or zero, to a tile of T.
+template <typename T, int kRows>
+__device__ void convertRows(const DecodeSide& side, const DecodeHead& head, int t, int end,
                             const unsigned char* raw, const unsigned char* raw_scales, unsigned char* tile,
                             int pitch, int lane) {
-    const int units = rows * side.units;
+    if (t + kRows <= min(end, head.stored_end) && hasWholeCodes(side)) {
+        if (side.bits == 4 && side.by_channel)
+            convertCodes<T, kRows, 4, true>(side, head, t, raw, raw_scales, tile, pitch, lane);
+        else if (side.bits == 4)
+            convertCodes<T, kRows, 4, false>(side, head, t, raw, raw_scales, tile, pitch, lane);
+        else if (side.by_channel)
+            convertCodes<T, kRows, 8, true>(side, head, t, raw, raw_scales, tile, pitch, lane);
+        else
+            convertCodes<T, kRows, 8, false>(side, head, t, raw, raw_scales, tile, pitch, lane);
+        return;
+    }
+    const int units = kRows * side.units;
     for (int i = lane; i < units; i += 32) {
         const int row = i * side.unit_inverse >> 16, unit = i - row * side.units, n = t + row;
         float x[8] = {};
-        if (n < end && n < side.stored_end)
+        if (n < end && n < head.stored_end)
             loadStored(x, side, head, n, row, 8 * unit, raw, raw_scales);
         else if (n < end)
             loadEight(
                 x, head.exact + (static_cast<std::int64_t>(n % side.ring_rows) * side.width + 8 * unit) * 2,
                 min(8, side.width - 8 * unit), side.float16);
-        *reinterpret_cast<uint4*>(tile + row * pitch + unit * 16) =
-            make_uint4(packPair<T>(x[0], x[1]), packPair<T>(x[2], x[3]), packPair<T>(x[4], x[5]),
-                       packPair<T>(x[6], x[7]));
+        storeEight<T>(x, tile + row * pitch + unit * 16);
     }
 }
 

@@ -57,7 +57,10 @@ DecodeKernel kernelFor(const AttentionParams& p) {
         const int widest = std::max(p.keys.width, p.values.width);
         kernel.key_steps = widest <= 80 ? 5 : widest <= 128 ? 8 : 16;
         kernel.value_tiles = kernel.key_steps;
-        kernel.tiles = kernel.key_steps == 16 ? 1 : 2;
+        // Positions that share a load of the basis, as many as registers hold.
+        kernel.tiles = kernel.key_steps == 16                                            ? 1
+                       : kernel.key_steps == 5 && kernel.columns == 1 && !kernel.convert ? 4
+                                                                                         : 2;
     }
     return kernel;
 }
@@ -97,8 +100,8 @@ DecodeMemory memoryFor(const AttentionParams& p, const DecodeKernel& k, int step
     }
     m.warps = roundedUp(at, 128);
     at = 0;
-    m.keys = take(decodeKeySlots(lifted, k.convert) * k.chunk() * m.key_pitch);
-    m.values = take(decodeValueSlots(lifted, k.convert) * k.chunk() * m.value_pitch);
+    m.keys = take(decodeSlots(lifted, k.convert) * k.chunk() * m.key_pitch);
+    m.values = take(decodeSlots(lifted, k.convert) * k.chunk() * m.value_pitch);
     const int slots = k.convert ? 2 : 1;
     if (lifted) {
         m.fragments = take(steps * k.columns * 256);
@@ -134,16 +137,16 @@ DecodeSide sideOf(const AttentionParams& p, const KvView& v) {
     side.units = (v.width + 7) / 8;
     side.unit_inverse = (65536 + side.units - 1) / side.units;
     side.float16 = v.dtype == DType::F16;
-    side.stored_end = std::numeric_limits<std::int32_t>::max();
     if (v.bits == 0)
         return side;
     side.group = v.group;
+    side.group_inverse = (65536 + v.group / 8 - 1) / (v.group / 8);
     side.by_channel = v.grouping == KvGrouping::Channel;
     side.scales = static_cast<const unsigned char*>(v.scales);
     side.scale_row_bytes = static_cast<int>(kvScaleStride(v)) * 2;
     side.scale_head_bytes = kvScaleRows(v) * side.scale_row_bytes;
     if (kvNeedsRing(v)) {
-        side.stored_end = static_cast<int>(kvStoredEnd(v, p.query_position));
+        side.ring = true, side.recent = v.recent, side.span = static_cast<int>(kvSpan(v));
         side.exact = static_cast<const unsigned char*>(v.exact);
         side.ring_rows = static_cast<int>(v.exact_capacity);
         side.exact_head_bytes = v.exact_capacity * v.width * 2;
@@ -152,21 +155,24 @@ DecodeSide sideOf(const AttentionParams& p, const KvView& v) {
 }
 
 // How long a multiprocessor is busy, in positions of one head: its share of the parts, and what a part costs
-// beside its positions.
+// beside its positions. Guesses in the order of what such kernels take, to choose between plans alone.
 double costOf(std::int64_t blocks, std::int64_t length, int warps, const DecodeLayout& layout,
               const DeviceLimits& limits, bool merged) {
     // A launch of its own, of the order of 2 us: about as long as 130 positions of 512 bytes.
     constexpr double kMerge = 128.0;
-    // Filling the pipeline, fragments of queries, the merge of warps; with a lift the basis and rotations.
+    // A part's merge of its warps and its partial results.
+    constexpr double kPart = 32.0;
+    // Until the first products of blocks that start together; with a lift the basis and rotations come first.
     const double begin = layout.kernel.key_steps > 0 ? 192.0 : 64.0;
     constexpr int kEnoughWarps = 8;  // to hide one another's latencies
     const auto by_shared = static_cast<std::int64_t>((limits.shared_bytes + kReserved) /
                                                      (layout.sharedBytes(warps) + kReserved));
-    const std::int64_t resident = std::clamp<std::int64_t>(by_shared, 1, 16 / warps);
+    const std::int64_t resident =
+        std::clamp<std::int64_t>(by_shared, 1, std::max(1, 2 * kEnoughWarps / warps));
     const std::int64_t share = (blocks + limits.multiprocessors - 1) / limits.multiprocessors;
     const double together = static_cast<double>(std::min(share, resident) * warps);
     const double idle = together < kEnoughWarps ? 0.25 * (kEnoughWarps - together) / kEnoughWarps : 0.0;
-    return static_cast<double>(share * length) * (1.0 + idle) +
+    return static_cast<double>(share) * (static_cast<double>(length) * (1.0 + idle) + kPart) +
            begin * static_cast<double>((share + resident - 1) / resident) + (merged ? kMerge : 0.0);
 }
 
@@ -199,12 +205,17 @@ std::optional<AttentionPlan> planDecode(const AttentionParams& p, const DeviceLi
     if (!layout)
         return std::nullopt;
     constexpr std::int64_t kMaxSplits = 256;
-    const std::int64_t positions = p.query_position + p.query_length - decodeOrigin(p, layout->kernel);
+    std::int64_t positions = p.query_position + p.query_length - decodeOrigin(p, layout->kernel);
+    // A window's first chunk depends on the position: one that is not known yet may see a chunk more.
+    if (p.device_position && p.window > 0)
+        positions = std::min<std::int64_t>(p.query_position + p.query_length,
+                                           p.window + p.query_length + layout->kernel.chunk() - 2);
     const std::int64_t heads = std::int64_t{1} * p.batch * p.kv_heads;
     AttentionPlan best;
     double least = std::numeric_limits<double>::infinity();
-    for (const int warps : {4, 8, 2, 1}) {
-        if (layout->sharedBytes(warps) > limits.shared_bytes)
+    for (const int warps : {4, 8, 7, 6, 5, 3, 2, 1}) {
+        // Fewer than four warps only where shared memory is short.
+        if (layout->sharedBytes(warps) > limits.shared_bytes || (warps < 4 && best.tile_positions != 0))
             continue;
         const std::int64_t tile = warps * layout->kernel.chunk();
         for (std::int64_t wanted = 1; wanted <= std::min(kMaxSplits, (positions + tile - 1) / tile);
@@ -249,6 +260,7 @@ DecodeCall decodeCall(const AttentionParams& p, const AttentionPlan& plan,
     call.split = call.rows <= 4;
     call.value_tiles = (p.values.width + 15) / 16;
     call.query_position = static_cast<int>(p.query_position), call.window = p.window;
+    call.device_position = p.device_position;
     call.origin = static_cast<int>(decodeOrigin(p, layout.kernel));
     call.split_length = static_cast<int>(plan.split_length), call.splits = plan.splits;
     call.warps = plan.tile_positions / layout.kernel.chunk();

@@ -45,13 +45,13 @@ __device__ inline int decodeRow(const DecodeCall& call, int column) {
     return call.split ? column & 3 : column;
 }
 
-__device__ inline DecodeColumn decodeColumn(const DecodeCall& call, int kv_head, int column) {
+__device__ inline DecodeColumn decodeColumn(const DecodeCall& call, int kv_head, int position, int column) {
     constexpr float kLog2E = 1.4426950408889634f;
     const int row = decodeRow(call, column);
     DecodeColumn c;
     if (row >= call.rows)
         return c;
-    c.last = call.query_position + row / call.group;
+    c.last = position + row / call.group;
     c.first = call.window > 0 ? max(0, c.last - call.window + 1) : 0;
     if (call.alibi_slopes)
         c.slope = call.alibi_slopes[kv_head * call.group + row % call.group] * kLog2E;

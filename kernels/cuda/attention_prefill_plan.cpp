@@ -91,7 +91,7 @@ std::optional<PrefillTiles> prefillTiles(const AttentionParams& p, const DeviceL
 }
 
 std::optional<AttentionPlan> planPrefill(const AttentionParams& p, const DeviceLimits& limits) {
-    if (p.compute == Compute::F32)
+    if (p.compute == Compute::F32 || p.device_position)  // steps of one token are no tiles of queries
         return std::nullopt;
     const DType dtype = p.compute == Compute::F16 ? DType::F16 : DType::BF16;
     if (!takesCache(p.keys, dtype) || !takesCache(p.values, dtype) || (p.lift && !takesLift(p)) ||

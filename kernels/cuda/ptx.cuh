@@ -79,6 +79,10 @@ __device__ __forceinline__ void copyAsync16Part(void* shared, const void* global
                  "r"(bytes)
                  : "memory");
 }
+__device__ __forceinline__ void copyAsync16(void* shared, const void* global) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(sharedAddress(shared)), "l"(global)
+                 : "memory");
+}
 __device__ __forceinline__ void copyAsync16(void* shared, const void* global, bool valid) {
     copyAsync16Part(shared, global, valid ? 16 : 0);
 }

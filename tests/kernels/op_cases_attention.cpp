@@ -214,6 +214,23 @@ constexpr Attention kRealShapes[] = {
     {2, 2, 40, 80, 35, 700, 2, 0, false, {80, 32, true}},
 };
 
+// Few queries on tensor cores: up to 16 rows a key/value head, wide and odd heads, heads rotated in part.
+constexpr Attention kDecodeShapes[] = {
+    {12, 1, 64, 64, 1, 150},
+    {4, 2, 64, 40, 5, 200, 1, 0, true},
+    {16, 1, 128, 256, 1, 90},
+    {9, 1, 256, 136, 1, 70, 1, 33},
+    {5, 1, 72, 72, 1, 100, 2, 0, false, {128, 128, true}},
+    {10, 1, 72, 80, 1, 77, 1, 0, false, {128, 128, true}},
+    {2, 2, 200, 160, 1, 90, 1, 0, false, {256, 256, true}},
+    {12, 1, 136, 200, 1, 60, 1, 0, false, {128, 128, false}},
+    {9, 1, 120, 104, 1, 65, 1, 0, false, {128, 64, true}},
+    {2, 2, 40, 48, 1, 90, 1, 0, false, {80, 32, true}},
+    {2, 2, 24, 24, 1, 50, 1, 0, false, {72, 64, true}},
+    {4, 4, 80, 80, 1, 300, 1, 77, true, {128, 128, true}},
+    {2, 2, 24, 24, 3, 40, 1, 0, false, {64, 0, true}},
+};
+
 void addRefusals(std::vector<OpCase>& cases) {
     OpCase refused;
     refused.name = "attention/refuses nonsense";
@@ -261,6 +278,26 @@ void addAttentionCases(std::vector<OpCase>& cases) {
         withCompute(shape);
     for (const Attention& shape : kRealShapes)
         withCompute(shape);
+    for (const Attention& shape : kDecodeShapes)
+        withCompute(shape);
+    // Caches of a dtype that is not the arithmetic's.
+    add(cases, {4, 2, 64, 40, 1, 90, 1, 0, false, {}, DType::BF16, DType::F16, 1.0f, false, 1, Compute::F16});
+    add(cases, {4,
+                2,
+                24,
+                40,
+                1,
+                90,
+                1,
+                0,
+                false,
+                {64, 64, true},
+                DType::F16,
+                DType::BF16,
+                1.0f,
+                false,
+                1,
+                Compute::BF16});
     for (std::size_t i = 1; i < std::size(kShapes); i += 4) {
         Attention c = kShapes[i];
         c.misaligned = true;
@@ -283,6 +320,7 @@ void addAttentionCases(std::vector<OpCase>& cases) {
     withCompute({4, 4, 40, 48, 1, 2047, 1, 0, true});
     withCompute({4, 2, 40, 48, 1, 1500, 1, 0, false, {64, 64, true}});
     withCompute({2, 2, 64, 64, 5, 1021});
+    withCompute({2, 1, 33, 31, 1, 1500});
     // Positions on the device, as replayed steps have them: the sequence is shared out for more than is
     // there.
     for (Attention c :

@@ -297,6 +297,24 @@ void addCodeCases(std::vector<OpCase>& cases) {
             addAttention(cases, c, kFormats[i], values);
         }
     }
+    // Few queries on tensor cores: codes read by several queries, 9 to 16 rows a head, wide heads, split
+    // sequences, groups that are no power of two, the window and the ring together.
+    const auto withCompute = [&](Attention c, const CodeFormat& keys, const CodeFormat& values) {
+        for (Compute compute : {Compute::BF16, Compute::F16}) {
+            c.compute = compute;
+            addAttention(cases, c, keys, values);
+        }
+    };
+    constexpr CodeFormat kChannel24{4, 24, KvGrouping::Channel, 5}, kChannel8{8, 8, KvGrouping::Channel, 30};
+    withCompute({4, 2, 64, 72, 4, 150}, {4}, {8, 16});
+    withCompute({12, 1, 128, 64, 1, 90}, kChannel24, {4, 32, KvGrouping::Token, 5});
+    withCompute({2, 2, 256, 200, 1, 60}, {8, 64}, {2, 8});
+    withCompute({2, 1, 64, 64, 1, 1500}, kChannel24, {3, 24, KvGrouping::Token, 40});
+    withCompute({2, 1, 33, 24, 1, 200, 1, 90}, kChannel24, {4, 16, KvGrouping::Token, 50});
+    withCompute({4, 1, 72, 80, 1, 700, 1, 0, false, 128, true}, kChannel8, {4, 32, KvGrouping::Token, 19});
+    withCompute({10, 1, 136, 40, 1, 70, 1, 0, false, 128, true}, {4}, {4});
+    withCompute({4, 4, 72, 80, 1, 90, 1, 0, false, 64}, {0}, {8, 32, KvGrouping::Token, 7});
+    withCompute({4, 4, 64, 80, 2, 90, 1, 0, true}, {3, 8}, {0});
     // Keys and values apart, one side dense.
     for (const Attention& c : {kAttentions[3], kAttentions[5], kAttentions[7], kAttentions[12]}) {
         addAttention(cases, c, {2, 8, KvGrouping::Channel, 7}, {3, 32, KvGrouping::Token, 19});
