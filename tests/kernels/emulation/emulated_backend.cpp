@@ -87,6 +87,7 @@ public:
     }
     void gram(Stream& stream, const GramParams& p) override {
         check(p);
+        const DeviceMemory::Access access(*m_memory);
         cuda::launchGram(p, static_cast<EmulatedStream&>(stream).scratch(cuda::gramScratchBytes(p)), nullptr);
     }
     void eigh(Stream& stream, const EighParams& p) override { m_host->eigh(stream, p); }
