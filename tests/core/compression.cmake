@@ -9,3 +9,4 @@ foreach(name kv_quality subspaces document_reader corpus_sample partial_calibrat
 endforeach()
 find_package(ZLIB REQUIRED)
 target_link_libraries(tst_document_reader PRIVATE ZLIB::ZLIB)
+eigenscope_qt_test(tst_device SOURCES tst_device.cpp LIBRARIES eigenscope_method_support eigenscope_cuda_emulated)

@@ -67,7 +67,7 @@ std::shared_ptr<Backend> createDevice(const Options& options) {
     if (options.device == "reference")
         return createReferenceBackend();
     if (options.device == "cuda-emulated")
-        return emulation::createEmulatedCudaBackend();
+        return emulation::createEmulatedCudaBackend(std::int64_t{1} << 15);
     if (options.device == "cuda") {
         if (options.module.empty())
             throw Error(ErrorCode::Device, "this build has no CUDA module (no CUDA toolkit was found)");
