@@ -8,6 +8,11 @@
 // out with positions (scores) or value elements (outputs) as the 16 rows of an mma and queries as its 8
 // columns, so that few queries waste little. With four or fewer queries the spare columns hold what rounding
 // took from a query or a weight (x = high + low), so that only cached numbers are rounded.
+//
+// Counted, not measured: cycles of an H200's multiprocessor (18 bytes of device memory each at 4.2 TB/s) for
+// 64 positions of a head of dimension 128. Dense: 1810 for the 32 KiB, while shared memory is busy for about
+// 580, issue 430, tensor cores 100. Lifted from ranks of 72 and 72: 1020 for the 18 KiB, against 670, 650 and
+// 570.
 #pragma once
 
 #include "kernels/cuda/attention_plan.h"
