@@ -123,7 +123,7 @@ std::vector<float> randomScales(OpRun& run, const KvView& v, std::int64_t end) {
 KvView codedView(OpRun& run, const Attention& c, std::int32_t width, const CodeFormat& format) {
     const std::int64_t rows = c.position + c.query_length;
     KvView v;
-    v.dtype = DType::BF16;
+    v.dtype = c.compute == Compute::F16 ? DType::F16 : DType::BF16;  // as 16-bit arithmetic wants its ring
     v.batch = c.batch, v.heads = c.kv_heads / c.shared, v.width = width, v.capacity = rows + c.room + 3;
     setFormat(v, format, c.query_length);
     v.data = const_cast<void*>(run.inputBytes(run.bytes(kvDataBytes(v))));
@@ -136,7 +136,7 @@ KvView codedView(OpRun& run, const Attention& c, std::int32_t width, const CodeF
     for (std::size_t i = 0; i < ring.size(); ++i)
         if (!seen[i / static_cast<std::size_t>(width) % seen.size()])
             ring[i] = std::nanf("");
-    v.exact = const_cast<void*>(run.input(ring, DType::BF16));
+    v.exact = const_cast<void*>(run.input(ring, v.dtype));
     return v;
 }
 
@@ -331,6 +331,7 @@ void addCodeCases(std::vector<OpCase>& cases) {
         addAttention(cases, c, {2, 8, KvGrouping::Channel, 7}, {3, 32, KvGrouping::Token, 19});
         addAttention(cases, c, {8, 16, KvGrouping::Channel}, {4, 32});
         c.compute = Compute::F16;
+        addAttention(cases, c, {4, 16, KvGrouping::Token, 30}, {8, 32, KvGrouping::Token, 2});
         addAttention(cases, c, {0}, {4, 32});
         addAttention(cases, c, {3, 32}, {0});
     }
