@@ -206,8 +206,8 @@ private slots:
                  common + QStringList{"--ratios", "0.7,0.4", "--csv", at("t.csv"), "--svg", at("t.svg")});
         CHECK_KEYS(json, "original:object windows:int tokens:int rows:array csv:string svg:string");
         // The published method; threshold and error budget of both methods; their thresholds for a latent of
-        // both heads, and of attention-aware the error budget there too, which calibration measures because it
-        // is that method's usual one; and the plain cache at 8, 4, 3 and 2 bits.
+        // both heads, and of attention-aware the error budget there too, which calibration measures because
+        // it is that method's usual one; and the plain cache at 8, 4, 3 and 2 bits.
         QCOMPARE(json["rows"].toArray().size(), 8 * 2 + 4);
         for (const QJsonValue& row : json["rows"].toArray()) {
             CHECK_KEYS(row.toObject(),

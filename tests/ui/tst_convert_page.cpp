@@ -181,6 +181,16 @@ private slots:
         QTRY_VERIFY(saved->isVisible());
         QVERIFY(saved->text().contains("converted"));
         QVERIFY(QFileInfo::exists(directory + "/config.json"));
+        // Opened again, the checkpoint says itself how it was made.
+        m_ui->workspace->openModel(directory);
+        QTRY_VERIFY_WITH_TIMEOUT(!m_ui->jobs.busy() && m_ui->workspace->model()->model->config.low_rank,
+                                 30000);
+        m_ui->window->showPage(PageId::Model);
+        auto* made = m_ui->find<QLabel>("conversion");
+        QVERIFY(made->isVisible());
+        QVERIFY2(made->text().contains("llama-stories: eigen") && made->text().endsWith("refitted"),
+                 qPrintable(made->text()));
+        m_ui->grab("model-converted");
     }
 
 private:

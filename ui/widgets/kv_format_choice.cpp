@@ -31,6 +31,7 @@ KvFormatChoice::KvFormatChoice(QWidget* parent)
     m_button->setMenu(menu);
     m_button->setPopupMode(QToolButton::InstantPopup);
     m_button->setProperty("outlined", true);
+    m_button->setStyleSheet(QStringLiteral("QToolButton::menu-indicator { image: none; }"));
     m_button->setText(QStringLiteral("…"));
     m_button->setAccessibleName(tr("Groups of the quantised cache"));
     m_button->setObjectName(QStringLiteral("kvGroups"));
@@ -59,9 +60,8 @@ std::optional<KvFormat> KvFormatChoice::format() const {
 void KvFormatChoice::sync() {
     const std::optional<KvFormat> format = m_box->format();
     const bool codes = format && format->bits != 0;
-    m_button->setEnabled(codes);
-    m_button->setToolTip(codes ? tr("How codes are grouped: %1").arg(kvGroupsText(m_groups->groups()))
-                               : tr("How codes are grouped; choose a number of bits first"));
+    m_button->setVisible(codes);
+    m_button->setToolTip(tr("How codes are grouped: %1").arg(kvGroupsText(m_groups->groups())));
 }
 
 }  // namespace eigenscope

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A KV-cache format with how its codes are grouped: the list of formats, and a button beside it whose pop-up
-// has the groups, of use once a number of bits is chosen. GUI thread.
+// A KV-cache format with how its codes are grouped: the list of formats, and, once a number of bits is
+// chosen, a button beside it whose pop-up has the groups. GUI thread.
 #pragma once
 
 #include "core/model/kv_format.h"

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace eigenscope {
 
@@ -40,6 +41,16 @@ TradeoffPlot::TradeoffPlot(const Theme& theme, QWidget* parent)
     m_plan_text->position->setTypeX(QCPItemPosition::ptPlotCoords);
     m_plan_text->position->setTypeY(QCPItemPosition::ptAxisRectRatio);
     m_plan_text->setPadding(QMargins(4, 2, 0, 0));
+    // Below the plot: there are many curves, and they fill it.
+    axisRect()->insetLayout()->take(legend);
+    plotLayout()->addElement(1, 0, legend);
+    plotLayout()->setRowStretchFactor(1, 0.001);
+    legend->setFillOrder(QCPLegend::foColumnsFirst);
+    legend->setBorderPen(Qt::NoPen);
+    legend->setMargins(QMargins(8, 0, 8, 0));
+    legend->setRowSpacing(0);
+    legend->setColumnSpacing(16);
+    legend->setIconSize(30, 16);
     legend->setVisible(true);
     setPlanRatio(1.0);
     setPoints({}, {});
@@ -107,7 +118,9 @@ void TradeoffPlot::rebuild() {
             }
         }
         QCPGraph* graph = addGraph();
-        graph->setName(QString::fromStdString(m_curves[c].name));
+        graph->setName(QString::fromStdString(m_curves[c].name)
+                           .replace(QLatin1String(" heads a latent"), tr(" heads"))
+                           .replace(QLatin1String("mixed bits"), tr("bits")));
         graph->setData(ratios, losses);
         auto* bars = new QCPErrorBars(xAxis, yAxis);
         bars->setDataPlottable(graph);
@@ -158,7 +171,6 @@ void TradeoffPlot::restyle() {
     legend->setFont(small);
     legend->setTextColor(c.text);
     legend->setBrush(QBrush(c.panel));
-    legend->setBorderPen(QPen(c.line, 1));
     for (int i = 0; i < graphCount(); ++i) {
         if (static_cast<std::size_t>(i) < m_curves.size()) {
             style(graph(i), m_curves[static_cast<std::size_t>(i)]);
@@ -168,9 +180,37 @@ void TradeoffPlot::restyle() {
     }
     for (int i = 0; i < plottableCount(); ++i) {
         if (auto* bars = qobject_cast<QCPErrorBars*>(plottable(i))) {
-            bars->setPen(QPen(c.muted, 1.0));
+            QColor faint = bars->dataPlottable()->pen().color();  // many lie on each other
+            faint.setAlphaF(0.45F);
+            bars->setPen(QPen(faint, 1.0));
         }
     }
+    wrapLegend();
+}
+
+// The most columns whose widest entries, one beside the other, fit.
+void TradeoffPlot::wrapLegend() {
+    const QFontMetrics metrics(legend->font());
+    const int extra = legend->iconSize().width() + legend->iconTextPadding() + legend->columnSpacing();
+    const int room = width() - legend->margins().left() - legend->margins().right();
+    int columns = std::max(1, std::min(graphCount(), 4));
+    for (; columns > 1; --columns) {
+        std::vector<int> widest(static_cast<std::size_t>(columns), 0);
+        for (int i = 0; i < graphCount(); ++i) {
+            int& column = widest[static_cast<std::size_t>(i % columns)];
+            column = std::max(column, metrics.horizontalAdvance(graph(i)->name()) + extra);
+        }
+        if (std::accumulate(widest.begin(), widest.end(), 0) <= room) {
+            break;
+        }
+    }
+    legend->setWrap(columns);
+    legend->setFillOrder(legend->fillOrder(), true);  // those that are there, anew
+}
+
+void TradeoffPlot::resizeEvent(QResizeEvent* event) {
+    wrapLegend();
+    Plot::resizeEvent(event);
 }
 
 QPointF TradeoffPlot::positionOf(std::size_t point) const {

@@ -26,10 +26,12 @@ public:
 protected:
     void restyle() override;
     QString readoutAt(const QPointF& position) const override;
+    void resizeEvent(QResizeEvent* event) override;
 
 private:
     void rebuild();
     QColor colour(const TradeoffCurve& curve) const;
+    void wrapLegend();  // as many columns as the width has room for
     void style(QCPGraph* graph, const TradeoffCurve& curve) const;
 
     std::vector<TradeoffCurve> m_curves;

@@ -78,7 +78,7 @@ QSpinBox* spinBox(int minimum, int maximum, int value, const QString& name) {
     return box;
 }
 
-// "attention-aware, a latent for 2 heads, 4 bit, refitted".
+// "Converted from llama-stories: attention-aware, a latent for 2 heads, 4 bit, output projections refitted".
 QString conversionText(const LowRankDescription& of) {
     QStringList parts{QString::fromStdString(of.method)};
     if (of.center) {
@@ -94,9 +94,10 @@ QString conversionText(const LowRankDescription& of) {
         parts << QString::fromStdString(of.kv_bits.text());
     }
     if (of.refit) {
-        parts << ModelPage::tr("refitted");
+        parts << ModelPage::tr("output projections refitted");
     }
-    return parts.join(QStringLiteral(", "));
+    return ModelPage::tr("Converted from %1: %2")
+        .arg(QString::fromStdString(of.source), parts.join(QStringLiteral(", ")));
 }
 
 }  // namespace
@@ -168,10 +169,13 @@ QWidget* ModelPage::makeArchitecture() {
                      tr("Size of all tensors, and the type they are stored in"));
     m_facts->addFact(QStringLiteral("low_rank"), tr("KV ratio"),
                      tr("KV-cache bytes of a converted model divided by the original's in f16"));
-    m_facts->addFact(QStringLiteral("conversion"), tr("Conversion"),
-                     tr("What a converted model was made with; config.json has all of it, under "
-                        "eigen_attention"));
     panel->body()->addWidget(m_facts);
+    m_conversion = mutedLabel({}, panel);
+    m_conversion->setWordWrap(true);
+    m_conversion->setObjectName(QStringLiteral("conversion"));
+    m_conversion->setToolTip(
+        tr("What a converted model was made with; config.json has all of it, under eigen_attention"));
+    panel->body()->addWidget(m_conversion);
     return panel;
 }
 
@@ -298,7 +302,8 @@ void ModelPage::refresh() {
                                     QString::fromLatin1(nameOf(weightDType(model)).data()));
     set("weights", open->checkpoint->hasDummyWeights() ? tr("%1, random").arg(weights) : weights);
     set("low_rank", config.low_rank ? tr("%1×").arg(ratioText(kvRatio(config))) : tr("1, original"));
-    set("conversion", config.low_rank ? conversionText(*config.low_rank) : QString());
+    m_conversion->setText(config.low_rank ? conversionText(*config.low_rank) : QString());
+    m_conversion->setVisible(config.low_rank.has_value());
     m_context->setValue(std::max(1, config.max_positions));
     refreshLayers();
     m_tensors->setCheckpoint(open->checkpoint);

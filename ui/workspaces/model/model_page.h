@@ -40,6 +40,7 @@ private:
     const Theme& m_theme;
     QStackedLayout* m_stack;
     FactList *m_facts, *m_memory;
+    QLabel* m_conversion;
     LayerTableModel* m_layers;
     TensorTableModel* m_tensors;
     Panel* m_tokenizer_panel;
