@@ -59,8 +59,8 @@ public:
     // The same for bytes that are brought in pieces, each with the offset of its first: memory is one
     // piece's.
     static constexpr std::size_t kPiece = std::size_t{16} << 20;
-    void write(std::string_view name,
-               const std::function<void(std::uint64_t begin, std::span<std::byte> to)>& bring);
+    void writePieces(std::string_view name,
+                     const std::function<void(std::uint64_t begin, std::span<std::byte> to)>& bring);
     void commit();  // throws when tensors are missing; the file appears only now
 
 private:

@@ -88,8 +88,8 @@ void SafetensorsWriter::write(std::string_view name, std::span<const std::byte> 
     ++m_state->next;
 }
 
-void SafetensorsWriter::write(std::string_view name,
-                              const std::function<void(std::uint64_t, std::span<std::byte>)>& bring) {
+void SafetensorsWriter::writePieces(std::string_view name,
+                                    const std::function<void(std::uint64_t, std::span<std::byte>)>& bring) {
     const std::uint64_t size = nextSpec(name).bytes();
     std::vector<std::byte> piece(static_cast<std::size_t>(std::min<std::uint64_t>(size, kPiece)));
     for (std::uint64_t begin = 0; begin < size; begin += kPiece) {

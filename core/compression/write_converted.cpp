@@ -218,7 +218,7 @@ void writeWeights(JobContext& job, const Checkpoint& original, TensorList& list,
             job.checkCancelled();
             job.progress("writing tensors", done++, total);
             if (tensor.copied)
-                writer.write(tensor.spec.name, [&](std::uint64_t begin, std::span<std::byte> to) {
+                writer.writePieces(tensor.spec.name, [&](std::uint64_t begin, std::span<std::byte> to) {
                     job.checkCancelled();
                     original.read(*tensor.copied, begin, to);
                 });
