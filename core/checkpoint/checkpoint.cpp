@@ -99,10 +99,12 @@ void Checkpoint::read(const TensorRecord& tensor, std::uint64_t begin, std::span
     if (begin > tensor.byteCount() || to.size() > tensor.byteCount() - begin)
         failField(tensor.file, tensor.name,
                   "has no bytes " + std::to_string(begin) + " to " + std::to_string(begin + to.size()));
-    if (m_dummy)
-        m_dummy->fill();
     if (to.empty())
         return;
+    if (m_dummy) {
+        m_dummy->read(tensor, begin, to);
+        return;
+    }
     if (tensor.offset && !m_mapped) {
         const auto shard = std::find(m_shards.begin(), m_shards.end(), tensor.file) - m_shards.begin();
         m_files[static_cast<std::size_t>(shard)]->read(*tensor.offset + begin, to);
@@ -111,10 +113,12 @@ void Checkpoint::read(const TensorRecord& tensor, std::uint64_t begin, std::span
     std::memcpy(to.data(), tensor.bytes.data() + begin, to.size());
 }
 
-std::int64_t Checkpoint::unpackedBytes() const {
+std::int64_t Checkpoint::heldBytes() const {
+    if (m_dummy)
+        return static_cast<std::int64_t>(m_dummy->poolBytes());
     std::int64_t bytes = 0;
     for (const TensorRecord* tensor : m_tensors) {
-        if (!m_dummy && !tensor->offset)
+        if (!tensor->offset)
             bytes += static_cast<std::int64_t>(tensor->byteCount());
     }
     return bytes;

@@ -42,9 +42,9 @@ public:
     void prepareBytes() const;
     // Copies bytes [begin, begin + to.size()) of a tensor, mapped or not.
     void read(const TensorRecord& tensor, std::uint64_t begin, std::span<std::byte> to) const;
-    // Of tensors that had to be unpacked to be read and stay in memory: none but in deflated or strided
-    // PyTorch files.
-    std::int64_t unpackedBytes() const;
+    // What stays in memory though nothing is mapped: tensors of deflated or strided PyTorch files, which had
+    // to be unpacked to be read, and the pool of random weights.
+    std::int64_t heldBytes() const;
 
     const std::filesystem::path& directory() const { return m_directory; }
     std::string name() const;  // the directory's name, or a preset's title

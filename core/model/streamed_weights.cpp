@@ -47,15 +47,12 @@ std::int64_t StreamedWeights::largestPair() const {
     std::size_t most = m_parts.front();
     for (std::size_t i = 1; i < m_parts.size(); ++i)
         most = std::max(most, m_parts[i - 1] + m_parts[i]);
-    // A pass that begins again leaves the last part for the first, and a free arena of another size may be
-    // there until then.
     return static_cast<std::int64_t>(most);
 }
 
 std::int64_t StreamedWeights::hostBytes() const {
-    if (m_backend->info().host_accessible)
-        return largestPair();
-    return static_cast<std::int64_t>(*std::max_element(m_parts.begin(), m_parts.end()));  // on their way
+    // On their way to a device of its own memory, parts are in the host's one at a time, or one and a spare.
+    return m_checkpoint->heldBytes() + largestPair();
 }
 
 std::int64_t StreamedWeights::deviceBytes() const {

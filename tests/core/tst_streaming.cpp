@@ -115,6 +115,7 @@ private slots:
     void measurements_data() { addRows(); }
     void measurements();
     void statesInMemoryAndInAFile();
+    void randomWeights();
     void damagedFiles();
 };
 
@@ -415,6 +416,23 @@ void TestStreaming::statesInMemoryAndInAFile() {
     QVERIFY(!spillsStates(1 << 20, {}));
     QVERIFY(spillsStates(std::int64_t{1} << 60, {}));
     QVERIFY(errorOf([] { stateStorageFromName("tape"); }).find("memory or file") != std::string::npos);
+}
+
+void TestStreaming::randomWeights() {
+    const TemporaryDirectory directory;
+    JobContext job;
+    for (const Json& config : {tinyLlamaConfig(), tinyOptConfig(), tinyMptConfig()}) {
+        const auto folder = directory / config["model_type"].get<std::string>();
+        std::filesystem::create_directories(folder);
+        writeTextFile(folder / "config.json", config.dump());
+        const auto open = [&](StreamMode mode) {
+            return openModel(job, referenceBackend(), folder, LoadFormat::Dummy, mode);
+        };
+        const OpenModel streamed = open(StreamMode::On), resident = open(StreamMode::Auto);
+        QVERIFY(streamed.model->streamed() && !resident.model->streamed());
+        const std::vector<TokenId> ids{3, 1, 4, 1, 5, 9, 2, 6};
+        QVERIFY(allLogits(streamed, ids) == allLogits(resident, ids));
+    }
 }
 
 void TestStreaming::damagedFiles() {
