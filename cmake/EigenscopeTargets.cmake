@@ -7,8 +7,18 @@ target_compile_options(eigenscope_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-W
 if(EIGENSCOPE_WERROR)
     target_compile_options(eigenscope_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
 endif()
+# Undefined behaviour ends the program, or tests would pass with it; the standard library checks its indices.
+set(EIGENSCOPE_SANITIZER_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+                               -D_GLIBCXX_ASSERTIONS)
 if(EIGENSCOPE_SANITIZE)
-    add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fsanitize=address,undefined> $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer>)
+    add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:${EIGENSCOPE_SANITIZER_FLAGS}>")
+    add_link_options(-fsanitize=address,undefined)
+endif()
+if(EIGENSCOPE_FUZZ)
+    if(NOT CMAKE_CXX_COMPILER_ID MATCHES Clang)
+        message(FATAL_ERROR "EIGENSCOPE_FUZZ needs clang's libFuzzer: use the preset fuzz (apt-get install clang)")
+    endif()
+    add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:${EIGENSCOPE_SANITIZER_FLAGS};-fsanitize=fuzzer-no-link>")
     add_link_options(-fsanitize=address,undefined)
 endif()
 

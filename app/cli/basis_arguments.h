@@ -12,10 +12,13 @@ namespace eigenscope {
 
 struct BasisArguments {
     std::string method = "eigen";
-    BasisOptions options;
-    std::string text() const;  // as arguments of a command
+    BasisOptions options;  // all but head_group
+    int head_group = 1;    // 0: the usual one of the method and statistics
+    BasisOptions resolved(const Statistics& statistics) const;
+    std::string text(const Statistics& statistics) const;  // as arguments of a command
     std::shared_ptr<const Spectrum> compute(Run& run, const Statistics& statistics) const;
 };
-void addBasisOptions(CLI::App& app, BasisArguments& arguments);
+// For plans, heads share latents by default where the method's usually do.
+void addBasisOptions(CLI::App& app, BasisArguments& arguments, bool plans);
 
 }  // namespace eigenscope

@@ -47,6 +47,20 @@ std::optional<Statistics> sameAlready(const Options& options, const CalibrationP
     return std::nullopt;
 }
 
+// What a run kept that ended between writing its statistics and removing this.
+void removeKept(const Options& options, const CalibrationPlan& plan) {
+    const auto partial = partialFileOf(options.output);
+    std::error_code error;
+    if (!std::filesystem::exists(partial, error))
+        return;
+    try {
+        checkSameRun(loadPartialCalibration(partial), plan.description.identity, partial);
+        std::filesystem::remove(partial, error);
+    } catch (const Error&) {
+        // Of another run, or nothing that this program wrote: not ours to remove.
+    }
+}
+
 Statistics runPlan(Run& run, const OpenModel& model, const CalibrationPlan& plan, const Options& options,
                    std::int64_t& resumed) {
     CalibrationKeeper keeper;
@@ -122,6 +136,8 @@ void runCalibration(Run& run, const Options& options) {
     const MemoryBound bound = calibrationBound(model, calibration, options.error_points, options.resume);
     if (!same)
         run.stateMemory(bound);
+    if (same && options.resume)
+        removeKept(options, plan);
     std::int64_t resumed = 0;
     const Statistics statistics = same ? *std::move(same) : runPlan(run, model, plan, options, resumed);
 

@@ -22,6 +22,7 @@ Command addTradeoff(CLI::App& app, CommonOptions& common);
 Command addCompare(CLI::App& app, CommonOptions& common);
 Command addFidelity(CLI::App& app, CommonOptions& common);
 Command addDiff(CLI::App& app, CommonOptions& common);
+Command addBench(CLI::App& app, CommonOptions& common);
 Command addPresets(CLI::App& app, CommonOptions& common);
 Command addReport(CLI::App& app, CommonOptions& common);
 

@@ -121,7 +121,8 @@ void Console::printResult(const ResultJson& result) {
 }
 
 void Console::flush() {
-    if (std::fflush(stdout) != 0)
+    // A failure of an earlier, larger write is in the stream's error flag alone.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
         throw Error(ErrorCode::Io, std::string("standard output: cannot write: ") + std::strerror(errno));
 }
 

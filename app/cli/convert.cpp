@@ -3,6 +3,7 @@
 #include "core/compression/convert.h"
 #include "app/cli/commands.h"
 #include "app/cli/results.h"
+#include "core/calibration/corpus.h"
 #include "core/calibration/statistics.h"
 #include "core/compression/refit.h"
 #include "core/evaluation/compare.h"
@@ -34,6 +35,8 @@ OpenModel refitted(Run& run, const Options& options, const OpenModel& original, 
                                        options.text, windows);
     RefitOptions refit;
     refit.run = run.runOptions(original);
+    refit.text = std::filesystem::path(options.text).filename().string();
+    refit.fingerprint = readCorpus(run.job(), *original.tokenizer, options.text).fingerprint;
     return refitOutputs(run.job(), original, converted, ids, refit);
 }
 

@@ -20,6 +20,9 @@ Interrupt::Interrupt() {
     // A shell that starts a program in the background lets it ignore SIGINT; a signal that someone sends it
     // on purpose should still end it cleanly.
     std::signal(SIGINT, SIG_DFL);
+    // A limit on files' sizes (ulimit -f) is a failed write with a reason, as a full disk is, instead of the
+    // end of the process.
+    std::signal(SIGXFSZ, SIG_IGN);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);

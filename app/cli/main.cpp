@@ -74,7 +74,7 @@ ExitStatus runProgram(int argc, char** argv) {
     std::vector<Command> commands;
     for (const auto add : {addInspect, addTokenize, addLogits, addGenerate, addPerplexity, addEstimate,
                            addCalibrate, addSensitivity, addSpectrum, addSubspaces, addPlan, addConvert,
-                           addTradeoff, addCompare, addFidelity, addDiff, addReport, addPresets})
+                           addTradeoff, addCompare, addFidelity, addDiff, addBench, addReport, addPresets})
         commands.push_back(add(app, options));
     try {
         app.parse(argc, argv);

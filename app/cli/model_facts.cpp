@@ -99,6 +99,10 @@ std::vector<std::pair<std::string, std::string>> factsText(const ModelFacts& fac
     if (facts.checkpoint->hasDummyWeights())
         lines.emplace_back("Note", "random weights: memory and speed are right, text is not");
     if (config.low_rank) {
+        if (config.low_rank->refit)
+            lines.emplace_back("Refitted",
+                               fmt::format("output projections, on {} windows of {}",
+                                           config.low_rank->refit->windows, config.low_rank->refit->text));
         lines.emplace_back("Converted", fmt::format("{}, KV ratio {:.3f}, from {}", config.low_rank->method,
                                                     config.low_rank->kv_ratio, config.low_rank->source));
     }

@@ -157,7 +157,8 @@ void checkMeasuredGroups(const QuantisedSensitivity& quantised, const Options& o
 }
 
 // Fails, naming the command that measures them, when the statistics lack the allocation's tables.
-void checkTables(const RankPlan& plan, const MeasuredTables& tables, const Options& options) {
+void checkTables(const RankPlan& plan, const Statistics& statistics, const Options& options) {
+    const MeasuredTables& tables = statistics.tables;
     if (canAllocate(plan.allocation, plan, tables)) {
         if (plan.mixed_bits)
             checkMeasuredGroups(*tables.findSensitivity(plan.method, plan.basisOptions())->quantised,
@@ -167,16 +168,17 @@ void checkTables(const RankPlan& plan, const MeasuredTables& tables, const Optio
     const bool errors = plan.allocation == Allocation::ErrorBudget;
     failInput(
         options.statistics,
-        fmt::format("holds no {0} tables for {1}; measure them: eigenscope-cli sensitivity MODEL --stats "
-                    "{2} {3} {1}{4}",
-                    errors            ? "layer-error"
-                    : plan.mixed_bits ? "sensitivity-over-bits"
-                                      : "sensitivity",
-                    options.basis.text() + (errors && plan.criterion != Criterion::Energy
-                                                ? " --criterion " + std::string(nameOf(plan.criterion))
-                                                : ""),
-                    options.statistics, errors ? "--errors-only" : "--text FILE",
-                    plan.mixed_bits ? " --bits 8,4,3,2" : ""));
+        fmt::format(
+            "holds no {0} tables for {1}; measure them: eigenscope-cli sensitivity MODEL --stats "
+            "{2} {3} {1}{4}",
+            errors            ? "layer-error"
+            : plan.mixed_bits ? "sensitivity-over-bits"
+                              : "sensitivity",
+            options.basis.text(statistics) + (errors && plan.criterion != Criterion::Energy
+                                                  ? " --criterion " + std::string(nameOf(plan.criterion))
+                                                  : ""),
+            options.statistics, errors ? "--errors-only" : "--text FILE",
+            plan.mixed_bits ? " --bits 8,4,3,2" : ""));
 }
 
 // Ranks that meet a KV ratio, as a function of it.
@@ -249,7 +251,7 @@ RankPlan planOf(Run& run, const Options& options, const Statistics& statistics, 
         options.given("--error-budget") ? Allocation::ErrorBudget : allocationFromName(options.allocation);
     plan.kv_bits = bitsOf(options, plan.key_ranks.size());
     plan.mixed_bits = options.mixed();
-    checkTables(plan, statistics.tables, options);
+    checkTables(plan, statistics, options);
     options.layers.apply(plan, spectrum);
     const MeetRatio meet = [&](RankPlan& p, double ratio) {
         applyTarget(p, spectrum, statistics.tables, ratio);
@@ -328,6 +330,7 @@ void makePlan(Run& run, const Options& options) {
                          {"key_threshold", plan.key_threshold},
                          {"value_threshold", plan.value_threshold},
                          {"method", plan.method},
+                         {"head_group", plan.head_group},
                          {"criterion", nameOf(plan.criterion)},
                          {"allocation", nameOf(plan.allocation)},
                          {"output", options.output}};
@@ -348,6 +351,9 @@ void makePlan(Run& run, const Options& options) {
                           : fmt::format("{:.4f} of f16: {:.4f} of the ranks, {}", ratio,
                                         rankRatioOf(plan, spectrum->basisWidth()), plan.kv_bits.text())},
          {"Expected error", text::percent(error)}});
+    if (plan.head_group > 1)
+        facts.emplace_back("Latents",
+                           fmt::format("one for {} heads (--head-group 1 for one a head)", plan.head_group));
     facts.emplace_back("Plan", options.output);
     run.console().print(rankTable(plan, spectrum->basisWidth(), errors) + "\n" + factLines(facts));
 }
@@ -389,7 +395,7 @@ Command addPlan(CLI::App& app, CommonOptions& common) {
     options->app = sub;
     sub->add_option("STATS", options->statistics, "Statistics file that `calibrate` wrote")->required();
     addGoalOptions(*sub, *options);
-    addBasisOptions(*sub, options->basis);
+    addBasisOptions(*sub, options->basis, true);
     addLayerSettings(*sub, options->layers);
     sub->add_option(
            "--criterion", options->criterion,

@@ -71,6 +71,13 @@ public:
         : m_run(run), m_options(options), m_output(options.output), m_folder(m_output.path()) {}
 
     void perform() {
+        m_output.fill([this] { makeContents(); });
+        m_output.commit();
+        printResults();
+    }
+
+private:
+    void makeContents() {
         openOriginal();
         m_run.console().setStep("1/6 statistics");
         calibrateOriginal();
@@ -83,11 +90,8 @@ public:
         measureTradeOff();
         m_data.commands = commands();
         writeTextFile(m_folder / "report.html", renderReport(m_data));
-        m_output.commit();
-        printResults();
     }
 
-private:
     void openOriginal() {
         const ModelFacts facts = readModelFacts(m_options.model, m_run.loadFormat());
         m_original = m_run.open(m_options.model);

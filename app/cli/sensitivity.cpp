@@ -166,7 +166,7 @@ void runSensitivity(Run& run, const Options& options) {
     json["method"] = options.basis.method;
     json["share_key_basis"] = options.basis.options.share_key_basis;
     json["center"] = options.basis.options.center;
-    json["head_group"] = options.basis.options.head_group;
+    json["head_group"] = spectrum->options().head_group;
     if (!options.errors_only) {
         const SensitivityTable table = measureDivergence(run, options, model, statistics, *spectrum);
         statistics.tables.set(table);
@@ -225,7 +225,7 @@ Command addSensitivity(CLI::App& app, CommonOptions& common) {
                     "roots")
         ->check(CLI::IsMember({"energy", "singular-values"}))
         ->capture_default_str();
-    addBasisOptions(*sub, options->basis);
+    addBasisOptions(*sub, options->basis, true);
     options->kv = &common.kv;
     addModelOptions(*sub, common);
     addOutputOptions(*sub, common);

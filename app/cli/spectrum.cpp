@@ -125,7 +125,7 @@ Command addSpectrum(CLI::App& app, CommonOptions& common) {
 #ifdef EIGENSCOPE_HAS_FIGURES
     sub->add_option("--png", options->png, "Draw one layer's keys and values (--layer, or the first)");
 #endif
-    addBasisOptions(*sub, options->basis);
+    addBasisOptions(*sub, options->basis, false);
     addDeviceOptions(*sub, common);
     addOutputOptions(*sub, common);
     return {sub, [options](Run& run) { showSpectrum(run, *options); }};

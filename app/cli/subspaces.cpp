@@ -111,7 +111,7 @@ Command addSubspaces(CLI::App& app, CommonOptions& common) {
         ->capture_default_str()
         ->excludes(rank);
     sub->add_option("--csv", options->csv, "Write the overlap and the largest angle of every head to a file");
-    addBasisOptions(*sub, options->basis);
+    addBasisOptions(*sub, options->basis, false);
     addDeviceOptions(*sub, common);
     addOutputOptions(*sub, common);
     return {sub, [options](Run& run) { showSubspaces(run, *options); }};

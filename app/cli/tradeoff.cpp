@@ -24,7 +24,7 @@ struct Options {
     std::string model, statistics, text, refit_text, criterion = "energy", csv, svg;
     std::vector<double> ratios = TradeoffOptions().ratios, mixed_ratios = TradeoffOptions().mixed_ratios;
     std::vector<std::string> methods, allocations;
-    int rank_multiple = 8, refit_windows = 16, head_group = 1;
+    int rank_multiple = 8, refit_windows = 16, head_group = 0;
     PerplexityArguments windows;
     KvArguments* kv = nullptr;
 };
@@ -37,15 +37,15 @@ void checkTables(const Statistics& statistics, const TradeoffCurve& curve, const
     plan.criterion = criterionFromName(options.criterion);
     if (canAllocate(curve.allocation, plan, statistics.tables))
         return;
-    failInput(
-        options.statistics,
-        fmt::format("holds no tables for {0} with allocation {1}; measure them: eigenscope-cli "
-                    "sensitivity MODEL --stats {2} {3} --method {0}{4}{5}",
-                    curve.method, nameOf(curve.allocation), options.statistics,
-                    curve.allocation == Allocation::ErrorBudget ? "--errors-only" : "--text FILE",
-                    curve.options.head_group == 1 ? std::string()
-                                                  : fmt::format(" --head-group {}", curve.options.head_group),
-                    options.criterion == "energy" ? "" : " --criterion " + options.criterion));
+    failInput(options.statistics,
+              fmt::format("holds no tables for {0} with allocation {1}; measure them: eigenscope-cli "
+                          "sensitivity MODEL --stats {2} {3} --method {0}{4}{5}",
+                          curve.method, nameOf(curve.allocation), options.statistics,
+                          curve.allocation == Allocation::ErrorBudget ? "--errors-only" : "--text FILE",
+                          curve.options.head_group == usualHeadGroup(curve.method, false, statistics)
+                              ? std::string()
+                              : fmt::format(" --head-group {}", curve.options.head_group),
+                          options.criterion == "energy" ? "" : " --criterion " + options.criterion));
 }
 
 bool canMixBits(const Statistics& statistics, const TradeoffCurve& curve) {
@@ -59,7 +59,7 @@ bool canMixBits(const Statistics& statistics, const TradeoffCurve& curve) {
 // for.
 std::vector<TradeoffCurve> curvesOf(const Statistics& statistics, const Options& options) {
     std::vector<TradeoffCurve> curves;
-    if (options.methods.empty() && options.allocations.empty() && options.head_group == 1) {
+    if (options.methods.empty() && options.allocations.empty() && options.head_group == 0) {
         curves = availableCurves(statistics, criterionFromName(options.criterion));
     } else {
         std::vector<std::string> methods = options.methods, allocations = options.allocations;
@@ -71,11 +71,13 @@ std::vector<TradeoffCurve> curvesOf(const Statistics& statistics, const Options&
             allocations = {"threshold", "error-budget", "sensitivity"};
         curves = {publishedCurve(statistics), plainCurve()};
         for (const std::string& method : methods) {
+            const BasisOptions basis{.head_group = options.head_group > 0
+                                                       ? options.head_group
+                                                       : usualHeadGroup(method, false, statistics)};
             for (const std::string& allocation : allocations) {
-                curves.push_back(tradeoffCurve(method, allocationFromName(allocation), false,
-                                               {.head_group = options.head_group}));
+                curves.push_back(tradeoffCurve(method, allocationFromName(allocation), false, basis));
                 checkTables(statistics, curves.back(), options);
-                if (const TradeoffCurve mixed = mixedCurve(method, {.head_group = options.head_group});
+                if (const TradeoffCurve mixed = mixedCurve(method, basis);
                     allocation == "sensitivity" && canMixBits(statistics, mixed))
                     curves.push_back(mixed);
             }
@@ -210,10 +212,11 @@ Command addTradeoff(CLI::App& app, CommonOptions& common) {
                     "have moments for)")
         ->delimiter(',')
         ->check(CLI::IsMember(methods));
-    sub->add_option("--head-group", options->head_group,
-                    "With --methods or --allocations: key/value heads that share one latent")
-        ->check(CLI::Range(1, 1 << 16))
-        ->capture_default_str();
+    sub->add_option(
+           "--head-group", options->head_group,
+           "With --methods or --allocations: key/value heads that share one latent (default: as many "
+           "as `calibrate` took together for attention-aware, 1 for eigen)")
+        ->check(CLI::Range(1, 1 << 16));
     sub->add_option("--allocations", options->allocations,
                     "threshold, error-budget, sensitivity (default: all that the statistics have tables for)")
         ->delimiter(',')

@@ -11,6 +11,7 @@
 #include <QFileInfo>
 #include <QMessageBox>
 
+#include <csignal>
 #include <cstdio>
 #include <memory>
 
@@ -34,6 +35,8 @@ QString demoFolder() {
 }  // namespace
 
 int main(int argc, char** argv) {
+    // A limit on files' sizes is a failed write, which is shown, instead of the end of the process.
+    std::signal(SIGXFSZ, SIG_IGN);
     QApplication application(argc, argv);
     QApplication::setApplicationName(QStringLiteral("Eigenscope"));
     QApplication::setOrganizationName(QStringLiteral("Eigenscope"));

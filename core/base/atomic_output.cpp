@@ -2,11 +2,10 @@
 #include "core/base/atomic_output.h"
 
 #include "core/base/fail.h"
+#include "core/base/temporary_sibling.h"
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdint>
-#include <random>
 #include <system_error>
 #include <utility>
 
@@ -20,23 +19,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-fs::path folderOf(const fs::path& target) {
-    const fs::path folder = target.parent_path();
-    return folder.empty() ? fs::path(".") : folder;
-}
-
 // "a/b/" and "a/b" are the same target.
 fs::path withoutTrailingSlash(const fs::path& path) {
     return !path.has_filename() && path.has_relative_path() ? path.parent_path() : path;
-}
-
-fs::path temporarySibling(const fs::path& target) {
-    std::random_device device;
-    const std::uint64_t random = (std::uint64_t{device()} << 32) | device();
-    // File names end at 255 bytes; the name is only a hint for someone who finds a leftover.
-    const std::string name = target.filename().string().substr(0, 180);
-    return folderOf(target) /
-           ("." + name + "." + std::to_string(getpid()) + "-" + std::to_string(random) + ".partial");
 }
 
 // Best effort: some file systems do not sync directories, and the contents are complete either way.
@@ -74,17 +59,18 @@ AtomicFile::AtomicFile(fs::path target) : m_target(std::move(target)) {
     if (fs::exists(status) && !fs::is_regular_file(status))
         failInput(m_target, fs::is_directory(status) ? "is a directory, expected a file to write"
                                                      : "is not a regular file, cannot be replaced");
-    m_temporary = temporarySibling(m_target);
-    m_fd = open(m_temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (m_fd < 0)
-        failIo(m_target, "write", errno);
+    const TemporarySibling sibling = createTemporaryFile(m_target);
+    if (sibling.fd < 0)
+        failIo(m_target, "write", sibling.error);
+    m_temporary = sibling.path;
+    m_fd = sibling.fd;
 }
 
 AtomicFile::~AtomicFile() {
     if (m_fd < 0)
         return;
-    close(m_fd);
     unlink(m_temporary.c_str());
+    close(m_fd);
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
@@ -126,16 +112,33 @@ AtomicDirectory::AtomicDirectory(fs::path target) : m_target(withoutTrailingSlas
             failInput(m_target, "exists and is not empty, expected a new or empty directory");
         m_target = fs::canonical(m_target);  // "." and links: the rename needs the directory's own name
     }
-    m_temporary = temporarySibling(m_target);
-    if (mkdir(m_temporary.c_str(), 0777) != 0)
-        failIo(m_target, "create", errno);
+    const TemporarySibling sibling = createTemporaryDirectory(m_target);
+    if (sibling.fd < 0)
+        failIo(m_target, "create", sibling.error);
+    m_temporary = sibling.path;
+    m_lock = sibling.fd;
 }
 
 AtomicDirectory::~AtomicDirectory() {
-    if (m_temporary.empty())
-        return;
-    std::error_code error;
-    fs::remove_all(m_temporary, error);
+    if (!m_temporary.empty()) {
+        std::error_code error;
+        fs::remove_all(m_temporary, error);
+    }
+    if (m_lock >= 0)
+        close(m_lock);
+}
+
+void AtomicDirectory::fill(const std::function<void()>& write) const {
+    try {
+        write();
+    } catch (const Error& error) {
+        std::string message = error.what();
+        const std::string temporary = m_temporary.string();
+        const std::string target = m_target.string();
+        for (std::size_t at = 0; (at = message.find(temporary, at)) != std::string::npos; at += target.size())
+            message.replace(at, temporary.size(), target);
+        throw Error(error.code(), message);
+    }
 }
 
 void AtomicDirectory::commit() {
@@ -144,6 +147,7 @@ void AtomicDirectory::commit() {
     if (rename(m_temporary.c_str(), m_target.c_str()) != 0)
         failIo(m_target, "rename the finished directory", errno);
     m_temporary.clear();
+    close(std::exchange(m_lock, -1));
     syncFolder(folderOf(m_target));
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Output that appears whole or not at all. Both classes write to a hidden temporary sibling of the target
-// (same file system) and rename it in commit(); without commit() the destructor removes it. One thread.
+// (same file system) and rename it in commit(); without commit() the destructor removes it, and what a killed
+// process left is removed by the next writer of the same target (temporary_sibling.h). One thread.
 #pragma once
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -39,9 +41,13 @@ public:
 
     const std::filesystem::path& path() const { return m_temporary; }  // write the contents here
     void commit();
+    // Runs what writes the contents; errors that name the temporary directory name the target instead, which
+    // is what the user knows.
+    void fill(const std::function<void()>& write) const;
 
 private:
     std::filesystem::path m_target, m_temporary;
+    int m_lock = -1;
 };
 
 // Whole text file written atomically.

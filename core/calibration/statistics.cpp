@@ -261,7 +261,8 @@ Statistics readDescription(const SafetensorsFile& file) {
         s.head_group = metadata.integer<int>("head_group", 1, s.kv_heads);
     if (s.kv_heads % s.head_group != 0)
         failField(file.path(), "__metadata__.head_group", "expected a divisor of kv_heads");
-    s.tokens = metadata.integer<std::int64_t>("tokens", 1, kMany);
+    // Rows of queries are counted once a query head, and must stay exact in a double.
+    s.tokens = metadata.integer<std::int64_t>("tokens", 1, kMany / (s.query_heads / s.kv_heads));
     s.calibration.text = metadata.text("calibration.text");
     s.calibration.fingerprint = metadata.text("calibration.fingerprint");
     s.calibration.samples = metadata.integer<std::int64_t>("calibration.samples", 1, kMany);

@@ -6,6 +6,7 @@
 #include "kernels/api/error.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 namespace eigenscope {
@@ -55,7 +56,12 @@ LowRankDescription describe(const OpenModel& original, const Statistics& statist
     description.method = plan.method;
     description.criterion = nameOf(plan.criterion);
     description.source = original.name;
+    description.source_fingerprint = statistics.model_fingerprint;
     description.calibration = statistics.calibration;
+    for (const auto& [name, value] : statistics.identity) {
+        if (name == "attention queries")
+            description.calibration.attention_queries = std::atoll(value.c_str());
+    }
     description.key_ranks = plan.key_ranks;
     description.value_ranks = plan.value_ranks;
     description.kv_bits = plan.kv_bits;

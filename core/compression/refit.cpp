@@ -156,6 +156,8 @@ OpenModel refitOutputs(JobContext& job, const OpenModel& original, const OpenMod
         }
     }
     job.progress(kStage, config.layers, config.layers);
+    model->config.low_rank->refit = RefitSummary{
+        options.text, options.fingerprint, static_cast<std::int64_t>(windows.size()), length, options.ridge};
     return refitted;
 }
 

@@ -9,6 +9,7 @@
 #include "core/generation/generate.h"
 #include "core/model/model.h"
 
+#include <string>
 #include <vector>
 
 namespace eigenscope {
@@ -17,6 +18,8 @@ struct RefitOptions {
     // Added to the Gram matrix's diagonal, as a share of its mean: how strongly the projection is held where
     // it was.
     double ridge = 1e-3;
+    // What the windows are from, for the converted model's description: file name and fingerprint.
+    std::string text{}, fingerprint{};
     RunOptions run;
 };
 
@@ -43,10 +46,10 @@ struct RefitChange {
 };
 RefitChange solveRefit(const RefitSums& sums, double ridge);
 
-// `converted` (from convertInMemory on `original`) with refitted output projections. Windows of one length;
-// on the host, or in a file, it holds both models' hidden states of all of them at one layer, 8 bytes *
-// tokens * hidden size, and of a streamed model the refitted projections. Costs about three passes of the
-// windows through the model.
+// `converted` (from convertInMemory on `original`) with refitted output projections, and saying so. Windows
+// of one length; on the host, or in a file, it holds both models' hidden states of all of them at one layer,
+// 8 bytes * tokens * hidden size, and of a streamed model the refitted projections. Costs about three passes
+// of the windows through the model.
 OpenModel refitOutputs(JobContext& job, const OpenModel& original, const OpenModel& converted,
                        const std::vector<std::vector<TokenId>>& windows, const RefitOptions& options);
 

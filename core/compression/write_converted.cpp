@@ -256,10 +256,12 @@ void writeConverted(JobContext& job, const OpenModel& original, const OpenModel&
     AtomicDirectory output(directory);
     Json config = original.checkpoint->config();
     config["eigen_attention"] = toJson(*low_rank);
-    writeTextFile(output.path() / "config.json", config.dump(2) + "\n");
-    copyFiles(original.checkpoint->directory(), output.path());
-    TensorList list(*converted.backend, original, converted);
-    writeWeights(job, *original.checkpoint, list, output.path());
+    output.fill([&] {
+        writeTextFile(output.path() / "config.json", config.dump(2) + "\n");
+        copyFiles(original.checkpoint->directory(), output.path());
+        TensorList list(*converted.backend, original, converted);
+        writeWeights(job, *original.checkpoint, list, output.path());
+    });
     job.checkCancelled();
     output.commit();
 }

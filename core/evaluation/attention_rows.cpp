@@ -32,12 +32,26 @@ Rows headRows(const std::vector<float>& x, std::int64_t head, std::int64_t token
     return Rows(x.data() + head * tokens * width, tokens, width);
 }
 
-// Attention scores of queries [begin, begin + count) of a head and keys [0, begin + count).
-RowMatrix scoresOf(const AttentionRows& rows, std::int64_t head, std::int64_t begin, std::int64_t count) {
-    const std::int64_t key_head = head / (rows.query_heads / rows.kv_heads);
-    return rows.scale *
-           (headRows(rows.queries, head, rows.tokens, rows.query_width).middleRows(begin, count) *
-            headRows(rows.keys, key_head, rows.tokens, rows.query_width).topRows(begin + count).transpose());
+// Attention scores of queries [begin, begin + count) of a head and keys [first, begin + count).
+RowMatrix scoresOf(const AttentionRows& rows, std::int64_t head, std::int64_t first, std::int64_t begin,
+                   std::int64_t count) {
+    const std::int64_t key_head = head / (rows.query_heads / rows.key_heads), seen = begin + count - first;
+    const auto queries = headRows(rows.queries, head, rows.tokens, rows.query_width).middleRows(begin, count);
+    const auto product = [&](const std::vector<float>& keys) -> RowMatrix {
+        return rows.scale *
+               (queries *
+                headRows(keys, key_head, rows.tokens, rows.query_width).middleRows(first, seen).transpose());
+    };
+    RowMatrix scores = product(rows.keys);
+    if (!rows.exact_from.empty()) {
+        const RowMatrix exact = product(rows.exact_keys);
+        for (std::int64_t i = 0; i < count; ++i) {
+            const std::int64_t from = rows.exact_from[static_cast<std::size_t>(begin + i)];
+            const std::int64_t close = std::clamp<std::int64_t>(first + seen - from, 0, seen);
+            scores.row(i).tail(close) = exact.row(i).tail(close);
+        }
+    }
+    return scores;
 }
 
 Eigen::ArrayXd softmax(const Eigen::ArrayXd& scores, double slope) {
@@ -74,11 +88,15 @@ HeadDifference compareHead(const JobContext& job, const AttentionRows& first, co
     for (std::int64_t begin = 0; begin < first.tokens; begin += kBlock) {
         job.checkCancelled();
         const std::int64_t count = std::min(kBlock, first.tokens - begin);
-        const RowMatrix a = scoresOf(first, head, begin, count), b = scoresOf(second, head, begin, count);
+        const std::int64_t oldest =
+            first.window > 0 ? std::max<std::int64_t>(0, begin - first.window + 1) : 0;
+        const RowMatrix a = scoresOf(first, head, oldest, begin, count),
+                        b = scoresOf(second, head, oldest, begin, count);
         for (std::int64_t i = 0; i < count; ++i) {
-            const Eigen::Index seen = begin + i + 1;
-            Eigen::ArrayXd x = a.row(i).head(seen).transpose().cast<double>();
-            Eigen::ArrayXd y = b.row(i).head(seen).transpose().cast<double>();
+            const std::int64_t end = begin + i + 1;
+            const std::int64_t seen = first.window > 0 ? std::min<std::int64_t>(end, first.window) : end;
+            Eigen::ArrayXd x = a.row(i).segment(end - seen - oldest, seen).transpose().cast<double>();
+            Eigen::ArrayXd y = b.row(i).segment(end - seen - oldest, seen).transpose().cast<double>();
             x -= x.mean();
             y -= y.mean();
             result.score_difference += (x - y).square().sum();
@@ -119,43 +137,43 @@ std::vector<float> AttentionReader::download(const void* data, DType dtype, std:
     return host;
 }
 
-std::vector<float> AttentionReader::cachedRows(const KvView& view, std::int64_t tokens) {
-    if (view.bits != 0)
-        return decodedRows(view, tokens);
-    std::vector<float> rows;
+std::vector<float> AttentionReader::denseRows(const void* data, const KvView& view, std::int64_t capacity,
+                                              std::int64_t rows) {
+    std::vector<float> all;
     for (std::int64_t head = 0; head < view.heads; ++head) {
-        const auto* start = static_cast<const std::byte*>(view.data) +
-                            static_cast<std::size_t>(head * view.capacity * view.width) * sizeOf(view.dtype);
-        const std::vector<float> part = download(start, view.dtype, tokens * view.width);
-        rows.insert(rows.end(), part.begin(), part.end());
+        const auto* start = static_cast<const std::byte*>(data) +
+                            static_cast<std::size_t>(head * capacity * view.width) * sizeOf(view.dtype);
+        const std::vector<float> part = download(start, view.dtype, rows * view.width);
+        all.insert(all.end(), part.begin(), part.end());
     }
-    return rows;
+    return all;
 }
 
 // Codes by the layout of KvView (kernels/api/ops.h).
 std::vector<float> AttentionReader::decodedRows(const KvView& view, std::int64_t tokens) {
-    if (kvNeedsRing(view))
-        throw Error(
-            ErrorCode::Unsupported,
-            "attention rows: a quantised cache with exact rows (groups by channel, or a recent window) reads "
-            "each key in two ways; expected groups by token and no window");
-    const std::int64_t row_bytes = kvRowBytes(view), stride = kvScaleStride(view), groups = stride / 2;
-    std::vector<float> rows;
-    std::vector<std::uint8_t> codes(static_cast<std::size_t>(tokens * row_bytes));
+    const std::int64_t row_bytes = kvRowBytes(view), stride = kvScaleStride(view), half = stride / 2;
+    const bool by_channel = view.grouping == KvGrouping::Channel;
+    const std::int64_t coded = tokens / kvSpan(view) * kvSpan(view), scale_rows = coded / kvSpan(view);
+    std::vector<float> rows(static_cast<std::size_t>(view.heads * tokens * view.width), 0.0f);
+    if (coded == 0)
+        return rows;
+    std::vector<std::uint8_t> codes(static_cast<std::size_t>(coded * row_bytes));
     for (std::int64_t head = 0; head < view.heads; ++head) {
         const auto* data = static_cast<const std::byte*>(view.data) + head * view.capacity * row_bytes;
         m_backend.download(m_stream, codes.data(), data, codes.size());
-        const auto* from = static_cast<const std::uint16_t*>(view.scales) + head * view.capacity * stride;
-        const std::vector<float> scales = download(from, DType::F16, tokens * stride);
-        for (std::int64_t t = 0; t < tokens; ++t) {
+        const auto* from = static_cast<const std::uint16_t*>(view.scales) + head * kvScaleRows(view) * stride;
+        const std::vector<float> scales = download(from, DType::F16, scale_rows * stride);
+        float* row = rows.data() + head * tokens * view.width;
+        for (std::int64_t t = 0; t < coded; ++t, row += view.width) {
             for (std::int64_t i = 0; i < view.width; ++i) {
                 const std::int64_t bit = i * view.bits;
                 const std::uint8_t* at = codes.data() + t * row_bytes + bit / 8;
                 const bool two = bit % 8 + view.bits > 8;
                 const unsigned word = at[0] | (two ? static_cast<unsigned>(at[1]) << 8 : 0u);
                 const unsigned code = word >> (bit % 8) & ((1u << view.bits) - 1);
-                const float* scale = scales.data() + t * stride + i / view.group;
-                rows.push_back(scale[groups] + scale[0] * static_cast<float>(code));
+                const float* scale =
+                    scales.data() + (by_channel ? t / view.group * stride + i : t * stride + i / view.group);
+                row[i] = scale[half] + scale[0] * static_cast<float>(code);
             }
         }
     }
@@ -177,7 +195,7 @@ void AttentionReader::rotate(float* x, std::int64_t tokens) const {
 }
 
 std::vector<float> AttentionReader::lifted(const AttentionWeights& weights, const std::vector<float>& latents,
-                                           std::int64_t tokens) {
+                                           int stored, std::int64_t tokens) {
     const std::int64_t heads = m_model.config.kv_heads, width = m_model.config.head_dim;
     const Tensor &basis = weights.lift_basis, &mean = weights.lift_mean;
     const std::vector<float> bases = download(basis.data(), basis.dtype(), basis.shape().count());
@@ -187,7 +205,7 @@ std::vector<float> AttentionReader::lifted(const AttentionWeights& weights, cons
     std::vector<float> keys(static_cast<std::size_t>(heads * tokens * width));
     for (std::int64_t head = 0; head < heads; ++head) {
         Eigen::Map<RowMatrix> lifted(keys.data() + head * tokens * width, tokens, width);
-        lifted = headRows(latents, head, tokens, weights.key_width) *
+        lifted = headRows(latents, head / (heads / stored), tokens, weights.key_width) *
                  headRows(bases, head, width, weights.key_width).transpose();
         lifted.rowwise() += Eigen::Map<const Eigen::RowVectorXf>(means.data() + head * width, width);
         rotate(lifted.data(), tokens);
@@ -202,24 +220,40 @@ AttentionRows AttentionReader::read(int layer, const AttentionTrace& trace, cons
     AttentionRows rows;
     rows.tokens = trace.queries.shape[0];
     rows.query_heads = config.query_heads;
-    rows.kv_heads = config.kv_heads;
     rows.query_width = weights.query_width;
     rows.value_width = weights.value_width;
     rows.hidden = config.hidden_size;
     rows.scale = config.attention_scale;
+    rows.window = config.window(layer);
     const auto heads = [&](const TensorView& view) {
         return byHead(download(view.data, view.dtype, view.shape.count()), rows.tokens, view.shape[1],
                       view.shape[2]);
     };
     rows.queries = heads(trace.queries);
     rows.outputs = heads(trace.outputs);
-    rows.keys = cachedRows(cache.keys(layer), rows.tokens);
+    const KvView view = cache.keys(layer);
+    rows.key_heads = view.heads;
+    rows.keys = view.bits == 0 ? denseRows(view.data, view, view.capacity, rows.tokens)
+                               : decodedRows(view, rows.tokens);
+    if (kvNeedsRing(view)) {
+        if (view.exact_capacity < rows.tokens)
+            throw Error(ErrorCode::InvalidInput,
+                        "attention rows: the cache holds " + std::to_string(view.exact_capacity) +
+                            " exact rows, expected the sequence's " + std::to_string(rows.tokens));
+        rows.exact_keys = denseRows(view.exact, view, view.exact_capacity, rows.tokens);
+        for (std::int64_t t = 0; t < rows.tokens; ++t)
+            rows.exact_from.push_back(kvStoredEnd(view, t));
+    }
     if (config.position == PositionKind::Rotary) {
         for (std::int64_t head = 0; head < rows.query_heads; ++head)
             rotate(rows.queries.data() + head * rows.tokens * rows.query_width, rows.tokens);
     }
-    if (!weights.lift_basis.empty())
-        rows.keys = lifted(weights, rows.keys, rows.tokens);
+    if (!weights.lift_basis.empty()) {
+        rows.keys = lifted(weights, rows.keys, view.heads, rows.tokens);
+        if (!rows.exact_keys.empty())
+            rows.exact_keys = lifted(weights, rows.exact_keys, view.heads, rows.tokens);
+        rows.key_heads = config.kv_heads;
+    }
     const Tensor& output = weights.output.weight;
     rows.output_weight = download(output.data(), output.dtype(), output.shape().count());
     rows.slopes = m_slopes;

@@ -12,14 +12,20 @@ namespace eigenscope {
 // Queries and keys as they meet: positions applied, low-rank keys rebuilt where attention rebuilds them.
 struct AttentionRows {
     std::int64_t tokens = 0;
-    int query_heads = 0, kv_heads = 0, query_width = 0, value_width = 0;
+    int query_heads = 0, query_width = 0, value_width = 0;
+    int key_heads = 0;  // dividing query_heads: key/value heads, or latents that several of them share
     std::int64_t hidden = 0;
     float scale = 1.0f;
-    std::vector<float> queries;        // [query_heads, tokens, query_width]
-    std::vector<float> keys;           // [kv_heads, tokens, query_width]
-    std::vector<float> outputs;        // [query_heads, tokens, value_width]
-    std::vector<float> output_weight;  // [hidden, query_heads * value_width]
-    std::vector<float> slopes;         // [query_heads] ALiBi, or empty
+    int window = 0;              // > 0: keys a query sees, its own position's included
+    std::vector<float> queries;  // [query_heads, tokens, query_width]
+    std::vector<float> keys;     // [key_heads, tokens, query_width]
+    // Where a quantised cache reads a key exactly or from its codes, as its distance from the query has it:
+    // query t takes keys from exact_from[t] on from exact_keys, those before from keys. Empty: keys alone.
+    std::vector<float> exact_keys;         // [key_heads, tokens, query_width]
+    std::vector<std::int64_t> exact_from;  // [tokens]
+    std::vector<float> outputs;            // [query_heads, tokens, value_width]
+    std::vector<float> output_weight;      // [hidden, query_heads * value_width]
+    std::vector<float> slopes;             // [query_heads] ALiBi, or empty
 };
 
 // Keys are read from the cache, as attention reads them: what its format rounds is part of the rows.
@@ -31,12 +37,13 @@ public:
 
 private:
     std::vector<float> download(const void* data, DType dtype, std::int64_t count);
-    // [heads, tokens, width]. Throws Unsupported for quantised caches in which queries read a key
-    // differently.
-    std::vector<float> cachedRows(const KvView& view, std::int64_t tokens);
+    // [heads, tokens, width], `rows` of them a head from the start of each head's `capacity` rows.
+    std::vector<float> denseRows(const void* data, const KvView& view, std::int64_t capacity,
+                                 std::int64_t rows);
+    // As the codes give them; zero where a group of positions is not complete.
     std::vector<float> decodedRows(const KvView& view, std::int64_t tokens);
     void rotate(float* x, std::int64_t tokens) const;  // [tokens, head_dim], from 0
-    std::vector<float> lifted(const AttentionWeights& weights, const std::vector<float>& latents,
+    std::vector<float> lifted(const AttentionWeights& weights, const std::vector<float>& latents, int stored,
                               std::int64_t tokens);
 
     Backend& m_backend;
@@ -48,12 +55,12 @@ private:
 
 // Sums over a window, for one query head.
 //
-// Scores are scale * q . k of every query and the keys it sees (ALiBi's bias, which no conversion changes, is
-// left out), less their mean over these keys: softmax ignores a constant added to a query's scores, and
-// conversions drop it. Weights are the softmax of the scores and ALiBi's bias; their distance is the total
-// variation, half the sum of absolute differences. Outputs are the head's part of the layer's attention
-// output, its columns of W_o times its weighted values, less their mean over the window: a constant part may
-// be in any head or in the bias.
+// Scores are scale * q . k of every query and the keys it sees, each as the cache gives it to that query
+// (ALiBi's bias, which no conversion changes, is left out), less their mean over these keys: softmax ignores
+// a constant added to a query's scores, and conversions drop it. Weights are the softmax of the scores and
+// ALiBi's bias; their distance is the total variation, half the sum of absolute differences. Outputs are the
+// head's part of the layer's attention output, its columns of W_o times its weighted values, less their mean
+// over the window: a constant part may be in any head or in the bias.
 struct HeadDifference {
     double score_difference = 0, score_norm = 0;    // sums of squares of s - s' and s
     double weight_distance = 0;                     // mean over queries, in [0, 1]

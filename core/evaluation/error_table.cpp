@@ -6,6 +6,7 @@
 #include "core/spectrum/error_budget.h"
 
 #include <cmath>
+#include <set>
 
 namespace eigenscope {
 
@@ -110,9 +111,12 @@ void measureErrorTables(JobContext& job, const OpenModel& original, Statistics& 
     for (const BasisMethod& method : basisMethods()) {
         if (method.needs_attention_moments && !attention)
             continue;
-        const auto spectrum = computeSpectrum(job, *original.backend, statistics, method.name);
-        statistics.tables.set(measureErrorTable(job, original, statistics, *spectrum, Criterion::Energy,
-                                                statistics.probe_windows, points, run));
+        for (const int group : std::set{1, usualHeadGroup(method.name, false, statistics)}) {
+            const auto spectrum =
+                computeSpectrum(job, *original.backend, statistics, method.name, {.head_group = group});
+            statistics.tables.set(measureErrorTable(job, original, statistics, *spectrum, Criterion::Energy,
+                                                    statistics.probe_windows, points, run));
+        }
     }
 }
 

@@ -22,9 +22,9 @@ LayerErrorTable measureErrorTable(JobContext& job, const OpenModel& original, co
                                   const std::vector<std::vector<TokenId>>& windows, int points,
                                   const RunOptions& run);
 
-// The tables of every method that the statistics have the moments for, with bases of each head's own and the
-// energy criterion, measured on the statistics' probe windows: so that a budget can be planned with straight
-// after calibration.
+// The tables of every method that the statistics have the moments for, with bases of each head's own, and
+// of the usual head group where that is another, and the energy criterion, measured on the statistics' probe
+// windows: so that a budget can be planned with straight after calibration.
 void measureErrorTables(JobContext& job, const OpenModel& original, Statistics& statistics, int points,
                         const RunOptions& run);
 // Points that calibration measures: a table costs about a tenth of calibrating on the default windows.

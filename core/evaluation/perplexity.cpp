@@ -110,7 +110,6 @@ std::vector<double> nllByWindows(JobContext& job, const OpenModel& model,
                                  const PerplexityOptions& options) {
     const std::size_t predicted = windows.front().size() - 1;
     WindowRunner runner(job, model, options.run, options.chunk, static_cast<std::int64_t>(predicted));
-    NllMeter meter(*model.backend, runner.chunk());
     std::vector<double> result;
     for (const auto& window : windows) {
         job.progress("measuring perplexity", static_cast<std::int64_t>(result.size()),
@@ -121,8 +120,7 @@ std::vector<double> nllByWindows(JobContext& job, const OpenModel& model,
         for (std::size_t at = 0; at < predicted; at += static_cast<std::size_t>(runner.chunk())) {
             job.checkCancelled();
             const std::size_t count = std::min(static_cast<std::size_t>(runner.chunk()), predicted - at);
-            const TensorView logits = runner.next(ids.subspan(at, count));
-            nll += meter.sum(runner.session().stream(), logits, ids.subspan(at + 1, count));
+            nll += runner.nll(ids.subspan(at, count), ids.subspan(at + 1, count));
         }
         result.push_back(nll / static_cast<double>(predicted));
     }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 
 namespace eigenscope {
 
@@ -22,6 +23,14 @@ TensorView WindowRunner::next(std::span<const TokenId> ids) {
     m_session.stream().synchronize();
     m_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return logits;
+}
+
+double WindowRunner::nll(std::span<const TokenId> ids, std::span<const TokenId> targets) {
+    const auto start = std::chrono::steady_clock::now();
+    m_nll.resize(ids.size());
+    m_transformer.nll(m_session, ids, targets, m_cache, m_nll);
+    m_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return std::accumulate(m_nll.begin(), m_nll.end(), 0.0);
 }
 
 }  // namespace eigenscope

@@ -8,6 +8,7 @@
 #include "core/model/transformer.h"
 
 #include <span>
+#include <vector>
 
 namespace eigenscope {
 
@@ -23,13 +24,16 @@ public:
     void restart() { m_cache.truncate(0); }
     // Logits [ids, vocab] of the next at most chunk() ids; valid until the next call.
     TensorView next(std::span<const TokenId> ids);
-    double seconds() const { return m_seconds; }  // spent in next()
+    // Sum of the negative log-likelihoods of `targets`, the ids one further on, in the place of next().
+    double nll(std::span<const TokenId> ids, std::span<const TokenId> targets);
+    double seconds() const { return m_seconds; }  // spent in next() and nll()
 
 private:
     Transformer m_transformer;
     std::int64_t m_chunk;
     Session m_session;
     KvCache m_cache;
+    std::vector<double> m_nll;
     double m_seconds = 0;
 };
 

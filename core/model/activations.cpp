@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/model/activations.h"
 
+#include "core/model/decode_step.h"
 #include "core/model/transformer.h"
 
 #include <algorithm>
@@ -42,6 +43,7 @@ ActivationLayout layoutActivations(const ModelConfig& config, std::int64_t rows)
         layout.narrow = shared.place(rows * config.embedding_size, sizeof(float));
     }
     layout.ids = shared.place(rows, sizeof(TokenId));
+    layout.step = shared.place(1, sizeof(StepInputs));
     if (config.position == PositionKind::Learned) {
         layout.positions =
             shared.place(std::int64_t{config.position_offset} + config.max_positions, sizeof(TokenId));

@@ -18,6 +18,7 @@ struct ActivationLayout {
     std::size_t normed = 0;  // f32 [rows, hidden]
     std::size_t narrow = 0;  // f32 [rows, embedding]: token embeddings, when their width is not hidden
     std::size_t ids = 0;     // TokenId [rows]
+    std::size_t step = 0;    // StepInputs (core/model/decode_step.h)
     std::size_t query = 0;   // f32 [rows, query_heads * widest query]
     std::size_t key = 0;     // f32 [rows, cached heads * widest key]
     std::size_t value = 0;   // f32 [rows, cached heads * widest value]

@@ -28,6 +28,8 @@ CalibrationSummary readCalibration(const JsonView& json) {
     summary.samples = json.integerOr("samples", 0, 0, kMaxCount);
     summary.sequence_length = json.integerOr("sequence_length", 0, 0, kMaxCount);
     summary.average_samples = json.integerOr("average_samples", 1, 1, kMaxCount);
+    if (json.has("attention_queries"))
+        summary.attention_queries = json.integer("attention_queries", 0, kMaxCount);
     if (const auto seed = json.find("seed")) {
         // Seeds use all 64 bits, more than integer() takes.
         if (!seed->json().is_number_unsigned()) {
@@ -35,6 +37,21 @@ CalibrationSummary readCalibration(const JsonView& json) {
         }
         summary.seed = seed->json().get<std::uint64_t>();
     }
+    return summary;
+}
+
+std::optional<RefitSummary> readRefit(const JsonView& json) {
+    const auto refit = json.find("refit");
+    if (!refit)
+        return std::nullopt;
+    if (!refit->json().is_object())
+        refit->fail("expected an object, or null");
+    RefitSummary summary;
+    summary.text = refit->stringOr("text", "");
+    summary.fingerprint = refit->stringOr("fingerprint", "");
+    summary.windows = refit->integerOr("windows", 0, 0, kMaxCount);
+    summary.sequence_length = refit->integerOr("sequence_length", 0, 0, kMaxCount);
+    summary.ridge = refit->numberOr("ridge", 0.0);
     return summary;
 }
 
@@ -59,6 +76,16 @@ Json toJson(const LowRankDescription& description) {
               {"kv_ratio", description.kv_ratio},
               {"share_key_basis", description.share_key_basis},
               {"center", description.center}};
+    if (!description.source_fingerprint.empty())
+        json["source_fingerprint"] = description.source_fingerprint;
+    if (calibration.attention_queries)
+        json["calibration"]["attention_queries"] = *calibration.attention_queries;
+    if (description.refit)
+        json["refit"] = {{"text", description.refit->text},
+                         {"fingerprint", description.refit->fingerprint},
+                         {"windows", description.refit->windows},
+                         {"sequence_length", description.refit->sequence_length},
+                         {"ridge", description.refit->ridge}};
     writeKvBits(description.kv_bits, json);
     return json;
 }
@@ -76,6 +103,8 @@ LowRankDescription readLowRankDescription(const JsonView& json, int layers, int 
     description.method = json.stringOr("method", "eigen");
     description.criterion = json.stringOr("criterion", "energy");
     description.source = json.stringOr("source", "");
+    description.source_fingerprint = json.stringOr("source_fingerprint", "");
+    description.refit = readRefit(json);
     if (const auto calibration = json.find("calibration")) {
         description.calibration = readCalibration(*calibration);
     }

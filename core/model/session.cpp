@@ -48,7 +48,7 @@ const SessionOptions& Session::options() const { return m_state->options; }
 std::size_t Session::activationBytes() const {
     std::size_t bytes = m_state->arena->bytes();
     for (const auto* buffer :
-         {&m_state->logits, &m_state->traced_query, &m_state->traced_key, &m_state->rotary}) {
+         {&m_state->logits, &m_state->traced_query, &m_state->traced_key, &m_state->rotary, &m_state->loss}) {
         bytes += *buffer ? (*buffer)->bytes() : 0;
     }
     return bytes;

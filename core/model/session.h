@@ -5,6 +5,8 @@
 #include "core/model/activations.h"
 #include "core/model/transformer.h"
 
+#include <vector>
+
 namespace eigenscope {
 
 struct Session::State {
@@ -18,6 +20,13 @@ struct Session::State {
     std::shared_ptr<Buffer> traced_key;
     std::shared_ptr<Buffer> rotary;     // cos then sin [rotary_positions, head_dim / 2], where a run's
     std::int64_t rotary_positions = 0;  // length decides the frequencies; made when first needed
+    std::shared_ptr<Buffer> loss;       // nll [rows] in f64, then targets [rows]; made when first needed
+    struct ReplayedModel {
+        std::weak_ptr<const Model> model;
+        std::uint64_t number = 0;
+    };
+    std::vector<ReplayedModel> replayed_models;  // core/model/decode_step.h
+    std::uint64_t model_count = 0;
 
     std::byte* at(std::size_t offset) const { return static_cast<std::byte*>(arena->data()) + offset; }
     float* f32(std::size_t offset) const { return reinterpret_cast<float*>(at(offset)); }

@@ -2,6 +2,7 @@
 #include "core/model/transformer.h"
 
 #include "core/base/job_context.h"
+#include "core/model/decode_step.h"
 #include "core/model/positions.h"
 #include "core/model/session.h"
 
@@ -19,7 +20,8 @@ namespace {
 class LayerPass {
 public:
     LayerPass(Session& session, const Session::State& state, const Model& model, const LayerWeights& weights,
-              const RotaryTable& rotary, int layer, float* hidden, std::int64_t count, const KvCache& cache)
+              const RotaryTable& rotary, int layer, float* hidden, std::int64_t count, const KvCache& cache,
+              const StepPosition& at)
         : m_backend(session.backend()),
           m_stream(session.stream()),
           m_state(state),
@@ -32,7 +34,8 @@ public:
           m_hidden(hidden),
           m_count(static_cast<std::int32_t>(count)),
           m_rows(cache.batch() * count),
-          m_cache(cache) {}
+          m_cache(cache),
+          m_at(at) {}
 
     // hidden += W_o attention(norm(hidden)), or with norms after the sums hidden = norm(hidden + W_o
     // attention(hidden)); `observed` keeps queries and keys as they were before rotation.
@@ -64,6 +67,7 @@ private:
     std::int32_t m_count;
     std::int64_t m_rows;
     const KvCache& m_cache;
+    const StepPosition& m_at;
     const float* m_traced_query = nullptr;
     const float* m_traced_key = nullptr;
 };
@@ -113,12 +117,17 @@ void LayerPass::rotate(float* x, int heads) {
                               .length = m_count,
                               .heads = heads,
                               .head_dim = m_config.head_dim,
-                              .first_position = m_cache.length(),
-                              .table = m_rotary});
+                              .first_position = m_at.position,
+                              .table = m_rotary,
+                              .device_position = m_at.device});
 }
 
 void LayerPass::append(const float* x, const KvView& cache) {
-    m_backend.kvAppend(m_stream, {.x = x, .cache = cache, .length = m_count, .position = m_cache.length()});
+    m_backend.kvAppend(m_stream, {.x = x,
+                                  .cache = cache,
+                                  .length = m_count,
+                                  .position = m_at.position,
+                                  .device_position = m_at.device});
 }
 
 // Queries, keys and values as attention takes them, before rotation. Limits come before norms, as MPT has
@@ -186,7 +195,7 @@ void LayerPass::attention(Session::State* observed) {
                          .kv_heads = lift ? m_config.kv_heads : m_config.cachedHeads(),
                          .query_width = weights.query_width,
                          .query_length = m_count,
-                         .query_position = m_cache.length(),
+                         .query_position = m_at.position,
                          .window = m_config.window(m_layer),
                          .scale = m_config.attention_scale,
                          .query = query,
@@ -194,7 +203,9 @@ void LayerPass::attention(Session::State* observed) {
                          .values = values,
                          .alibi_slopes = m_model.alibi_slopes.empty() ? nullptr : m_model.alibi_slopes.f32(),
                          .lift = lift ? &key_lift : nullptr,
-                         .output = output});
+                         .compute = m_state.options.compute,
+                         .output = output,
+                         .device_position = m_at.device});
     gemm(weights.output, output, m_hidden, true);
     endBlock(m_weights.attention_norm);
 }
@@ -310,7 +321,7 @@ RotaryTable rotaryOf(Session& session, Session::State& state, const Model& model
 
 // hidden += learned positions; `params` are those of the tokens.
 void addPositions(Session& session, const Session::State& state, const Model& model, const Tensor& positions,
-                  EmbedParams params, std::int64_t rows, const KvCache& cache) {
+                  EmbedParams params, std::int64_t rows, const KvCache& cache, const StepPosition& at) {
     const ModelConfig& config = model.config;
     Backend& backend = session.backend();
     const std::int64_t count = rows / cache.batch();
@@ -318,7 +329,9 @@ void addPositions(Session& session, const Session::State& state, const Model& mo
     params.table_dtype = positions.dtype();
     params.rows = positions.shape()[0];
     params.width = config.hidden_size;
-    params.ids = state.ids(state.layout.positions) + config.position_offset + cache.length();
+    params.ids = at.learned != nullptr
+                     ? at.learned
+                     : state.ids(state.layout.positions) + config.position_offset + at.position;
     params.count = count;
     params.accumulate = true;
     for (int sequence = 0; sequence < cache.batch(); ++sequence) {
@@ -327,15 +340,13 @@ void addPositions(Session& session, const Session::State& state, const Model& mo
     }
 }
 
-// hidden = token embeddings (+ learned positions).
-void embedTokens(Session& session, const Session::State& state, const Model& model,
-                 std::span<const TokenId> tokens, const KvCache& cache) {
+// hidden = embeddings of the ids on the device (+ learned positions).
+void embedTokens(Session& session, const Session::State& state, const Model& model, std::int64_t rows,
+                 const KvCache& cache, const StepPosition& at) {
     const ModelConfig& config = model.config;
-    const auto rows = static_cast<std::int64_t>(tokens.size());
     Backend& backend = session.backend();
     const bool narrow = config.projectsEmbeddings();
     const EmbeddingLease weights = model.embedding(state.options.stop);
-    backend.upload(session.stream(), state.ids(state.layout.ids), tokens.data(), tokens.size_bytes());
     EmbedParams params{.table = weights->tokens.data(),
                        .table_dtype = weights->tokens.dtype(),
                        .rows = config.vocab_size,
@@ -349,7 +360,7 @@ void embedTokens(Session& session, const Session::State& state, const Model& mod
                  state.f32(state.layout.hidden), rows);
     }
     if (config.position == PositionKind::Learned) {
-        addPositions(session, state, model, weights->positions, params, rows, cache);
+        addPositions(session, state, model, weights->positions, params, rows, cache, at);
     }
     if (model.streamed()) {
         session.stream().synchronize();  // the weights end with the lease
@@ -367,7 +378,23 @@ Session Transformer::createSession(const SessionOptions& options) const {
 
 KvCache Transformer::createCache(const KvFormat& format, std::int64_t capacity, int batch,
                                  std::int64_t longest) const {
-    return KvCache(*m_backend, kvLayerSpecs(m_model->config, format), batch, capacity, longest);
+    try {
+        return KvCache(*m_backend, kvLayerSpecs(m_model->config, format), batch, capacity, longest);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::OutOfMemory || batch < 1) {
+            throw;
+        }
+        // Here everything that the failed cache had allocated is free again.
+        const auto fits =
+            static_cast<std::int64_t>(m_backend->memory().available_bytes /
+                                      std::max<std::size_t>(1, kvBytesPerToken(m_model->config, format) *
+                                                                   static_cast<std::size_t>(batch)));
+        throw Error(ErrorCode::OutOfMemory,
+                    std::string("a KV cache of ") + std::to_string(capacity) + " positions" +
+                        (batch > 1 ? " of " + std::to_string(batch) + " sequences" : "") +
+                        " does not fit; about " + std::to_string(fits) + " positions would (" + error.what() +
+                        ")");
+    }
 }
 
 KvCache Transformer::createLayerCache(const KvFormat& format, std::int64_t capacity,
@@ -385,13 +412,14 @@ TensorView Transformer::embed(Session& session, std::span<const TokenId> tokens,
     }
     checkCall(m_model->config, state.options, rows / cache.batch(), cache);
     checkIds(m_model->config, tokens);
-    embedTokens(session, state, *m_model, tokens, cache);
+    m_backend->upload(*state.stream, state.ids(state.layout.ids), tokens.data(), tokens.size_bytes());
+    embedTokens(session, state, *m_model, rows, cache, StepPosition{cache.length()});
     state.stream->synchronize();
     return {state.f32(state.layout.hidden), DType::F32, {rows, m_model->config.hidden_size}};
 }
 
 void Transformer::queueLayer(Session& session, int layer, const TensorView& hidden, std::int64_t count,
-                             const KvCache& cache, LayerObserver* observer) const {
+                             const KvCache& cache, const StepPosition& at, LayerObserver* observer) const {
     Session::State& state = *session.m_state;
     if (state.options.stop.stop_requested()) {
         throw Cancelled();
@@ -404,7 +432,7 @@ void Transformer::queueLayer(Session& session, int layer, const TensorView& hidd
     };
     const LayerLease weights = m_model->layer(layer, state.options.stop);
     LayerPass pass(session, state, *m_model, *weights, rotaryOf(session, state, *m_model, cache), layer,
-                   hidden.f32(), count, cache);
+                   hidden.f32(), count, cache, at);
     observe([&](LayerObserver& o) { o.onLayerInput(layer, hidden); });
     pass.attention(observer != nullptr ? &state : nullptr);
     observe([&](LayerObserver& o) { o.onAttention(layer, pass.trace()); });
@@ -431,7 +459,7 @@ void Transformer::runLayer(Session& session, int layer, const TensorView& hidden
         failArgument("the hidden state is " + hidden.shape.text() + ", expected f32 " + expected.text());
     }
     cache.prepare(count);
-    queueLayer(session, layer, hidden, count, cache, observer);
+    queueLayer(session, layer, hidden, count, cache, {cache.length()}, observer);
     session.stream().synchronize();
 }
 
@@ -514,16 +542,33 @@ TensorView Transformer::forward(Session& session, std::span<const TokenId> token
         state.atLeast(state.logits, static_cast<std::size_t>(logit_rows * config.vocab_size) * sizeof(float));
     }
     cache.prepare(count);
-    embedTokens(session, state, *m_model, tokens, cache);
-    const TensorView hidden{state.f32(state.layout.hidden), DType::F32, {rows, config.hidden_size}};
-    for (int layer = 0; layer < config.layers; ++layer) {
-        queueLayer(session, layer, hidden, count, cache, observer);
-    }
-    TensorView logits;
-    if (which != LogitsOf::None) {
-        logits = head(session, hidden.f32(), count, cache.batch(), which);
+    m_backend->upload(*state.stream, state.ids(state.layout.ids), tokens.data(), tokens.size_bytes());
+    const bool replayed =
+        m_backend->info().replays && count == 1 && observer == nullptr && !m_model->streamed();
+    const StepPosition at = replayed ? uploadStep(state, config, cache) : StepPosition{cache.length()};
+    const auto queue = [&] {
+        embedTokens(session, state, *m_model, rows, cache, at);
+        const TensorView hidden{state.f32(state.layout.hidden), DType::F32, {rows, config.hidden_size}};
+        for (int layer = 0; layer < config.layers; ++layer) {
+            queueLayer(session, layer, hidden, count, cache, at, observer);
+        }
+        if (which != LogitsOf::None) {
+            head(session, hidden.f32(), count, cache.batch(), which);
+        }
+    };
+    if (replayed) {
+        rotaryOf(session, state, *m_model, cache);  // may upload, which a replayed queue must not
+        m_backend->replay(*state.stream, stepSignature(state, m_model, cache, at, which), queue);
+    } else {
+        queue();
     }
     state.stream->synchronize();
+    TensorView logits;
+    if (which != LogitsOf::None) {
+        logits = {static_cast<float*>(state.logits->data()),
+                  DType::F32,
+                  {which == LogitsOf::All ? rows : cache.batch(), config.vocab_size}};
+    }
     cache.advance(count);
     return logits;
 }

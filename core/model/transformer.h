@@ -17,6 +17,8 @@ struct SessionOptions {
     Compute compute = Compute::F32;
     std::int64_t max_rows = 256;  // batch * tokens of one forward call at most: bounds activation memory
     std::stop_token stop = {};    // looked at between layers; a stop makes forward() throw Cancelled
+    std::size_t loss_bytes = std::size_t{64}
+                             << 20;  // of logits at a time in Transformer::nll(), at least a row
 };
 
 // Device memory that a Session holds for activations: `rows` of the widest layer and `logit_rows` of logits
@@ -65,6 +67,7 @@ public:
 };
 
 enum class LogitsOf : std::uint8_t { None, Last, All };
+struct StepPosition;  // core/model/decode_step.h
 
 class Transformer {
 public:
@@ -88,6 +91,12 @@ public:
     TensorView forward(Session& session, std::span<const TokenId> tokens, KvCache& cache, LogitsOf which,
                        LayerObserver* observer = nullptr) const;
 
+    // Negative log-likelihoods of `targets` [batch * count], each given the tokens up to it, as forward()
+    // with all logits and the op nll give them; but the whole vocabulary's logits of all rows never exist at
+    // once.
+    void nll(Session& session, std::span<const TokenId> tokens, std::span<const TokenId> targets,
+             KvCache& cache, std::span<double> nll) const;
+
     // What the first layer gets for tokens [batch, count] that come behind cache.length(): hidden states
     // [batch * count, hidden] in device memory that stays valid until the session's next call. Returns when
     // the device is done.
@@ -105,7 +114,7 @@ public:
 private:
     // Queues one layer's ops; everything was checked.
     void queueLayer(Session& session, int layer, const TensorView& hidden, std::int64_t count,
-                    const KvCache& cache, LayerObserver* observer) const;
+                    const KvCache& cache, const StepPosition& at, LayerObserver* observer) const;
     // Final norm and output projection of the rows of `hidden` [batch * count, hidden] that `which` names.
     TensorView head(Session& session, const float* hidden, std::int64_t count, int batch,
                     LogitsOf which) const;

@@ -15,13 +15,15 @@ namespace {
 constexpr std::array<BasisMethod, 2> kMethods{{
     {"eigen", "Eigen Attention",
      "Keeps the directions in which keys (with queries where positions are not rotary) and values have the "
-     "most energy.",
-     "Eigen Attention, arXiv 2408.05646, section 4", true, false, &computeEigenBases},
+     "most energy. Costs one pass over the calibration text and two eigen-decompositions a head.",
+     "Eigen Attention, arXiv 2408.05646, section 4", true, false, false, &computeEigenBases},
     {"attention-aware", "Attention-aware",
      "Keeps the directions of keys in which an error changes what attention passes on the most, and those of "
-     "values that the output projection passes on.",
+     "values that the output projection passes on. Costs the same pass with the attention of sampled "
+     "queries besides (--attention-queries), and four eigen-decompositions a latent; where N heads share "
+     "one, attention computes N times as much for each cached position.",
      "this project; factors as in KQ-SVD, arXiv 2512.05916, weighted by the effect of a logit error", false,
-     true, &computeAttentionAwareBases},
+     true, true, &computeAttentionAwareBases},
 }};
 
 }  // namespace

@@ -36,6 +36,7 @@ struct BasisMethod {
     std::string_view source;     // paper and section
     bool can_center = false;     // BasisOptions::center means something
     bool needs_attention_moments = false;
+    bool shares_latents = false;  // by default heads share latents (usualHeadGroup())
     LayerBases (*compute)(Backend& backend, const Statistics& statistics, int layer,
                           const BasisOptions& options);
 };

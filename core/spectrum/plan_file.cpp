@@ -86,7 +86,7 @@ void savePlan(const RankPlan& plan, const std::filesystem::path& file) {
     json["allocation"] = nameOf(plan.allocation);
     if (plan.kv_target)
         json["kv_target"] = *plan.kv_target;
-    if (plan.allocation == Allocation::ErrorBudget)
+    if (plan.allocation == Allocation::ErrorBudget || plan.error_budget > 0)
         json["error_budget"] = plan.error_budget;
     json["rank_multiple"] = plan.rank_multiple;
     json["key_ranks"] = plan.key_ranks;

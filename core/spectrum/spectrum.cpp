@@ -131,6 +131,10 @@ double Spectrum::expectedError(int layer, Side side, int rank) const {
         layer * 2 + static_cast<int>(side)))[static_cast<std::size_t>(std::clamp(rank, 0, m_basis_width))];
 }
 
+int usualHeadGroup(std::string_view method, bool share_key_basis, const Statistics& statistics) {
+    return basisMethod(method).shares_latents && !share_key_basis ? statistics.head_group : 1;
+}
+
 std::shared_ptr<const Spectrum> computeSpectrum(JobContext& job, Backend& backend,
                                                 const Statistics& statistics, std::string_view method,
                                                 const BasisOptions& options) {

@@ -56,6 +56,11 @@ private:
     std::vector<std::vector<double>> m_expected_error;  // [layer * 2 + side][rank]
 };
 
+// The head group that a plan takes when nobody says: as many heads as the statistics have joint moments of
+// for a method whose latents heads share, else 1. What heads have in common is then kept once, which loses
+// far less at the same size (tests/benchmarks/results/quality.md).
+int usualHeadGroup(std::string_view method, bool share_key_basis, const Statistics& statistics);
+
 std::shared_ptr<const Spectrum> computeSpectrum(JobContext& job, Backend& backend,
                                                 const Statistics& statistics, std::string_view method,
                                                 const BasisOptions& options = {});

@@ -103,12 +103,10 @@ BytePairEncoding::BytePairEncoding(Model model)
       m_byte_fallback(model.byte_fallback),
       m_fuse_unknown(model.fuse_unknown),
       m_whole_words_first(model.whole_words_first) {
-    TokenId end = 0;
-    for (const auto& [text, id] : m_vocabulary)
-        end = std::max(end, id + 1);
-    m_texts.resize(end);
-    for (const auto& [text, id] : m_vocabulary)
+    for (const auto& [text, id] : m_vocabulary) {
+        m_end = std::max(m_end, id + 1);
         m_texts[id] = text;
+    }
     for (unsigned byte = 0; byte < 256; ++byte)
         m_byte_ids[byte] = idOf(m_characters ? byteToken(static_cast<unsigned char>(byte))
                                              : byteLevelText(std::string(1, static_cast<char>(byte))));
@@ -215,7 +213,8 @@ void BytePairEncoding::encodeWord(std::string_view word, std::vector<TokenId>& i
 }
 
 const std::string* BytePairEncoding::text(TokenId id) const {
-    return id >= 0 && id < endId() && m_texts[id] ? &*m_texts[id] : nullptr;
+    const auto found = m_texts.find(id);
+    return found == m_texts.end() ? nullptr : &found->second;
 }
 
 std::optional<TokenId> BytePairEncoding::idOf(const std::string& text) const {

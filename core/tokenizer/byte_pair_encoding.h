@@ -47,7 +47,7 @@ public:
     bool characters() const { return m_characters; }
     const std::string* text(TokenId id) const;  // as written in the file; null when no token has the id
     std::optional<TokenId> idOf(const std::string& text) const;
-    TokenId endId() const { return static_cast<TokenId>(m_texts.size()); }  // one past the largest id
+    TokenId endId() const { return m_end; }  // one past the largest id
     std::size_t tokenCount() const { return m_vocabulary.size(); }
 
 private:
@@ -60,7 +60,9 @@ private:
     bool appendBytes(std::string_view character, std::vector<TokenId>& ids) const;
 
     std::unordered_map<std::string, TokenId> m_vocabulary;
-    std::vector<std::optional<std::string>> m_texts;     // [endId()]
+    // Not a list by id: a file of two tokens may give one of them the largest id.
+    std::unordered_map<TokenId, std::string> m_texts;
+    TokenId m_end = 0;
     std::array<std::optional<TokenId>, 256> m_byte_ids;  // of byte-level characters, or of "<0x0A>"
     std::unordered_map<std::uint64_t, Merge> m_merges;   // key: left id << 32 | right id
     std::optional<TokenId> m_unknown;

@@ -13,6 +13,7 @@ namespace {
 // Of one rendering: far above any chat, and soon enough for a loop in a loop in a loop.
 constexpr std::size_t kMostOutput = std::size_t{16} << 20;
 constexpr int kMostSteps = 1'000'000;
+constexpr std::size_t kMostWork = std::size_t{1} << 28;
 
 using Statements = std::vector<Statement>;
 
@@ -145,6 +146,7 @@ Statement StatementParser::loop(ExpressionParser& tag) {
     needBlock("endfor");
     return [=](Scopes& s, std::string& output) {
         const auto assign = [&](const Value& item) {
+            s.work(names.size() * weightOf(item));
             for (std::size_t i = 0; i < names.size(); ++i)
                 s.set(names[i], names.size() == 1 ? item : element(item, i));
         };
@@ -208,6 +210,8 @@ Statement StatementParser::assignment(ExpressionParser& tag) {
         if (object == nullptr || !object->is_object())
             fail("'" + target + "." + key + "' is set, but '" + target + "' is no namespace");
         (*object)[key] = std::move(assigned);
+        s.work(weightOf(*object));
+        *object = bounded(std::move(*object));
     };
 }
 
@@ -227,9 +231,17 @@ void Scopes::push() {
     m_scopes.emplace_back();
 }
 
-Value Scopes::get(const std::string& name) const {
-    const Value* found = const_cast<Scopes*>(this)->find(name);
-    return found == nullptr ? undefined() : *found;
+void Scopes::work(std::size_t amount) {
+    if ((m_work += amount) > kMostWork)
+        fail("runs too long");
+}
+
+Value Scopes::get(const std::string& name) {
+    const Value* found = find(name);
+    if (found == nullptr)
+        return undefined();
+    work(weightOf(*found));
+    return *found;
 }
 
 Template::Template(std::string_view source) {

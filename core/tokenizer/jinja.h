@@ -19,15 +19,18 @@ namespace eigenscope::jinja {
 class Scopes {
 public:
     explicit Scopes(std::map<std::string, Value> globals) { m_scopes.push_back(std::move(globals)); }
-    Value get(const std::string& name) const;
+    Value get(const std::string& name);
     Value* find(const std::string& name);
     void set(const std::string& name, Value value) { m_scopes.back()[name] = std::move(value); }
     void push();  // throws after a million: a template that does not end in any sensible time
     void pop() { m_scopes.pop_back(); }
+    // Counts what evaluating costs, in bytes copied or so; throws when it is more than any chat takes.
+    void work(std::size_t amount);
 
 private:
     std::vector<std::map<std::string, Value>> m_scopes;
     int m_pushes = 0;
+    std::size_t m_work = 0;
 };
 
 using Expression = std::function<Value(Scopes&)>;

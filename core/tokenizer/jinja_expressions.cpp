@@ -22,7 +22,7 @@ Expression ExpressionParser::expression() {
 Expression ExpressionParser::disjunction() {
     Expression left = conjunction();
     while (takeName("or")) {
-        left = [left, right = conjunction()](Scopes& s) {
+        left = [left = std::move(left), right = conjunction()](Scopes& s) {
             Value value = left(s);
             return isTrue(value) ? value : right(s);
         };
@@ -33,7 +33,7 @@ Expression ExpressionParser::disjunction() {
 Expression ExpressionParser::conjunction() {
     Expression left = negation();
     while (takeName("and")) {
-        left = [left, right = negation()](Scopes& s) {
+        left = [left = std::move(left), right = negation()](Scopes& s) {
             Value value = left(s);
             return isTrue(value) ? right(s) : value;
         };
@@ -54,21 +54,37 @@ Expression ExpressionParser::comparison() {
     for (;;) {
         const std::size_t before = m_at;
         if (takeSymbol("==")) {
-            left = [left, right = sum()](Scopes& s) { return Value(equal(left(s), right(s))); };
+            left = [left = std::move(left), right = sum()](Scopes& s) {
+                return Value(equal(left(s), right(s)));
+            };
         } else if (takeSymbol("!=")) {
-            left = [left, right = sum()](Scopes& s) { return Value(!equal(left(s), right(s))); };
+            left = [left = std::move(left), right = sum()](Scopes& s) {
+                return Value(!equal(left(s), right(s)));
+            };
         } else if (takeSymbol("<")) {
-            left = [left, right = sum()](Scopes& s) { return Value(less(left(s), right(s))); };
+            left = [left = std::move(left), right = sum()](Scopes& s) {
+                return Value(less(left(s), right(s)));
+            };
         } else if (takeSymbol(">")) {
-            left = [left, right = sum()](Scopes& s) { return Value(less(right(s), left(s))); };
+            left = [left = std::move(left), right = sum()](Scopes& s) {
+                return Value(less(right(s), left(s)));
+            };
         } else if (takeSymbol("<=")) {
-            left = [left, right = sum()](Scopes& s) { return Value(!less(right(s), left(s))); };
+            left = [left = std::move(left), right = sum()](Scopes& s) {
+                return Value(!less(right(s), left(s)));
+            };
         } else if (takeSymbol(">=")) {
-            left = [left, right = sum()](Scopes& s) { return Value(!less(left(s), right(s))); };
+            left = [left = std::move(left), right = sum()](Scopes& s) {
+                return Value(!less(left(s), right(s)));
+            };
         } else if (takeName("in")) {
-            left = [left, right = sum()](Scopes& s) { return Value(contains(right(s), left(s))); };
+            left = [left = std::move(left), right = sum()](Scopes& s) {
+                return Value(contains(right(s), left(s)));
+            };
         } else if (takeName("not") && takeName("in")) {
-            left = [left, right = sum()](Scopes& s) { return Value(!contains(right(s), left(s))); };
+            left = [left = std::move(left), right = sum()](Scopes& s) {
+                return Value(!contains(right(s), left(s)));
+            };
         } else {
             m_at = before;
             return left;
@@ -82,14 +98,16 @@ Expression ExpressionParser::sum() {
         const char* op = takeSymbol("+") ? "+" : takeSymbol("-") ? "-" : nullptr;
         if (op == nullptr)
             return left;
-        left = [left, op, right = joined()](Scopes& s) { return arithmetic(op, left(s), right(s)); };
+        left = [left = std::move(left), op, right = joined()](Scopes& s) {
+            return arithmetic(op, left(s), right(s));
+        };
     }
 }
 
 Expression ExpressionParser::joined() {
     Expression left = product();
     while (takeSymbol("~"))
-        left = [left, right = product()](Scopes& s) {
+        left = [left = std::move(left), right = product()](Scopes& s) {
             return arithmetic("+", textOf(left(s)), textOf(right(s)));
         };
     return left;
@@ -105,7 +123,9 @@ Expression ExpressionParser::product() {
                                             : nullptr;
         if (op == nullptr)
             return left;
-        left = [left, op, right = unary()](Scopes& s) { return arithmetic(op, left(s), right(s)); };
+        left = [left = std::move(left), op, right = unary()](Scopes& s) {
+            return arithmetic(op, left(s), right(s));
+        };
     }
 }
 
@@ -120,20 +140,20 @@ Expression ExpressionParser::unary() {
     Expression value = primary();
     for (;;) {
         if (takeSymbol(".")) {
-            value = member(value);
+            value = member(std::move(value));
         } else if (takeSymbol("[")) {
-            value = subscript(value);
+            value = subscript(std::move(value));
         } else if (takeSymbol("|")) {
             const std::string filter_name = name();
             const Call arguments = takeSymbol("(") ? call() : Call();
-            value = [value, filter_name, arguments](Scopes& s) {
+            value = [value = std::move(value), filter_name, arguments](Scopes& s) {
                 return filter(filter_name, value(s), arguments.evaluate(s));
             };
         } else if (takeName("is")) {
             const bool negated = takeName("not");
             const std::string test_name = name();
             const Call arguments = takeSymbol("(") ? call() : Call();
-            value = [value, negated, test_name, arguments](Scopes& s) {
+            value = [value = std::move(value), negated, test_name, arguments](Scopes& s) {
                 return Value(test(test_name, value(s), arguments.evaluate(s)) != negated);
             };
         } else {
@@ -200,9 +220,11 @@ Expression ExpressionParser::list() {
     }
     return [members](Scopes& s) {
         Value value = Value::array();
-        for (const Expression& part : members)
+        for (const Expression& part : members) {
             value.push_back(part(s));
-        return value;
+            s.work(weightOf(value.back()));
+        }
+        return bounded(std::move(value));
     };
 }
 
@@ -219,9 +241,12 @@ Expression ExpressionParser::object() {
     }
     return [members](Scopes& s) {
         Value value = Value::object();
-        for (const auto& [key, part] : members)
-            value[textOf(key(s))] = part(s);
-        return value;
+        for (const auto& [key, part] : members) {
+            Value member = part(s);
+            s.work(weightOf(member));
+            value[textOf(key(s))] = std::move(member);
+        }
+        return bounded(std::move(value));
     };
 }
 
@@ -238,12 +263,16 @@ Expression ExpressionParser::primary() {
     const Token& token = m_tokens[m_at];
     if (token.kind == Token::Kind::Text) {
         ++m_at;
-        return [text = token.text](Scopes&) { return Value(text); };
+        return [text = token.text](Scopes& s) {
+            s.work(text.size());
+            return Value(text);
+        };
     }
     if (token.kind == Token::Kind::Number) {
         std::int64_t number = 0;
         const char* end = token.text.data() + token.text.size();
-        if (std::from_chars(token.text.data(), end, number).ptr != end)
+        const auto [last, error] = std::from_chars(token.text.data(), end, number);
+        if (last != end || error != std::errc())
             failHere("expected a whole number");
         ++m_at;
         return [number](Scopes&) { return Value(number); };

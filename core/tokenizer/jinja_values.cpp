@@ -17,6 +17,8 @@ constexpr std::string_view kSpace = " \t\n\r\f\v";
 constexpr std::int64_t kMostElements = 1 << 20;
 
 constexpr std::size_t kMostText = std::size_t{4} << 20;
+constexpr std::size_t kMostWeight = std::size_t{32} << 20, kMemberWeight = 32;
+constexpr int kMostLevels = 64;  // of lists and objects in each other
 
 std::string checked(std::string text) {
     if (text.size() > kMostText)
@@ -53,11 +55,15 @@ std::string replaced(const std::string& text, const std::string& from, const std
     return replaceAll(text, from, to);
 }
 
+bool beginsCharacter(char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }
+
 // Characters, not bytes.
 std::vector<Value> characters(const std::string& text) {
+    if (std::ranges::count_if(text, beginsCharacter) > kMostElements)
+        fail("makes too long a list");
     std::vector<Value> result;
     for (const char c : text) {
-        if ((static_cast<unsigned char>(c) & 0xc0) == 0x80 && !result.empty())
+        if (!beginsCharacter(c) && !result.empty())
             result.back().get_ref<std::string&>() += c;
         else
             result.emplace_back(std::string(1, c));
@@ -67,7 +73,7 @@ std::vector<Value> characters(const std::string& text) {
 
 std::int64_t lengthOf(const Value& value) {
     if (value.is_string())
-        return static_cast<std::int64_t>(characters(value.get<std::string>()).size());
+        return static_cast<std::int64_t>(characters(value.get_ref<const std::string&>()).size());
     if (value.is_array() || value.is_object())
         return static_cast<std::int64_t>(value.size());
     fail("length of something that has none");
@@ -81,8 +87,12 @@ const std::string& stringOf(const Value& value, const char* what) {
 
 // As Python's json.dumps writes it; indent < 0: on one line.
 std::string jsonText(const Value& value, int indent, int depth = 0) {
+    // Text need not be UTF-8: a template's bytes are whatever its file holds.
+    const auto plain = [](const Value& leaf) {
+        return leaf.dump(-1, ' ', false, Value::error_handler_t::replace);
+    };
     if (!value.is_structured())
-        return value.dump();
+        return plain(value);
     if (value.empty())
         return value.is_object() ? "{}" : "[]";
     const auto line = [&](int levels) {
@@ -95,8 +105,8 @@ std::string jsonText(const Value& value, int indent, int depth = 0) {
         text += (first ? "" : indent < 0 ? ", " : ",") + line(depth + 1);
         first = false;
         if (value.is_object())
-            text += Value(key).dump() + ": ";
-        text += jsonText(member, indent, depth + 1);
+            text += plain(Value(key)) + ": ";
+        text = checked(std::move(text) + jsonText(member, indent, depth + 1));
     }
     return text + line(depth) + (value.is_object() ? "}" : "]");
 }
@@ -120,6 +130,44 @@ Value Arguments::at(std::size_t index, const char* name) const {
             return value;
     }
     return undefined();
+}
+
+namespace {
+
+// Ends early: what is beyond the bounds need not be walked to its end.
+void addWeight(const Value& value, int levels, std::size_t& weight) {
+    weight += kMemberWeight;
+    if (value.is_string())
+        weight += value.get_ref<const std::string&>().size();
+    if (weight > kMostWeight)
+        return;
+    if (value.is_structured() && levels >= kMostLevels) {
+        weight = kMostWeight + 1;
+        return;
+    }
+    if (value.is_array()) {
+        for (const Value& member : value)
+            addWeight(member, levels + 1, weight);
+    } else if (value.is_object()) {
+        for (const auto& [key, member] : value.items()) {
+            weight += key.size();
+            addWeight(member, levels + 1, weight);
+        }
+    }
+}
+
+}  // namespace
+
+std::size_t weightOf(const Value& value) {
+    std::size_t weight = 0;
+    addWeight(value, 0, weight);
+    return weight;
+}
+
+Value bounded(Value value) {
+    if (weightOf(value) > kMostWeight)
+        fail("makes too large a list or object");
+    return value;
 }
 
 bool isTrue(const Value& value) {
@@ -178,7 +226,7 @@ Value arithmetic(const std::string& op, const Value& a, const Value& b) {
         Value sum = a;
         for (const Value& member : b)
             sum.push_back(member);
-        return sum;
+        return bounded(std::move(sum));
     }
     if (!a.is_number_integer() || !b.is_number_integer())
         fail("'" + op + "' of values that it is not defined for");
@@ -207,11 +255,13 @@ Value element(const Value& container, const Value& key) {
         return found == container.end() ? undefined() : *found;
     }
     if ((container.is_array() || container.is_string()) && key.is_number_integer()) {
-        const std::vector<Value> items = itemsOf(container);
-        const auto size = static_cast<std::int64_t>(items.size());
+        const std::int64_t size = lengthOf(container);
         std::int64_t index = key.get<std::int64_t>();
         index += index < 0 ? size : 0;
-        return index < 0 || index >= size ? undefined() : items[static_cast<std::size_t>(index)];
+        if (index < 0 || index >= size)
+            return undefined();
+        const auto at = static_cast<std::size_t>(index);
+        return container.is_array() ? container[at] : characters(container.get<std::string>())[at];
     }
     return undefined();
 }
@@ -284,8 +334,8 @@ Value filter(const std::string& name, const Value& value, const Arguments& argum
         const std::vector<Value> items = itemsOf(value);
         const std::string between = textOf(arguments.at(0, "d"));
         for (std::size_t i = 0; i < items.size(); ++i)
-            text += (i == 0 ? "" : between) + textOf(items[i]);
-        return checked(std::move(text));
+            text = checked(std::move(text) + (i == 0 ? "" : between) + textOf(items[i]));
+        return text;
     }
     fail("the filter '" + name + "' is not understood");
 }
@@ -349,7 +399,10 @@ Value method(const std::string& name, const Value& object, const Arguments& argu
             std::size_t at = 0;
             for (std::size_t next; !between.empty() && (next = text.find(between, at)) != std::string::npos;
                  at = next + between.size())
-                parts.push_back(text.substr(at, next - at));
+                if (parts.size() >= static_cast<std::size_t>(kMostElements))
+                    fail("makes too long a list");
+                else
+                    parts.push_back(text.substr(at, next - at));
             parts.push_back(text.substr(at));
             return parts;
         }
@@ -369,7 +422,7 @@ Value function(const std::string& name, const Arguments& arguments) {
         Value result = Value::object();
         for (const auto& [key, value] : arguments.named)
             result[key] = value;
-        return result;
+        return bounded(std::move(result));
     }
     if (name == "strftime_now") {
         const std::time_t now = std::time(nullptr);
@@ -383,10 +436,13 @@ Value function(const std::string& name, const Arguments& arguments) {
     Value result = Value::array();
     const bool two = arguments.positional.size() > 1;
     const Value from = two ? arguments.at(0) : Value(0), to = arguments.at(two ? 1 : 0);
-    if (!from.is_number_integer() || !to.is_number_integer() ||
-        to.get<std::int64_t>() - from.get<std::int64_t>() > kMostElements)
+    if (!from.is_number_integer() || !to.is_number_integer())
+        fail("a range needs whole numbers");
+    const auto begin = from.get<std::int64_t>(), end = to.get<std::int64_t>();
+    std::int64_t distance = 0;
+    if (begin < end && (__builtin_sub_overflow(end, begin, &distance) || distance > kMostElements))
         fail("a range needs whole numbers, not too far apart");
-    for (auto i = from.get<std::int64_t>(); i < to.get<std::int64_t>(); ++i)
+    for (auto i = begin; i < end; ++i)
         result.push_back(i);
     return result;
 }

@@ -24,6 +24,11 @@ struct Arguments {
     Value at(std::size_t index, const char* name = "") const;
 };
 
+// Bytes and members of a value: what copying it costs.
+std::size_t weightOf(const Value& value);
+// The value, unless it is too large or too deep for any chat: values are copied and compared by recursion.
+Value bounded(Value value);
+
 bool isTrue(const Value& value);
 std::string textOf(const Value& value);  // as {{ }} prints it
 bool equal(const Value& a, const Value& b);

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/base/fail.h"
 #include "core/tokenizer/bpe_tokenizer.h"
-#include "core/tokenizer/sentencepiece_tokenizer.h"
+#include "core/tokenizer/no_tokenizer.h"
 #include "core/tokenizer/tokenizer_json.h"
 #include "core/tokenizer/vocab_merges.h"
+#ifdef EIGENSCOPE_HAS_SENTENCEPIECE
+#include "core/tokenizer/sentencepiece_tokenizer.h"
+#endif
 
 namespace eigenscope {
 
@@ -33,6 +36,17 @@ void addLlamaDefaults(TokenizerSettings& settings, const BytePairEncoding::Model
     addDefault(settings, model, "bos_token", "<s>");
     addDefault(settings, model, "eos_token", "</s>");
     addDefault(settings, model, "unk_token", "<unk>");
+}
+
+// Without the library the model still runs on token ids.
+std::shared_ptr<const Tokenizer> loadSentencePiece(const fs::path& model, const TokenizerSettings& settings) {
+#ifdef EIGENSCOPE_HAS_SENTENCEPIECE
+    return std::make_shared<SentencePieceTokenizer>(model, settings);
+#else
+    (void)settings;
+    return std::make_shared<NoTokenizer>(
+        model.string(), "this program was built without SentencePiece, so nothing can be done with text");
+#endif
 }
 
 }  // namespace
@@ -68,7 +82,7 @@ std::shared_ptr<const Tokenizer> loadTokenizer(const fs::path& directory) {
         }
     }
     if (has_model)
-        return std::make_shared<SentencePieceTokenizer>(model, settings);
+        return loadSentencePiece(model, settings);
     BpeParts parts = readVocabMerges(vocabulary, merges, settings);
     addGpt2Defaults(settings, parts.model);
     return std::make_shared<BpeTokenizer>(std::move(parts), settings);

@@ -5,11 +5,7 @@
 
 namespace eigenscope {
 
-void NoTokenizer::refuse() const {
-    failUnsupported(m_model +
-                    ": this model has no tokenizer, so nothing can be done with text; open a checkpoint "
-                    "directory that has one");
-}
+void NoTokenizer::refuse() const { failUnsupported(m_model + ": " + m_reason); }
 
 std::vector<TokenId> NoTokenizer::encode(std::string_view, bool) const { refuse(); }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stands where a model without a tokenizer has none: refuses text with a sentence that says so. Immutable;
-// any thread.
+// Stands where a model's tokenizer would: refuses text with a sentence that says why. Immutable; any thread.
 #pragma once
 
 #include "core/tokenizer/tokenizer.h"
@@ -9,7 +8,12 @@ namespace eigenscope {
 
 class NoTokenizer final : public Tokenizer {
 public:
-    explicit NoTokenizer(std::string model) : m_model(std::move(model)) {}
+    // `reason` follows the model's name in messages.
+    explicit NoTokenizer(std::string model,
+                         std::string reason =
+                             "this model has no tokenizer, so nothing can be done with text; "
+                             "open a checkpoint directory that has one")
+        : m_model(std::move(model)), m_reason(std::move(reason)) {}
 
     std::string description() const override { return "none"; }
     std::int32_t size() const override { return 0; }
@@ -24,7 +28,7 @@ public:
 private:
     [[noreturn]] void refuse() const;
 
-    std::string m_model;
+    std::string m_model, m_reason;
     std::vector<TokenId> m_none;
 };
 

@@ -9,6 +9,7 @@
 #include "kernels/api/ops.h"
 #include "kernels/api/tensor.h"
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -21,6 +22,7 @@ struct DeviceInfo {
     std::string instructions;     // "AVX-512 + BF16", "sm_90"
     bool host_accessible = true;  // device addresses can be dereferenced on the host
     int threads = 1;              // hardware threads for CPU backends
+    bool replays = false;         // replay() is faster than queueing the ops again
 };
 
 struct MemoryStats {
@@ -51,6 +53,12 @@ public:
     virtual std::size_t scratchBytes() const = 0;  // high-water mark of temporary memory
 };
 
+// A point in a stream's queue (Backend::mark).
+class QueueMark {
+public:
+    virtual ~QueueMark() = default;
+};
+
 class Backend {
 public:
     virtual ~Backend() = default;
@@ -63,7 +71,8 @@ public:
     // the size.
     virtual std::shared_ptr<Buffer> allocate(std::size_t bytes) = 0;
     // Makes read-only host bytes usable on the device: CPU backends share them and keep `owner` alive, others
-    // copy.
+    // copy: the bytes have been read when the call returns, and ops queued after it on any stream find them,
+    // but the device may still be copying (a failure then shows at a stream's next wait).
     virtual std::shared_ptr<Buffer> adopt(std::span<const std::byte> bytes,
                                           std::shared_ptr<const void> owner) = 0;
     virtual std::unique_ptr<Stream> createStream(int threads) = 0;  // threads <= 0: the device's default
@@ -71,6 +80,26 @@ public:
     virtual void download(Stream&, void* host, const void* device,
                           std::size_t bytes) = 0;                                   // returns when done
     virtual void copy(Stream&, void* to, const void* from, std::size_t bytes) = 0;  // device to device
+
+    // Uploads beside computation, for weights that are fetched while they are needed. uploadBeside() writes
+    // to `device` once everything queued before `mark` is done (the memory may be in use until then; null: at
+    // once), without waiting for what was queued later. Like adopt(), it returns when `host` has been read,
+    // and ops queued after it on any stream find the bytes. With two places in turn: mark(), queue a layer's
+    // ops in one place, uploadBeside(mark) the next layer to the other. Any thread.
+    virtual std::shared_ptr<QueueMark> mark(Stream&) {
+        return nullptr;
+    }  // null: nothing is ever left to wait for
+    virtual void uploadBeside(const std::shared_ptr<QueueMark>& mark, void* device, const void* host,
+                              std::size_t bytes);
+
+    // Calls `queue`, which queues ops on the stream and does nothing else that matters to the device: no
+    // uploads, downloads or waiting. A backend may keep what was queued and queue it again for an equal
+    // signature without calling `queue`. The signature must therefore hold everything that the ops' structs
+    // depend on, addresses too; what changes between calls must be in device memory (device_position).
+    virtual void replay(Stream&, std::span<const std::byte> signature, const std::function<void()>& queue) {
+        (void)signature;
+        queue();
+    }
 
     virtual void gemm(Stream&, const GemmParams&) = 0;
     virtual void embed(Stream&, const EmbedParams&) = 0;

@@ -2,6 +2,8 @@
 // Element types of tensors, and scalar conversions between them. Pure values; safe from any thread.
 #pragma once
 
+#include "kernels/api/float16.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -11,15 +13,11 @@ namespace eigenscope {
 
 enum class DType : std::uint8_t { F32, F16, BF16 };
 
-std::size_t sizeOf(DType dtype);       // bytes of one element
+EIGENSCOPE_HOST_DEVICE inline std::size_t sizeOf(DType dtype) {  // bytes of one element
+    return dtype == DType::F32 ? 4 : 2;
+}
 std::string_view nameOf(DType dtype);  // "f32", "f16", "bf16"
 std::optional<DType> dtypeFromName(std::string_view name);
-
-// IEEE 754 binary16 and bfloat16 as bit patterns; rounding is to nearest, ties to even; NaN stays NaN.
-float fromF16(std::uint16_t bits);
-std::uint16_t toF16(float value);
-float fromBf16(std::uint16_t bits);
-std::uint16_t toBf16(float value);
 
 // Element i of an array of `dtype`, as float32. For slow paths and tests; kernels convert whole vectors.
 float loadAsF32(const void* data, DType dtype, std::int64_t i);

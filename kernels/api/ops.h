@@ -2,6 +2,9 @@
 // The ops of a backend: one plain struct each. All pointers are device addresses of contiguous row-major
 // arrays unless a stride is given; "activations" are float32. No op allocates: temporary memory comes from
 // the stream's scratch. Inputs and outputs do not overlap unless an op says so. Shapes are in brackets.
+// Ops at a position take it from device memory when device_position is set: it is read when the op runs, so
+// that a queue of ops can be replayed for the next position (Backend::replay). The position in the struct is
+// then the largest that may be found there: sizes are checked, and work is shared out, for that one.
 #pragma once
 
 #include "kernels/api/dtype.h"
@@ -101,6 +104,7 @@ struct RopeParams {
     std::int32_t batch = 1, length = 0, heads = 0, head_dim = 0;
     std::int64_t first_position = 0;
     RotaryTable table;
+    const std::int64_t* device_position = nullptr;  // see the top of this file
 };
 
 // What shares a scale and a minimum in a quantised cache.
@@ -148,6 +152,7 @@ struct KvAppendParams {
     KvView cache;
     std::int32_t length = 0;
     std::int64_t position = 0;
+    const std::int64_t* device_position = nullptr;  // see the top of this file
 };
 
 // Rebuilds keys inside attention: k = basis * latent + mean, then rotated to the key's own position (Eigen
@@ -164,7 +169,9 @@ struct KeyLift {
 // cache may have fewer heads than kv_heads, dividing them: consecutive key/value heads then share its rows (a
 // latent of several heads, from which a lift rebuilds each head's keys). Keys and values of a quantised cache
 // are read from their codes or exactly, by the rule of KvView. Without a lift query_width equals keys.width;
-// with one it is the head dimension and queries come already rotated.
+// with one it is the head dimension and queries come already rotated. With compute BF16 or F16 a backend may
+// round queries, keys and weights, and a lift's basis and keys, to that type where it multiplies them, and
+// accumulates in float32; one that is exact there is right too.
 struct AttentionParams {
     std::int32_t batch = 1, query_heads = 0, kv_heads = 0, query_width = 0;
     std::int32_t query_length = 0;
@@ -176,7 +183,9 @@ struct AttentionParams {
     KvView keys, values;
     const float* alibi_slopes = nullptr;  // [query_heads] or null (ALiBi, arXiv 2108.12409)
     const KeyLift* lift = nullptr;        // host struct of device pointers, or null
-    float* output = nullptr;              // [batch, query_length, query_heads, values.width]
+    Compute compute = Compute::F32;
+    float* output = nullptr;                        // [batch, query_length, query_heads, values.width]
+    const std::int64_t* device_position = nullptr;  // see the top of this file
 };
 
 // Adds rows to second-moment statistics in float64: gram[g] += sum over rows and over the `group` consecutive

@@ -2,9 +2,11 @@
 #include "kernels/cpu/cpu_backend.h"
 
 #include "kernels/api/checks.h"
+#include "kernels/api/device_position.h"
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/onednn_matmul.h"
+#include "kernels/cpu/parallel.h"
 
 #include <sys/mman.h>
 
@@ -100,7 +102,14 @@ public:
         own(s), move(host, device, bytes);
     }
     void copy(Stream& s, void* to, const void* from, std::size_t bytes) override {
-        own(s), move(to, from, bytes);
+        // One thread does not reach the memory's bandwidth; below a megabyte each, starting others costs
+        // more.
+        parallelRanges(own(s).threads(), static_cast<std::int64_t>(bytes), std::int64_t{1} << 20,
+                       [&](std::int64_t begin, std::int64_t end, int) {
+                           move(static_cast<std::byte*>(to) + begin,
+                                static_cast<const std::byte*>(from) + begin,
+                                static_cast<std::size_t>(end - begin));
+                       });
     }
 
     void gemm(Stream& s, const GemmParams& p) override {
@@ -114,9 +123,13 @@ public:
     void norm(Stream& s, const NormParams& p) override { check(p), cpu::norm(own(s), p); }
     void activate(Stream& s, const ActivateParams& p) override { check(p), cpu::activate(own(s), p); }
     void add(Stream& s, const AddParams& p) override { check(p), cpu::add(own(s), p); }
-    void rope(Stream& s, const RopeParams& p) override { check(p), cpu::rope(own(s), p); }
-    void kvAppend(Stream& s, const KvAppendParams& p) override { check(p), cpu::kvAppend(own(s), p); }
-    void attention(Stream& s, const AttentionParams& p) override { check(p), cpu::attention(own(s), p); }
+    void rope(Stream& s, const RopeParams& p) override { check(p), cpu::rope(own(s), atPosition(p)); }
+    void kvAppend(Stream& s, const KvAppendParams& p) override {
+        check(p), cpu::kvAppend(own(s), atPosition(p));
+    }
+    void attention(Stream& s, const AttentionParams& p) override {
+        check(p), cpu::attention(own(s), atPosition(p));
+    }
     void gram(Stream& s, const GramParams& p) override { check(p), cpu::gram(own(s), p); }
     void eigh(Stream& s, const EighParams& p) override { check(p), cpu::eigh(own(s), p); }
     void nll(Stream& s, const NllParams& p) override { check(p), cpu::nll(own(s), p); }

@@ -4,10 +4,13 @@
 // belongs to one.
 #include "kernels/api/checks.h"
 #include "kernels/api/registry.h"
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/cublas_check.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_gemm.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/cuda_stream.h"
+#include "kernels/cuda/cuda_uploads.h"
 #include "kernels/cuda/host_eigh.h"
 
 #include <string>
@@ -15,12 +18,6 @@
 namespace eigenscope::cuda {
 
 namespace {
-
-constexpr const char* kNoCodes =
-    "the CUDA backend has no quantised KV cache; f32, f16 and bf16 work, and quantised ones with --device "
-    "cpu";
-constexpr const char* kNoAttention =
-    "the CUDA backend has no attention kernel yet; the CPU backend has (--device cpu)";
 
 class CudaBuffer final : public Buffer {
 public:
@@ -31,6 +28,25 @@ public:
 private:
     DeviceMemory m_memory;
     std::size_t m_bytes;
+};
+
+class CudaMark final : public QueueMark {
+public:
+    explicit CudaMark(cudaStream_t queue) {
+        checkCuda(cudaEventCreateWithFlags(&m_event, cudaEventDisableTiming), "GPU event");
+        const cudaError_t status = cudaEventRecord(m_event, queue);
+        if (status != cudaSuccess) {
+            cudaEventDestroy(m_event);
+            checkCuda(status, "GPU event");
+        }
+    }
+    ~CudaMark() override { cudaEventDestroy(m_event); }
+    CudaMark(const CudaMark&) = delete;
+    CudaMark& operator=(const CudaMark&) = delete;
+    cudaEvent_t event() const { return m_event; }
+
+private:
+    cudaEvent_t m_event = nullptr;
 };
 
 std::string versionText(int version) {
@@ -69,6 +85,9 @@ public:
         m_info.name = properties.name;
         m_info.instructions = "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
         m_info.host_accessible = false;
+        m_info.replays = true;
+        m_limits = {properties.multiProcessorCount, properties.sharedMemPerBlockOptin};
+        probe();
         checkCublas(cublasLtCreate(&m_handle), "cuBLASLt cannot be started");
     }
     ~CudaBackend() override { cublasLtDestroy(m_handle); }
@@ -84,12 +103,10 @@ public:
     }
 
     Support supports(Op op, const OpTraits& traits) const override {
+        if (std::string reason = lostDevice(); !reason.empty())
+            return {false, std::move(reason)};
         if (op == Op::Gemm)
             return supportsGemm(traits.weight, traits.compute);
-        if (op == Op::Attention)
-            return {false, kNoAttention};
-        if (op == Op::KvAppend && traits.quantised)
-            return {false, kNoCodes};
         return {};
     }
 
@@ -99,9 +116,7 @@ public:
 
     std::shared_ptr<Buffer> adopt(std::span<const std::byte> bytes, std::shared_ptr<const void>) override {
         auto buffer = std::make_shared<CudaBuffer>(bytes.size());
-        if (!bytes.empty())
-            checkCuda(cudaMemcpy(buffer->data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice),
-                      "copy to the GPU");
+        m_uploads.copy(buffer->data(), bytes.data(), bytes.size(), nullptr);
         return buffer;
     }
 
@@ -119,45 +134,100 @@ public:
         copyAsync(stream, to, from, bytes, cudaMemcpyDeviceToDevice, "copy on the GPU");
     }
 
+    std::shared_ptr<QueueMark> mark(Stream& stream) override {
+        return std::make_shared<CudaMark>(static_cast<CudaStream&>(stream).queue());
+    }
+    void uploadBeside(const std::shared_ptr<QueueMark>& mark, void* device, const void* host,
+                      std::size_t bytes) override {
+        m_uploads.copy(device, host, bytes, mark ? static_cast<const CudaMark&>(*mark).event() : nullptr);
+    }
+
+    void replay(Stream& stream, std::span<const std::byte> signature,
+                const std::function<void()>& queue) override {
+        // Before the capture, which must not depend on another queue.
+        CudaStream& own = ready(stream);
+        own.replayer().run(signature, queue);
+    }
+
     void gemm(Stream& stream, const GemmParams& p) override {
         check(p);
-        cuda::gemm(m_handle, static_cast<CudaStream&>(stream), p);
+        cuda::gemm(m_handle, ready(stream, Op::Gemm), p);
     }
-    void embed(Stream& stream, const EmbedParams& p) override { run(stream, p, launchEmbed); }
-    void norm(Stream& stream, const NormParams& p) override { run(stream, p, launchNorm); }
-    void activate(Stream& stream, const ActivateParams& p) override { run(stream, p, launchActivate); }
-    void add(Stream& stream, const AddParams& p) override { run(stream, p, launchAdd); }
-    void rope(Stream& stream, const RopeParams& p) override { run(stream, p, launchRope); }
+    void embed(Stream& stream, const EmbedParams& p) override { run(stream, Op::Embed, p, launchEmbed); }
+    void norm(Stream& stream, const NormParams& p) override { run(stream, Op::Norm, p, launchNorm); }
+    void activate(Stream& stream, const ActivateParams& p) override {
+        run(stream, Op::Activate, p, launchActivate);
+    }
+    void add(Stream& stream, const AddParams& p) override { run(stream, Op::Add, p, launchAdd); }
+    void rope(Stream& stream, const RopeParams& p) override { run(stream, Op::Rope, p, launchRope); }
     void kvAppend(Stream& stream, const KvAppendParams& p) override {
-        if (p.cache.bits != 0)
-            throw Error(ErrorCode::Unsupported, std::string("kvAppend: ") + kNoCodes);
-        run(stream, p, launchKvAppend);
+        run(stream, Op::KvAppend, p, launchKvAppend);
     }
-    void attention(Stream&, const AttentionParams&) override {
-        throw Error(ErrorCode::Unsupported, kNoAttention);
+    void attention(Stream& stream, const AttentionParams& p) override {
+        check(p);
+        const AttentionPlan plan = planAttention(p, m_limits);
+        CudaStream& own = ready(stream, Op::Attention);
+        launchAttention(p, plan, own.scratch(plan.scratch_bytes), own.queue());
     }
-    void gram(Stream& stream, const GramParams& p) override { run(stream, p, launchGram); }
+    void gram(Stream& stream, const GramParams& p) override {
+        check(p);
+        CudaStream& own = ready(stream, Op::Gram);
+        launchGram(p, own.scratch(gramScratchBytes(p)), own.queue());
+    }
     void eigh(Stream&, const EighParams& p) override {
         check(p);
         hostEigh(p);
     }
-    void nll(Stream& stream, const NllParams& p) override { run(stream, p, launchNll); }
-    void argmax(Stream& stream, const ArgmaxParams& p) override { run(stream, p, launchArgmax); }
-    void convert(Stream& stream, const ConvertParams& p) override { run(stream, p, launchConvert); }
+    void nll(Stream& stream, const NllParams& p) override { run(stream, Op::Nll, p, launchNll); }
+    void argmax(Stream& stream, const ArgmaxParams& p) override { run(stream, Op::Argmax, p, launchArgmax); }
+    void convert(Stream& stream, const ConvertParams& p) override {
+        run(stream, Op::Convert, p, launchConvert);
+    }
 
 private:
-    template <typename Params>
-    static void run(Stream& stream, const Params& params, void (*launch)(const Params&, cudaStream_t)) {
-        check(params);
-        launch(params, static_cast<CudaStream&>(stream).queue());
+    // The stream, which from now on finds what was uploaded; a capture has been made to before.
+    CudaStream& ready(Stream& stream) {
+        auto& own = static_cast<CudaStream&>(stream);
+        if (!own.replayer().recording())
+            m_uploads.await(own.queue(), own.uploads_seen);
+        return own;
     }
-    static void copyAsync(Stream& stream, void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
-                          const char* what) {
+    CudaStream& ready(Stream& stream, Op op) {
+        CudaStream& own = ready(stream);
+        own.note(op);
+        return own;
+    }
+    template <typename Params>
+    void run(Stream& stream, Op op, const Params& params, void (*launch)(const Params&, cudaStream_t)) {
+        check(params);
+        launch(params, ready(stream, op).queue());
+    }
+    // A kernel before anything else: a driver may list a GPU that it cannot use, and `auto` then takes
+    // another backend.
+    void probe() const {
+        const std::string what = "the NVIDIA GPU " + m_info.name + " does not run this program's kernels";
+        try {
+            const DeviceMemory memory(2 * sizeof(float));
+            CudaStream stream;
+            AddParams p;
+            p.x = static_cast<const float*>(memory.data());
+            p.y = static_cast<float*>(memory.data()) + 1;
+            p.count = 1;
+            launchAdd(p, stream.queue());
+            stream.synchronize();
+        } catch (const Error& error) {
+            throw Error(error.code(), what + ": " + error.what());
+        }
+    }
+    void copyAsync(Stream& stream, void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                   const char* what) {
         if (bytes)
-            checkCuda(cudaMemcpyAsync(to, from, bytes, kind, static_cast<CudaStream&>(stream).queue()), what);
+            checkCuda(cudaMemcpyAsync(to, from, bytes, kind, ready(stream).queue()), what);
     }
 
     DeviceInfo m_info;
+    DeviceLimits m_limits;
+    Uploads m_uploads;
     cublasLtHandle_t m_handle = nullptr;
 };
 

@@ -17,9 +17,12 @@ void launchAdd(const AddParams& p, cudaStream_t stream);
 void launchRope(const RopeParams& p, cudaStream_t stream);
 void launchKvAppend(const KvAppendParams& p, cudaStream_t stream);
 void launchConvert(const ConvertParams& p, cudaStream_t stream);
-void launchGram(const GramParams& p, cudaStream_t stream);
 void launchNll(const NllParams& p, cudaStream_t stream);
 void launchArgmax(const ArgmaxParams& p, cudaStream_t stream);
+
+// scratch: gramScratchBytes(p) of device memory.
+std::size_t gramScratchBytes(const GramParams& p);
+void launchGram(const GramParams& p, void* scratch, cudaStream_t stream);
 
 // y[m, n] += bias[n].
 void launchAddBias(float* y, const float* bias, std::int64_t m, std::int64_t n, cudaStream_t stream);

@@ -4,58 +4,44 @@
 #include "kernels/cuda/cuda_check.h"
 
 #include <string>
-#include <utility>
 
 namespace eigenscope::cuda {
 
-void checkCuda(cudaError_t status, const char* what) {
-    if (status == cudaSuccess)
-        return;
-    cudaGetLastError();  // a status that is not sticky would otherwise be reported again by the next launch
-    throw Error(status == cudaErrorMemoryAllocation ? ErrorCode::OutOfMemory : ErrorCode::Device,
-                std::string(what) + ": " + cudaGetErrorString(status));
-}
-
-void checkCublas(cublasStatus_t status, const char* what) {
-    if (status != CUBLAS_STATUS_SUCCESS)
-        throw Error(status == CUBLAS_STATUS_ALLOC_FAILED ? ErrorCode::OutOfMemory : ErrorCode::Device,
-                    std::string(what) + ": " + cublasLtGetStatusString(status));
-}
-
-DeviceMemory::DeviceMemory(std::size_t bytes) : m_bytes(bytes) {
-    const cudaError_t status = cudaMalloc(&m_data, bytes);
-    if (status != cudaSuccess) {
-        m_data = nullptr;
-        checkCuda(status, ("GPU memory: cannot allocate " + std::to_string(bytes) + " bytes").c_str());
-    }
-}
-
-DeviceMemory& DeviceMemory::operator=(DeviceMemory&& other) noexcept {
-    std::swap(m_data, other.m_data);
-    std::swap(m_bytes, other.m_bytes);
-    return *this;
-}
-
-DeviceMemory::~DeviceMemory() {
-    if (m_data)
-        cudaFree(m_data);  // at the program's end the driver may be gone already; nothing can be done about a
-                           // failure
-}
-
 CudaStream::CudaStream() {
     checkCuda(cudaStreamCreateWithFlags(&m_queue, cudaStreamNonBlocking), "GPU queue");
+    m_recorder.emplace(m_queue);
+    m_replayer.emplace(*m_recorder);
 }
 
 CudaStream::~CudaStream() {
     cudaStreamSynchronize(m_queue);  // scratch is freed next
+    m_replayer.reset();
     cudaStreamDestroy(m_queue);
 }
 
-void CudaStream::synchronize() { checkCuda(cudaStreamSynchronize(m_queue), "GPU work"); }
+void CudaStream::synchronize() {
+    const cudaError_t status = cudaStreamSynchronize(m_queue);
+    if (status != cudaSuccess) {
+        std::string ops;
+        for (unsigned op = 0; op <= static_cast<unsigned>(Op::Convert); ++op)
+            if (m_queued >> op & 1u)
+                ops += (ops.empty() ? "" : ", ") + std::string(nameOf(static_cast<Op>(op)));
+        m_queued = 0;
+        checkCuda(status, ("GPU work (" + (ops.empty() ? std::string("copies") : ops) + ")").c_str());
+    }
+    m_queued = 0;
+}
+
+void CudaStream::refuseWhileRecording(const char* what) const {
+    if (m_replayer->recording())
+        throw Error(ErrorCode::Device, std::string(what) + " would be allocated while GPU work is captured");
+}
 
 void* CudaStream::scratch(std::size_t bytes) {
     if (bytes > m_scratch.bytes()) {
+        refuseWhileRecording("temporary memory");
         synchronize();
+        m_replayer->forget();
         m_scratch = DeviceMemory();  // freed before its successor is allocated
         m_scratch = DeviceMemory(bytes);
     }
@@ -63,8 +49,10 @@ void* CudaStream::scratch(std::size_t bytes) {
 }
 
 void* CudaStream::workspace() {
-    if (!m_workspace.data())
+    if (!m_workspace.data()) {
+        refuseWhileRecording("cuBLASLt's workspace");
         m_workspace = DeviceMemory(kWorkspaceBytes);
+    }
     return m_workspace.data();
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thread an element (or a pair): embed, activate, add, rope, kvAppend, convert, bias. All bound by
-// memory.
+// One thread an element (or a pair): embed, activate, add, rope, convert, bias. All bound by memory.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/device_math.cuh"
+#include "kernels/cuda/device_position.cuh"
+#include "kernels/cuda/launch.cuh"
 
 namespace eigenscope::cuda {
 
@@ -58,30 +59,16 @@ __global__ void addBiasKernel(float* y, const float* bias, std::int64_t count, s
 
 // One thread a rotated pair.
 __global__ void ropeKernel(RopeParams p, std::int64_t pairs) {
-    const std::int64_t half = p.table.rotary_dim / 2;
+    const std::int64_t half = p.table.rotary_dim / 2, first = ropePosition(p);
     for (std::int64_t i = firstIndex(); i < pairs; i += indexStep()) {
         const std::int64_t element = i % half, row = i / half;  // row: (b * length + t) * heads + h
-        const std::int64_t position = p.first_position + row / p.heads % p.length;
+        const std::int64_t position = first + row / p.heads % p.length;
         const float c = p.table.cos[position * half + element];
         const float s = p.table.sin[position * half + element];
         float* x = p.x + row * p.head_dim + element;
         const float low = x[0], high = x[half];
         x[0] = low * c - high * s;
         x[half] = high * c + low * s;
-    }
-}
-
-template <typename T>
-__global__ void kvAppendKernel(KvAppendParams p, std::int64_t count) {
-    const KvView& cache = p.cache;
-    T* data = static_cast<T*>(cache.data);
-    for (std::int64_t i = firstIndex(); i < count; i += indexStep()) {
-        const std::int64_t element = i % cache.width,
-                           row = i / cache.width;  // row: (b * length + t) * heads + h
-        const std::int64_t head = row % cache.heads, step = row / cache.heads;
-        const std::int64_t t = step % p.length, b = step / p.length;
-        const std::int64_t to = (b * cache.heads + head) * cache.capacity + p.position + t;
-        data[to * cache.width + element] = fromFloat<T>(p.x[i]);
     }
 }
 
@@ -97,9 +84,9 @@ void launchEmbed(const EmbedParams& p, cudaStream_t stream) {
     const std::int64_t count = p.count * p.width;
     if (count == 0)
         return;
-    withType(p.table_dtype,
-             [&](auto type) { embedKernel<decltype(type)><<<blocksFor(count), kThreads, 0, stream>>>(p); });
-    checkCuda(cudaGetLastError(), "embed");
+    withType(p.table_dtype, [&](auto type) {
+        launch("embed", embedKernel<decltype(type)>, blocksFor(count), kThreads, 0, stream, p);
+    });
 }
 
 void launchActivate(const ActivateParams& p, cudaStream_t stream) {
@@ -109,54 +96,40 @@ void launchActivate(const ActivateParams& p, cudaStream_t stream) {
     const unsigned blocks = blocksFor(p.count);
     switch (p.kind) {
         case Kind::Relu:
-            activateKernel<Kind::Relu><<<blocks, kThreads, 0, stream>>>(p);
+            launch("activate", activateKernel<Kind::Relu>, blocks, kThreads, 0, stream, p);
             break;
         case Kind::Gelu:
-            activateKernel<Kind::Gelu><<<blocks, kThreads, 0, stream>>>(p);
+            launch("activate", activateKernel<Kind::Gelu>, blocks, kThreads, 0, stream, p);
             break;
         case Kind::GeluTanh:
-            activateKernel<Kind::GeluTanh><<<blocks, kThreads, 0, stream>>>(p);
+            launch("activate", activateKernel<Kind::GeluTanh>, blocks, kThreads, 0, stream, p);
             break;
         case Kind::Silu:
-            activateKernel<Kind::Silu><<<blocks, kThreads, 0, stream>>>(p);
+            launch("activate", activateKernel<Kind::Silu>, blocks, kThreads, 0, stream, p);
             break;
         case Kind::Clamp:
-            clampKernel<<<blocks, kThreads, 0, stream>>>(p);
+            launch("activate", clampKernel, blocks, kThreads, 0, stream, p);
             break;
     }
-    checkCuda(cudaGetLastError(), "activate");
 }
 
 void launchAdd(const AddParams& p, cudaStream_t stream) {
     if (p.count == 0)
         return;
-    addKernel<<<blocksFor(p.count), kThreads, 0, stream>>>(p);
-    checkCuda(cudaGetLastError(), "add");
+    launch("add", addKernel, blocksFor(p.count), kThreads, 0, stream, p);
 }
 
 void launchAddBias(float* y, const float* bias, std::int64_t m, std::int64_t n, cudaStream_t stream) {
     if (m * n == 0)
         return;
-    addBiasKernel<<<blocksFor(m * n), kThreads, 0, stream>>>(y, bias, m * n, n);
-    checkCuda(cudaGetLastError(), "gemm bias");
+    launch("gemm bias", addBiasKernel, blocksFor(m * n), kThreads, 0, stream, y, bias, m * n, n);
 }
 
 void launchRope(const RopeParams& p, cudaStream_t stream) {
     const std::int64_t pairs = std::int64_t{1} * p.batch * p.length * p.heads * (p.table.rotary_dim / 2);
     if (pairs == 0)
         return;
-    ropeKernel<<<blocksFor(pairs), kThreads, 0, stream>>>(p, pairs);
-    checkCuda(cudaGetLastError(), "rope");
-}
-
-void launchKvAppend(const KvAppendParams& p, cudaStream_t stream) {
-    const std::int64_t count = std::int64_t{1} * p.cache.batch * p.length * p.cache.heads * p.cache.width;
-    if (count == 0)
-        return;
-    withType(p.cache.dtype, [&](auto type) {
-        kvAppendKernel<decltype(type)><<<blocksFor(count), kThreads, 0, stream>>>(p, count);
-    });
-    checkCuda(cudaGetLastError(), "kvAppend");
+    launch("rope", ropeKernel, blocksFor(pairs), kThreads, 0, stream, p, pairs);
 }
 
 void launchConvert(const ConvertParams& p, cudaStream_t stream) {
@@ -166,11 +139,10 @@ void launchConvert(const ConvertParams& p, cudaStream_t stream) {
         withType(p.y_dtype, [&](auto to) {
             using From = decltype(from);
             using To = decltype(to);
-            convertKernel<<<blocksFor(p.count), kThreads, 0, stream>>>(static_cast<const From*>(p.x),
-                                                                       static_cast<To*>(p.y), p.count);
+            launch("convert", convertKernel<From, To>, blocksFor(p.count), kThreads, 0, stream,
+                   static_cast<const From*>(p.x), static_cast<To*>(p.y), p.count);
         });
     });
-    checkCuda(cudaGetLastError(), "convert");
 }
 
 }  // namespace eigenscope::cuda

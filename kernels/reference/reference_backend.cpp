@@ -2,6 +2,7 @@
 #include "kernels/reference/reference_backend.h"
 
 #include "kernels/api/checks.h"
+#include "kernels/api/device_position.h"
 #include "kernels/reference/reference_ops.h"
 
 #include <sys/sysinfo.h>
@@ -94,9 +95,9 @@ public:
     void norm(Stream&, const NormParams& p) override { run(p, reference::norm); }
     void activate(Stream&, const ActivateParams& p) override { run(p, reference::activate); }
     void add(Stream&, const AddParams& p) override { run(p, reference::add); }
-    void rope(Stream&, const RopeParams& p) override { run(p, reference::rope); }
-    void kvAppend(Stream&, const KvAppendParams& p) override { run(p, reference::kvAppend); }
-    void attention(Stream&, const AttentionParams& p) override { run(p, reference::attention); }
+    void rope(Stream&, const RopeParams& p) override { runAt(p, reference::rope); }
+    void kvAppend(Stream&, const KvAppendParams& p) override { runAt(p, reference::kvAppend); }
+    void attention(Stream&, const AttentionParams& p) override { runAt(p, reference::attention); }
     void gram(Stream&, const GramParams& p) override { run(p, reference::gram); }
     void eigh(Stream&, const EighParams& p) override { run(p, reference::eigh); }
     void nll(Stream&, const NllParams& p) override { run(p, reference::nll); }
@@ -108,6 +109,11 @@ private:
     static void run(const Params& params, void (*op)(const Params&)) {
         check(params);
         op(params);
+    }
+    template <typename Params>
+    static void runAt(const Params& params, void (*op)(const Params&)) {
+        check(params);
+        op(atPosition(params));
     }
     static void move(void* to, const void* from, std::size_t bytes) {
         if (bytes)

@@ -170,6 +170,16 @@ private slots:
                  at("refitted"), "--refit", "--text", smallText(), "--refit-windows", "6",
                  "--sequence-length", "64");
         QVERIFY(refit["refit"].toBool());
+        // The checkpoint says so itself.
+        RUN_JSON(inspected, "inspect", at("refitted"));
+        const QJsonObject said = inspected["eigen_attention"]["refit"].toObject();
+        QCOMPARE(said["windows"].toInt(), 6);
+        QCOMPARE(said["sequence_length"].toInt(), 64);
+        QCOMPARE(said["text"].toString(), QFileInfo(smallText()).fileName());
+        QCOMPARE(said["fingerprint"].toString().size(), 16);
+        RUN_JSON(original, "inspect", at("plain"));
+        QVERIFY(original["eigen_attention"]["refit"].isUndefined());
+        QCOMPARE(original["eigen_attention"]["calibration"]["attention_queries"].toInt(), 32);
         const QStringList rest{"--text", smallText(), "--sequence-length", "64", "--windows", "6"};
         RUN_JSON(before, QStringList{"compare", smallModel("llama"), at("plain")} + rest);
         RUN_JSON(after, QStringList{"compare", smallModel("llama"), at("refitted")} + rest);
@@ -196,8 +206,9 @@ private slots:
                  common + QStringList{"--ratios", "0.7,0.4", "--csv", at("t.csv"), "--svg", at("t.svg")});
         CHECK_KEYS(json, "original:object windows:int tokens:int rows:array csv:string svg:string");
         // The published method; threshold and error budget of both methods; their thresholds for a latent of
-        // both heads; and the plain cache at 8, 4, 3 and 2 bits.
-        QCOMPARE(json["rows"].toArray().size(), 7 * 2 + 4);
+        // both heads, and of attention-aware the error budget there too, which calibration measures because it
+        // is that method's usual one; and the plain cache at 8, 4, 3 and 2 bits.
+        QCOMPARE(json["rows"].toArray().size(), 8 * 2 + 4);
         for (const QJsonValue& row : json["rows"].toArray()) {
             CHECK_KEYS(row.toObject(),
                        "name:string method:string head_group:int allocation:string refit:bool target:number "
@@ -213,7 +224,7 @@ private slots:
         QCOMPARE(json["rows"][0]["name"].toString(), QString("published"));
         QFile csv(at("t.csv")), svg(at("t.svg"));
         QVERIFY(csv.open(QIODevice::ReadOnly) && svg.open(QIODevice::ReadOnly));
-        QCOMPARE(csv.readAll().count('\n'), 1 + 1 + 14 + 4);
+        QCOMPARE(csv.readAll().count('\n'), 1 + 1 + 16 + 4);
         QVERIFY(svg.readAll().startsWith("<svg xmlns"));
         RUN_JSON(one, common + QStringList{"--ratios", "0.5", "--methods", "eigen", "--allocations",
                                            "threshold", "--refit-text", smallText(), "--refit-windows", "2"});
@@ -233,11 +244,19 @@ private slots:
         RUN_JSON(calibrated, "calibrate", smallModel("llama"), "--text", smallText(), "--samples", "4",
                  "--sequence-length", "32", "--head-group", heads, "--output", stats);
         RUN_JSON(measured, "sensitivity", smallModel("llama"), "--stats", stats, "--text", smallText(),
-                 "--windows", "2", "--sequence-length", "32", "--grid", "4", "--method", "attention-aware",
-                 "--head-group", heads);
+                 "--windows", "2", "--sequence-length", "32", "--grid", "4", "--method", "attention-aware");
+        QCOMPARE(measured["head_group"].toInt(), heads.toInt());  // the default where they are there
         QCOMPARE(measured["ranks"].toArray().last().toInt(), model["head_dim"].toInt() * heads.toInt());
-        RUN_JSON(planned, "plan", stats, "--kv-ratio", "0.5", "--method", "attention-aware", "--head-group",
-                 heads, "--allocation", "sensitivity", "--rank-multiple", "1", "--output", plan);
+        const QStringList goal{
+            "plan",         stats,         "--kv-ratio",      "0.5", "--method", "attention-aware",
+            "--allocation", "sensitivity", "--rank-multiple", "1",   "--output", plan};
+        const auto apart = runCli(goal + QStringList{"--head-group", "1"});
+        QCOMPARE(apart.status, 1);  // measured for the shared latents only
+        QVERIFY2(apart.error.contains("--method attention-aware --head-group 1"), apart.error.constData());
+        RUN_JSON(published, "plan", stats, "--kv-ratio", "0.5", "--output", plan);
+        QCOMPARE(published["head_group"].toInt(), 1);
+        RUN_JSON(planned, goal);
+        QCOMPARE(planned["head_group"].toInt(), heads.toInt());
         QVERIFY(planned["kv_ratio"].toDouble() <= 0.5);
         RUN_JSON(converted, "convert", smallModel("llama"), "--stats", stats, "--plan", plan, "--output",
                  at("joint"));

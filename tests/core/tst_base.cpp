@@ -10,11 +10,14 @@
 #include <QTemporaryDir>
 #include <QTest>
 
+#include <csignal>
 #include <fstream>
 #include <functional>
 #include <thread>
 
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace eigenscope;
 namespace fs = std::filesystem;
@@ -145,6 +148,71 @@ private slots:
         }
         QCOMPARE(readTextFile(dir / "model" / "a.txt"), std::string("theirs"));
         QCOMPARE(entriesIn(dir), 1);
+    }
+
+    // A child process that is killed while it writes: what it leaves has the target's name in it, does not
+    // look like the target, and is removed by the next writer.
+    void leftoversOfAKilledWriter() {
+        const fs::path dir = folder();
+        writeTextFile(dir / "out.txt", "old");
+        const pid_t child = fork();
+        if (child == 0) {
+            AtomicFile file(dir / "out.txt");
+            AtomicDirectory output(dir / "model");
+            file.write("new");
+            writeTextFile(output.path() / "a.txt", "a");
+            raise(SIGKILL);
+        }
+        int status = 0;
+        QCOMPARE(waitpid(child, &status, 0), child);
+        QVERIFY(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        QCOMPARE(readTextFile(dir / "out.txt"), std::string("old"));
+        QVERIFY(!fs::exists(dir / "model"));
+        QCOMPARE(entriesIn(dir), 3);
+        for (const auto& entry : fs::directory_iterator(dir)) {
+            const std::string name = entry.path().filename().string();
+            QVERIFY2(name == "out.txt" || (name.ends_with(".partial") &&
+                                           (name.starts_with(".out.txt.") || name.starts_with(".model."))),
+                     name.c_str());
+        }
+        writeTextFile(dir / "out.txt", "new");
+        QCOMPARE(entriesIn(dir), 2);
+        AtomicDirectory output(dir / "model");
+        writeTextFile(output.path() / "b.txt", "b");
+        output.commit();
+        QCOMPARE(entriesIn(dir), 2);
+        QVERIFY(!fs::exists(dir / "model" / "a.txt"));
+    }
+
+    // Two writers of one target at once: neither takes the other's unfinished file for a leftover; what only
+    // looks like one in part is nobody's to remove.
+    void unfinishedOutputsOfTheLivingStay() {
+        const fs::path dir = folder();
+        const char* kOthers[] = {".out.txt.partial", ".out.txt.1-2.partial.bak", ".out.txt.x-2.partial",
+                                 ".out.text.1-2.partial", "out.txt.partial"};
+        for (const char* name : kOthers)
+            writeTextFile(dir / name, "mine");
+        AtomicFile first(dir / "out.txt"), second(dir / "out.txt");
+        first.write("first");
+        second.write("second");
+        AtomicDirectory one(dir / "model"), two(dir / "model");
+        writeTextFile(one.path() / "a.txt", "a");
+        second.commit();
+        first.commit();
+        one.commit();
+        QCOMPARE(readTextFile(dir / "out.txt"), std::string("first"));
+        QVERIFY(fs::exists(dir / "model" / "a.txt") && fs::exists(two.path()));
+        for (const char* name : kOthers)
+            QCOMPARE(readTextFile(dir / name), std::string("mine"));
+    }
+
+    // What is written into a folder that is not finished is named as the user knows it.
+    void errorsNameTheDirectoryItself() {
+        const fs::path dir = folder();
+        AtomicDirectory output(dir / "model");
+        VERIFY_MESSAGE(
+            output.fill([&] { writeTextFile(output.path() / "none" / "a.txt", "a"); }),
+            (dir / "model" / "none" / "a.txt").string() + ": cannot write: No such file or directory");
     }
 
     void readingText() {

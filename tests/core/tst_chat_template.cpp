@@ -137,6 +137,45 @@ private slots:
         QVERIFY(resultOf(branches).contains("is nested too deeply"));
     }
 
+    // Values are copied and compared by recursion: they may neither nest without end nor double without end,
+    // nor may copying large ones go on for hours.
+    void valuesStaySmall() {
+        const auto grown = [](const std::string& start, const std::string& step, int times) {
+            return resultOf("{% set n = namespace(x=" + start + ") %}{% for a in range(" +
+                            std::to_string(times) + ") %}{% set n.x = " + step + " %}{% endfor %}");
+        };
+        QVERIFY(grown("0", "[n.x]", 200000).contains("makes too large a list or object"));
+        QVERIFY(grown("0", "{'a': n.x}", 200000).contains("makes too large a list or object"));
+        QVERIFY(grown("[1]", "[n.x, n.x]", 60).contains("makes too large a list or object"));
+        QVERIFY(grown("['aaaaaaaaaa']", "n.x + n.x", 60).contains("makes too"));
+        QCOMPARE(grown("0", "[n.x]", 40), QString("= "));
+        QVERIFY(resultOf("{{ range(100000) | join('" + std::string(5000, 'x') + "') }}")
+                    .contains("makes too much text"));
+        QVERIFY(
+            resultOf(
+                "{% set n = namespace(x='ab') %}{% for a in range(20) %}{% set n.x = n.x + n.x %}{% endfor %}"
+                "{% for a in range(90000) %}{% set y = n.x %}{% endfor %}")
+                .contains("runs too long"));
+    }
+
+    void numbersAtTheEndsOfTheirType() {
+        const QString far = "a range needs whole numbers, not too far apart", large = "a number is too large";
+        QVERIFY(resultOf("{{ range(-2, 9223372036854775807) | length }}").contains(far));
+        QVERIFY(resultOf("{{ range(9223372036854775807) | length }}").contains(far));
+        QCOMPARE(resultOf("{{ range(9223372036854775807, -2) | length }}"), QString("= 0"));
+        QVERIFY(resultOf("{{ range(-9223372036854775807, 2) | length }}").contains(large));
+        QVERIFY(resultOf("{{ 9223372036854775807 + 1 }}").contains(large));
+        QVERIFY(resultOf("{{ 9223372036854775808 }}").contains("expected a whole number"));
+        QCOMPARE(resultOf("{{ 'ab'[-2147483648] }}{{ 'ab'[:-2147483648] }}{{ 'ab'[9223372036854775807] }}"),
+                 QString("= "));
+    }
+
+    // A template's file need not be UTF-8.
+    void bytesThatAreNoText() {
+        QCOMPARE(resultOf("{{ 'a\xff' | tojson }}"), QString("= \"a\uFFFD\""));
+        QCOMPARE(resultOf("{{ {'\xc3': 1} | tojson }}"), QString("= {\"\uFFFD\": 1}"));
+    }
+
     void noTemplate() {
         const QTemporaryDir folder;
         try {

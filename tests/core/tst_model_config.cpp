@@ -261,8 +261,53 @@ private slots:
             "config.json: eigen_attention.key_ranks: has 1 entries, expected one for each of the 2 layers");
         row("low rank too high", refusal(llama, "/eigen_attention", lowRank({8, 8}, {8, 9})),
             "config.json: eigen_attention.value_ranks[1]: expected an integer from 1 to 8, found 9");
+        Json refit = lowRank({8, 8}, {8, 8});
+        refit["refit"] = 3;
+        row("low rank refit", refusal(llama, "/eigen_attention", refit),
+            "config.json: eigen_attention.refit: expected an object, or null");
         row("low rank missing", refusal(llama, "/eigen_attention", {{"version", 1}, {"key_ranks", {1, 2}}}),
             "config.json: eigen_attention.value_ranks: is missing");
+    }
+    // What the object of a converted checkpoint says comes back as it was; what earlier versions do not say
+    // may be missing.
+    void conversionsAreDescribedWhole() {
+        LowRankDescription description;
+        description.method = "attention-aware";
+        description.criterion = "singular-values";
+        description.source = "llama-stories";
+        description.source_fingerprint = "00ff";
+        description.calibration = {"a.txt x 2 + b.txt x 1", "77aa", 64, 512, 18446744073709551615u, 2, 32};
+        description.head_group = 2;
+        description.key_ranks = {3, 16};
+        description.value_ranks = {1, 9};
+        description.kv_bits = KvBits::uniform(2, 4, 3);
+        description.kv_bits.values[1] = kUnquantised;
+        description.kv_bits.group = 64;
+        description.kv_bits.key_grouping = KvGrouping::Channel;
+        description.kv_bits.recent = 32;
+        description.share_key_basis = description.center = true;
+        description.refit = RefitSummary{"a.txt", "77aa", 16, 512, 1e-3};
+        const auto read = [](const Json& json) {
+            return readLowRankDescription(JsonView(json, "config.json"), 2, 2, 8);
+        };
+        const LowRankDescription found = read(Json::parse(toJson(description).dump()));
+        QCOMPARE(found.method, description.method);
+        QCOMPARE(found.criterion, description.criterion);
+        QCOMPARE(found.source, description.source);
+        QCOMPARE(found.source_fingerprint, description.source_fingerprint);
+        QVERIFY(found.calibration == description.calibration);
+        QCOMPARE(found.head_group, 2);
+        QCOMPARE(found.key_ranks, description.key_ranks);
+        QCOMPARE(found.value_ranks, description.value_ranks);
+        QVERIFY(found.kv_bits == description.kv_bits);
+        QVERIFY(found.share_key_basis && found.center);
+        QVERIFY(found.refit == description.refit);
+
+        const LowRankDescription earlier = read(lowRank({8, 8}, {8, 8}));
+        QVERIFY(!earlier.refit && !earlier.calibration.attention_queries);
+        Json null = lowRank({8, 8}, {8, 8});
+        null["refit"] = nullptr;
+        QVERIFY(!read(null).refit);
     }
     void refusesByName() {
         QFETCH(QString, found);

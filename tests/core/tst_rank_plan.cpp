@@ -253,6 +253,10 @@ void TestRankPlan::fileRoundTripIsExact() {
     savePlan(p, directory / "plan.json");
     QVERIFY(loadPlan(directory / "plan.json") == p);
     QCOMPARE(readJsonFile(directory / "plan.json").size(), std::size_t{15});
+    // A budget that another allocation has been chosen over stays in the file.
+    p.allocation = Allocation::Threshold;
+    savePlan(p, directory / "plan.json");
+    QVERIFY(loadPlan(directory / "plan.json") == p);
     // With bits there are five fields more.
     p.kv_bits = KvBits::uniform(p.key_ranks.size(), 4, kUnquantised);
     p.kv_bits.values[2] = 3;

@@ -172,11 +172,20 @@ void TestRefit::refittedModelsAreWrittenAndRead() {
         const MethodGolden golden = openMethodGolden(name, referenceBackend());
         const Conversion c = convertAsExpected(golden);
         JobContext job;
-        const OpenModel refitted = refitOutputs(job, golden.open, c.converted, windowsOf(golden), {});
+        RefitOptions options;
+        options.ridge = 0.25;
+        options.text = "some.txt";
+        options.fingerprint = "0123";
+        const OpenModel refitted = refitOutputs(job, golden.open, c.converted, windowsOf(golden), options);
         const TemporaryDirectory directory;
         writeConverted(job, golden.open, refitted, directory / "m");
         const OpenModel read = openModel(job, golden.open.backend, directory / "m");
         QVERIFY(allLogits(read, firstIds(golden)) == allLogits(refitted, firstIds(golden)));
+        const auto windows = windowsOf(golden);
+        const RefitSummary expected{"some.txt", "0123", static_cast<std::int64_t>(windows.size()),
+                                    static_cast<std::int64_t>(windows[0].size()), 0.25};
+        QVERIFY(read.model->config.low_rank->refit == expected);
+        QVERIFY(!c.converted.model->config.low_rank->refit);
     }
 }
 

@@ -9,6 +9,8 @@
 #include <QTemporaryDir>
 #include <QTest>
 
+#include <sys/resource.h>
+
 #include <fstream>
 #include <functional>
 #include <random>
@@ -139,6 +141,22 @@ private slots:
         QCOMPARE(tokenizer->eos().front(), TokenId{2});
         QVERIFY(tokenizer->isSpecial(1));
         QVERIFY(tokenizer->encode("Hi</s>") != loadTokenizer(copyOf("opt"))->encode("Hi</s>"));
+    }
+
+    // One token with the largest id there may be: what is allocated follows the file's size, not its numbers.
+    void theLargestIdCostsNothing() {
+        const fs::path path = copyOf("opt");
+        writeAtOnce(path / "vocab.json", R"({"a": 0, "b": 16777216})");
+        writeAtOnce(path / "merges.txt", "");
+        rusage before{}, after{};
+        getrusage(RUSAGE_SELF, &before);
+        const auto tokenizer = loadTokenizer(path);
+        getrusage(RUSAGE_SELF, &after);
+        QVERIFY(tokenizer->size() > 16777216);
+        QCOMPARE(tokenizer->encode("ab", false), (std::vector<TokenId>{0, 16777216}));
+        QCOMPARE(tokenizer->piece(16777216), std::string("b"));
+        constexpr long kKilobytes = 128 * 1024;  // a list of so many tokens would take 640 MiB
+        QVERIFY(after.ru_maxrss - before.ru_maxrss < kKilobytes);
     }
 
     void damage_data() {

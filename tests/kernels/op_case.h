@@ -7,6 +7,7 @@
 #include "tests/kernels/op_run.h"
 
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,12 @@ struct OpCase {
 
     // Benchmarks: work of one call, and not part of the correctness table when true.
     bool bench = false;
-    double bytes = 0.0;  // least memory traffic
-    double flops = 0.0;  // 0: bandwidth is what counts
+    double bytes = 0.0;   // least memory traffic
+    double flops = 0.0;   // 0: bandwidth is what counts
+    double memory = 0.0;  // device memory that its arrays take; 0: little
+    // Variants of one problem ("dense", "low-rank, lifted"), of which each one's time is given as a fraction
+    // of the dense one's. Empty: none.
+    std::string problem, variant;
 };
 
 enum class Outcome { Passed, Failed, Unsupported };
@@ -52,9 +57,18 @@ void addAttentionCases(std::vector<OpCase>& cases);
 void addCodeCases(std::vector<OpCase>& cases);
 void addStatisticsCases(std::vector<OpCase>& cases);
 void addBenchCases(std::vector<OpCase>& cases);
+void addAttentionBenchCases(std::vector<OpCase>& cases);
 
 // Cosines and sines as a rotary embedding has them, on the device.
 RotaryTable rotaryTable(OpRun& run, std::int64_t positions, std::int32_t rotary_dim);
+
+// A position in device memory; null when `on_device` is false. The op's own is then the largest possible.
+inline const std::int64_t* devicePosition(OpRun& run, bool on_device, std::int64_t position) {
+    if (!on_device)
+        return nullptr;
+    const auto bytes = std::as_bytes(std::span(&position, 1));
+    return static_cast<const std::int64_t*>(run.inputBytes({bytes.begin(), bytes.end()}));
+}
 
 inline const char* name(Compute compute) {
     return compute == Compute::F32 ? "f32" : compute == Compute::F16 ? "f16" : "bf16";

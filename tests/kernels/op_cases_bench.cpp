@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cases for speed alone: shapes of a model of some billions of parameters. bytes counts what must be read and
-// written once; what is in a cache already may make an op look faster than memory.
+// written once; what is in a cache already may make an op look faster than memory. Attention's are in
+// op_cases_attention_bench.cpp.
 #include "tests/kernels/op_codes.h"
-
-#include <cmath>
 
 namespace eigenscope::optest {
 
@@ -42,59 +41,6 @@ void addGemm(std::vector<OpCase>& cases, std::int64_t m, DType weight, Compute c
         });
     op_case.traits.weight = weight;
     op_case.traits.compute = compute;
-}
-
-// A cache of random elements or codes of the given sizes.
-KvView benchView(OpRun& run, KvView v) {
-    if (v.bits == 0) {
-        const std::int64_t elements = std::int64_t{v.batch} * v.heads * v.capacity * v.width;
-        v.data = const_cast<void*>(run.input(run.normal(elements), v.dtype));
-        return v;
-    }
-    v.data = const_cast<void*>(run.inputBytes(run.bytes(kvDataBytes(v))));
-    v.scales = const_cast<void*>(run.input(run.uniform(kvScaleBytes(v) / 2, 0.01f, 0.02f), DType::F16));
-    v.exact = const_cast<void*>(
-        run.input(run.normal(kvExactBytes(v) / static_cast<std::int64_t>(sizeOf(v.dtype))), v.dtype));
-    return v;
-}
-
-void addAttention(std::vector<OpCase>& cases, std::int32_t queries, std::int32_t context, std::int32_t rank,
-                  bool lift, DType dtype, const CodeFormat& format = {}) {
-    constexpr std::int32_t kQueryHeads = 32, kKvHeads = 8, kHeadDim = 128;
-    const double rows =
-        static_cast<double>(queries) * (context - 0.5 * (queries - 1));  // causal pairs of one head
-    double flops = 2.0 * kQueryHeads * rows * ((lift ? kHeadDim : rank) + rank);
-    if (lift)
-        flops += 2.0 * kKvHeads * context * kHeadDim * rank;
-    KvView view{nullptr, dtype, 1, kKvHeads, rank, context};
-    setFormat(view, format, queries);
-    OpCase& op_case = add(
-        cases,
-        "32:8 heads, " + std::to_string(queries) + " queries, context " + std::to_string(context) +
-            ", width " + std::to_string(rank) + (lift ? " lifted to 128 " : " ") +
-            (format.bits != 0 ? describe(format) : std::string(nameOf(dtype))),
-        Op::Attention, static_cast<double>(kvDataBytes(view) + kvScaleBytes(view)) * 2.0,
-        queries == 1 && !lift ? 0.0 : flops, [=](OpRun& run) {
-            AttentionParams p;
-            p.query_heads = kQueryHeads, p.kv_heads = kKvHeads;
-            p.query_width = lift ? kHeadDim : rank;
-            p.query_length = queries, p.query_position = context - queries;
-            p.scale = 1.0f / std::sqrt(static_cast<float>(kHeadDim));
-            p.query = run.input(run.normal(std::int64_t{1} * queries * kQueryHeads * p.query_width));
-            p.keys = benchView(run, view);
-            p.values = benchView(run, view);
-            KeyLift key_lift;
-            if (lift) {
-                key_lift.basis = run.input(run.normal(std::int64_t{1} * kKvHeads * kHeadDim * rank, 0.1f));
-                key_lift.table = rotaryTable(run, context, kHeadDim);
-                p.lift = &key_lift;
-            }
-            p.output = run.output("output", kAny, std::int64_t{1} * queries * kQueryHeads * rank);
-            run.execute([&] { run.backend().attention(run.stream(), p); });
-        });
-    op_case.traits.cache = dtype;
-    op_case.traits.quantised = format.bits != 0;
-    op_case.traits.lift = lift;
 }
 
 void addRows(std::vector<OpCase>& cases) {
@@ -211,19 +157,7 @@ void addBenchCases(std::vector<OpCase>& cases) {
         addGemm(cases, m, DType::BF16, Compute::F32);
         addGemm(cases, m, DType::BF16, Compute::BF16);
     }
-    for (DType dtype : {DType::F32, DType::BF16}) {
-        addAttention(cases, 1, 4096, 128, false, dtype);
-        addAttention(cases, 1, 4096, 72, false, dtype);
-        addAttention(cases, 1, 4096, 72, true, dtype);
-        addAttention(cases, 256, 1024, 128, false, dtype);
-        addAttention(cases, 256, 1024, 72, true, dtype);
-    }
-    for (std::int32_t bits : {8, 4, 3, 2}) {
-        addAttention(cases, 1, 4096, 128, false, DType::F32, {bits});
-        addAttention(cases, 1, 4096, 72, true, DType::F32, {bits});
-    }
-    addAttention(cases, 1, 4096, 128, false, DType::F32, {4, 32, KvGrouping::Channel, 32});
-    addAttention(cases, 256, 1024, 128, false, DType::F32, {4});
+    addAttentionBenchCases(cases);
     addRows(cases);
     addStatistics(cases);
 }

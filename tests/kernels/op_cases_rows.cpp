@@ -186,23 +186,26 @@ void addRope(std::vector<OpCase>& cases) {
     struct Shape {
         std::int32_t batch, length, heads, head_dim, rotary_dim;
         std::int64_t first;
+        std::int64_t room = 0;  // > 0: the position is on the device, and may be as much larger
     };
-    constexpr Shape kShapes[] = {{1, 0, 2, 8, 8, 0},    {1, 1, 1, 2, 2, 0},     {1, 1, 3, 64, 64, 41},
-                                 {1, 7, 4, 32, 32, 0},  {2, 5, 3, 34, 34, 9},   {2, 17, 2, 128, 128, 100},
-                                 {1, 3, 5, 40, 10, 2},  {2, 33, 1, 24, 16, 31}, {1, 9, 2, 6, 6, 1},
-                                 {1, 4, 7, 80, 80, 500}};
+    constexpr Shape kShapes[] = {{1, 0, 2, 8, 8, 0},     {1, 1, 1, 2, 2, 0},        {1, 1, 3, 64, 64, 41},
+                                 {1, 7, 4, 32, 32, 0},   {2, 5, 3, 34, 34, 9},      {2, 17, 2, 128, 128, 100},
+                                 {1, 3, 5, 40, 10, 2},   {2, 33, 1, 24, 16, 31},    {1, 9, 2, 6, 6, 1},
+                                 {1, 4, 7, 80, 80, 500}, {2, 1, 3, 64, 64, 41, 90}, {1, 5, 2, 32, 16, 0, 3}};
     for (const Shape& s : kShapes)
         add(
             cases,
             "batch " + std::to_string(s.batch) + " length " + std::to_string(s.length) + " heads " +
                 std::to_string(s.heads) + " dim " + std::to_string(s.head_dim) + " rotary " +
-                std::to_string(s.rotary_dim) + " from " + std::to_string(s.first),
+                std::to_string(s.rotary_dim) + " from " + std::to_string(s.first) +
+                (s.room ? " on the device, up to " + std::to_string(s.first + s.room) : ""),
             Op::Rope,
             [=](OpRun& run) {
                 RopeParams p;
                 p.batch = s.batch, p.length = s.length, p.heads = s.heads, p.head_dim = s.head_dim;
-                p.first_position = s.first;
-                p.table = rotaryTable(run, s.first + s.length, s.rotary_dim);
+                p.first_position = s.first + s.room;
+                p.device_position = devicePosition(run, s.room > 0, s.first);
+                p.table = rotaryTable(run, s.first + s.room + s.length, s.rotary_dim);
                 // Two products and a sum, each rounded once.
                 p.x = run.update("x", {std::pow(2.0 * kEpsilon, 2.0), 8.0 * kEpsilon},
                                  run.normal(std::int64_t{1} * s.batch * s.length * s.heads * s.head_dim));

@@ -26,9 +26,10 @@ void addGram(std::vector<OpCase>& cases) {
         std::int64_t rows;
         std::int32_t heads, width, group;
     };
-    constexpr Shape kShapes[] = {{0, 2, 8, 1},   {1, 1, 1, 1},   {1, 4, 17, 2},   {7, 3, 33, 3},
-                                 {65, 2, 64, 1}, {33, 6, 31, 2}, {17, 4, 128, 4}, {130, 1, 65, 1},
-                                 {3, 8, 40, 8},  {257, 2, 7, 2}};
+    constexpr Shape kShapes[] = {{0, 2, 8, 1},    {1, 1, 1, 1},   {1, 4, 17, 2},   {7, 3, 33, 3},
+                                 {65, 2, 64, 1},  {33, 6, 31, 2}, {17, 4, 128, 4}, {130, 1, 65, 1},
+                                 {3, 8, 40, 8},   {257, 2, 7, 2}, {700, 1, 24, 1}, {410, 2, 72, 2},
+                                 {600, 2, 130, 1}};
     // A product of two float32 is exact in float64; thousands of additions err by 1e-16 each, in any order.
     const Bound bound{1e-29, 1e-13};
     for (const Shape& s : kShapes)

@@ -4,6 +4,8 @@
 // not there.
 #include "kernels/api/registry.h"
 #include "kernels/reference/reference_backend.h"
+#include "tests/kernels/emulation/emulated_backend.h"
+#include "tests/kernels/op_bench.h"
 #include "tests/kernels/op_case.h"
 #ifdef EIGENSCOPE_HAVE_CPU
 #include "kernels/cpu/cpu_backend.h"
@@ -25,17 +27,20 @@ struct Options {
     std::string filter;
     std::string module = EIGENSCOPE_CUDA_MODULE;
     int threads = 0;
-    bool bench = false, verbose = false;
+    std::string json;
+    bool bench = false, all = false, verbose = false;
 };
 
 constexpr const char* kUsage =
-    "usage: eigenscope-op-check [--device reference|cpu|cuda] [--filter TEXT] [--threads N] [--bench] "
+    "usage: eigenscope-op-check [--device reference|cpu|cuda|cuda-emulated] [--filter TEXT] [--threads N] "
     "[--verbose]\n"
-    "                           [--module FILE]\n"
+    "                           [--module FILE] [--bench [--all] [--json FILE]]\n"
     "  --filter   only cases whose name contains TEXT, e.g. 'attention/' or 'bf16'\n"
-    "  --threads  one thread count instead of 1 and 2 (bench: instead of the device's default)\n"
+    "  --threads  one thread count instead of 1 and 2 on the CPU (bench: instead of the device's default)\n"
     "  --bench    time the bench cases; rates beside a large copy and a large matrix product of the same "
     "run\n"
+    "  --all      with --bench: also cases that are too large for a host to be quick\n"
+    "  --json     with --bench: the same as a file\n"
     "  --module   the CUDA module's file\n";
 
 bool parse(int argc, char** argv, Options& options) {
@@ -44,9 +49,12 @@ bool parse(int argc, char** argv, Options& options) {
         std::string* text = argument == "--device"   ? &options.device
                             : argument == "--filter" ? &options.filter
                             : argument == "--module" ? &options.module
+                            : argument == "--json"   ? &options.json
                                                      : nullptr;
         if (argument == "--bench") {
             options.bench = true;
+        } else if (argument == "--all") {
+            options.all = true;
         } else if (argument == "--verbose") {
             options.verbose = true;
         } else if (i + 1 < argc && text) {
@@ -57,12 +65,17 @@ bool parse(int argc, char** argv, Options& options) {
             return false;
         }
     }
-    return options.device == "reference" || options.device == "cpu" || options.device == "cuda";
+    if (!options.bench && (options.all || !options.json.empty()))
+        return false;
+    return options.device == "reference" || options.device == "cpu" || options.device == "cuda" ||
+           options.device == "cuda-emulated";
 }
 
 std::shared_ptr<Backend> createDevice(const Options& options) {
     if (options.device == "reference")
         return createReferenceBackend();
+    if (options.device == "cuda-emulated")
+        return emulation::createEmulatedCudaBackend(std::int64_t{1} << 15);
     if (options.device == "cuda") {
         if (options.module.empty())
             throw Error(ErrorCode::Device, "this build has no CUDA module (no CUDA toolkit was found)");
@@ -77,7 +90,10 @@ std::shared_ptr<Backend> createDevice(const Options& options) {
 
 int check(const Options& options, Backend& device) {
     const std::shared_ptr<Backend> reference = createReferenceBackend();
-    const std::vector<int> threads = options.threads > 0 ? std::vector{options.threads} : std::vector{1, 2};
+    // Devices without threads of their own get each case once.
+    const std::vector<int> threads = options.threads > 0              ? std::vector{options.threads}
+                                     : device.info().backend == "cpu" ? std::vector{1, 2}
+                                                                      : std::vector{1};
     int passed = 0, failed = 0, skipped = 0;
     std::map<std::string, int> reasons;
     std::map<std::string, double> worst;
@@ -113,52 +129,6 @@ int check(const Options& options, Backend& device) {
     return failed == 0 ? 0 : 1;
 }
 
-double timed(Backend& device, const Options& options, const std::function<void(OpRun&)>& run) {
-    OpRun op_run(device, options.threads, 1, false);
-    op_run.timing.enabled = true;
-    run(op_run);
-    return op_run.timing.seconds;
-}
-
-int bench(const Options& options, Backend& device) {
-    constexpr std::size_t kCopyBytes = std::size_t{256} << 20;
-    const double copy_seconds = timed(device, options, [](OpRun& run) {
-        const auto from = run.backend().allocate(kCopyBytes), to = run.backend().allocate(kCopyBytes);
-        const std::vector<std::byte> zeros(kCopyBytes);
-        run.backend().upload(run.stream(), from->data(), zeros.data(), kCopyBytes);
-        run.execute([&] { run.backend().copy(run.stream(), to->data(), from->data(), kCopyBytes); });
-    });
-    const double ceiling = 2.0 * kCopyBytes / copy_seconds;
-    std::printf("copy of 256 MiB: %.1f GB/s read and written\n", ceiling * 1e-9);
-
-    const std::vector<OpCase> cases = benchCases();
-    double peak = 0.0;  // the fastest of the large products, each arithmetic counted
-    std::printf("%-70s %10s %9s %7s %10s %7s\n", "case", "us", "GB/s", "copy", "GFLOP/s", "gemm");
-    for (const OpCase& op_case : cases) {
-        if (op_case.op == Op::Gemm && op_case.name.find("m=512") != std::string::npos &&
-            device.supports(op_case.op, op_case.traits))
-            peak = std::max(peak, op_case.flops / timed(device, options, op_case.run));
-    }
-    for (const OpCase& op_case : cases) {
-        if (op_case.name.find(options.filter) == std::string::npos)
-            continue;
-        const Support support = device.supports(op_case.op, op_case.traits);
-        if (!support) {
-            std::printf("%-70s unsupported: %s\n", op_case.name.c_str(), support.reason.c_str());
-            continue;
-        }
-        const double seconds = timed(device, options, op_case.run);
-        std::printf("%-70s %10.1f %9.2f %6.1f%%", op_case.name.c_str(), seconds * 1e6,
-                    op_case.bytes / seconds * 1e-9, 100.0 * op_case.bytes / seconds / ceiling);
-        if (op_case.flops > 0.0)
-            std::printf(" %10.1f %6.1f%%", op_case.flops / seconds * 1e-9,
-                        peak > 0.0 ? 100.0 * op_case.flops / seconds / peak : 0.0);
-        std::printf("\n");
-        std::fflush(stdout);
-    }
-    return 0;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -177,7 +147,13 @@ int main(int argc, char** argv) {
     try {
         std::printf("%s: %s, %s\n", device->info().backend.c_str(), device->info().name.c_str(),
                     device->info().instructions.c_str());
-        return options.bench ? bench(options, *device) : check(options, *device);
+        if (!options.bench)
+            return check(options, *device);
+        BenchOptions bench{options.filter, options.json, "", options.threads, options.all};
+        for (int i = 0; i < argc; ++i)
+            bench.command += (i > 0 ? " " : "") + std::string(argv[i]);
+        runBench(bench, *device);
+        return 0;
     } catch (const std::exception& error) {
         std::printf("failed: %s\n", error.what());
         return 1;

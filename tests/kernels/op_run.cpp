@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/kernels/op_run.h"
 
+#include "core/benchmark/device_fill.h"
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -149,6 +151,13 @@ std::vector<std::byte> OpRun::bytes(std::int64_t count) {
     return values;
 }
 
+void* OpRun::filled(std::int64_t bytes, const std::vector<std::byte>& block) {
+    m_filled.push_back(m_backend.allocate(static_cast<std::size_t>(bytes)));
+    void* data = m_filled.back()->data();
+    fillRepeating(m_backend, *m_stream, data, static_cast<std::size_t>(bytes), block);
+    return data;
+}
+
 void OpRun::report(const std::string& name, Bound bound, std::vector<double> values) {
     m_outputs.push_back({name, bound, std::move(values)});
 }
@@ -164,12 +173,21 @@ void OpRun::execute(const std::function<void()>& op) {
     const auto elapsed = [](Clock::time_point since) {
         return std::chrono::duration<double>(Clock::now() - since).count();
     };
-    while (seconds.size() < 3 || elapsed(start) < timing.seconds_per_case) {
+    const auto round = [&](int calls) {
         const auto begin = Clock::now();
-        op();
+        for (int i = 0; i < calls; ++i)
+            op();
         m_stream->synchronize();
-        seconds.push_back(elapsed(begin));
-    }
+        return elapsed(begin) / calls;
+    };
+    constexpr double kRoundSeconds = 2e-3;
+    const double one = round(1);
+    const int calls =
+        static_cast<int>(std::clamp(std::ceil(kRoundSeconds / std::max(one, 1e-9)), 1.0, 1000.0));
+    if (calls == 1)
+        seconds.push_back(one);
+    while (seconds.size() < 3 || elapsed(start) < timing.seconds_per_case)
+        seconds.push_back(round(calls));
     std::sort(seconds.begin(), seconds.end());
     timing.seconds = seconds[seconds.size() / 10];
 }

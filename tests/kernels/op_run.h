@@ -29,8 +29,9 @@ struct Output {
     std::vector<double> values;
 };
 
-// A time budget instead of a single call: the op is repeated, and the time of a call that one in ten calls
-// stays below is kept: other work on the machine only ever adds.
+// A time budget instead of a single call: the op is repeated in rounds of as many calls as take 2 ms, so that
+// waiting for a device does not count, and the time of a call that one in ten rounds stays below is kept:
+// other work on the machine only ever adds.
 struct Timing {
     bool enabled = false;
     double seconds_per_case = 0.3;
@@ -69,6 +70,9 @@ public:
     const void* inputBytes(const std::vector<std::byte>& values);
     std::vector<std::byte> bytes(std::int64_t count);  // random
 
+    // For speed alone: `bytes` bytes of device memory filled with the block over and over. Not compared.
+    void* filled(std::int64_t bytes, const std::vector<std::byte>& block);
+
     // Host values to be compared, of ops that work in host memory.
     void report(const std::string& name, Bound bound, std::vector<double> values);
 
@@ -104,6 +108,7 @@ private:
     std::uint64_t m_state;
     bool m_misaligned;
     std::vector<Array> m_arrays;
+    std::vector<std::shared_ptr<Buffer>> m_filled;
     std::vector<Output> m_outputs;
     std::vector<std::string> m_failures;
 };

@@ -324,6 +324,7 @@ private slots:
     void argmaxTakesTheFirst();
     void refusesIdsOutsideTheTable();
     void headsThatShareALatentReadTheSameRows();
+    void positionsComeFromTheDevice();
 };
 
 void TestReferenceOps::agreesWithNumpy_data() {
@@ -440,6 +441,49 @@ void TestReferenceOps::headsThatShareALatentReadTheSameRows() {
         return output;
     };
     QCOMPARE(run(keys, values, kHeads / kShared), run(all_keys, all_values, kHeads));
+}
+
+// The struct's position is then only the largest possible.
+void TestReferenceOps::positionsComeFromTheDevice() {
+    const std::shared_ptr<Backend> backend = createReferenceBackend();
+    const std::unique_ptr<Stream> stream = backend->createStream(1);
+    const std::vector<float> cos{1.0f, 0.5f, 0.25f, 0.125f}, sin{0.0f, 3.0f, 5.0f, 7.0f};
+    std::int64_t position = 2;
+    RopeParams rope;
+    rope.length = 1, rope.heads = 1, rope.head_dim = 2, rope.first_position = 3;
+    rope.device_position = &position;
+    rope.table = {cos.data(), sin.data(), 4, 2};
+    std::vector<float> x{2.0f, 1.0f};
+    rope.x = x.data();
+    backend->rope(*stream, rope);
+    QCOMPARE(x, (std::vector{2.0f * 0.25f - 5.0f, 0.25f + 2.0f * 5.0f}));
+
+    KvAppendParams append;
+    std::vector<float> cache(4, 9.0f);
+    append.x = x.data(), append.length = 1, append.position = 3, append.device_position = &position;
+    append.cache = {cache.data(), DType::F32, 1, 1, 1, 4};
+    x[0] = 1.0f;
+    backend->kvAppend(*stream, append);
+    QCOMPARE(cache, (std::vector{9.0f, 9.0f, 1.0f, 9.0f}));
+
+    // A query of zero gives every cached value the same weight: the mean of the first three, not of four.
+    AttentionParams attention;
+    const float query = 0.0f;
+    float output = 0.0f;
+    cache = {3.0f, 6.0f, 9.0f, 1000.0f};
+    attention.query_heads = attention.kv_heads = attention.query_width = attention.query_length = 1;
+    attention.query = &query, attention.output = &output;
+    attention.keys = attention.values = append.cache;
+    attention.query_position = 3, attention.device_position = &position;
+    backend->attention(*stream, attention);
+    QCOMPARE(output, 6.0f);
+
+    for (const std::int64_t wrong : {std::int64_t{4}, std::int64_t{-1}}) {
+        position = wrong;
+        QVERIFY_THROWS_EXCEPTION(Error, backend->rope(*stream, rope));
+        QVERIFY_THROWS_EXCEPTION(Error, backend->kvAppend(*stream, append));
+        QVERIFY_THROWS_EXCEPTION(Error, backend->attention(*stream, attention));
+    }
 }
 
 QTEST_GUILESS_MAIN(TestReferenceOps)

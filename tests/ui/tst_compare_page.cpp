@@ -3,6 +3,8 @@
 #include "ui/model/comparison.h"
 #include "ui/model/units.h"
 #include "ui/widgets/kv_format_box.h"
+#include "ui/widgets/kv_format_choice.h"
+#include "ui/widgets/kv_groups_box.h"
 #include "ui/widgets/segmented_control.h"
 #include "ui/workspaces/compare/answer_panel.h"
 #include "ui/workspaces/compare/compare_page.h"
@@ -289,6 +291,16 @@ private slots:
         QTest::keyClick(left, Qt::Key_8);
         QCOMPARE(comparison.rightFormat()->bits, 4);
         QCOMPARE(comparison.leftFormat()->bits, 8);
+        // How its codes are grouped, beside it.
+        auto* groups = m_ui->find<KvFormatChoice>("rightFormatChoice")->groups();
+        groups->findChild<QComboBox*>("kvKeys")->setCurrentIndex(1);
+        groups->findChild<QSpinBox*>("kvRecent")->setValue(8);
+        QCOMPARE(comparison.rightFormat()->recent, 8);
+        QVERIFY(comparison.rightFormat()->keys == KvGrouping::Channel);
+        QCOMPARE(comparison.leftFormat()->recent, 0);
+        groups->findChild<QComboBox*>("kvKeys")->setCurrentIndex(0);
+        groups->findChild<QSpinBox*>("kvRecent")->setValue(0);
+        QVERIFY(*comparison.rightFormat() == KvFormat::quantised(4));
         const ModelConfig& config = comparison.right()->model->config;
         const QString expected =
             bytesText(static_cast<double>(kvBytesPerToken(config, KvFormat::quantised(4))));

@@ -137,9 +137,9 @@ private slots:
         panel->findChild<QSpinBox*>()->setValue(1);
         QTest::mouseClick(measure, Qt::LeftButton);
         QVERIFY(!measure->isEnabled());
-        // The published method, plain caches, threshold and error budget of both methods, and their
-        // thresholds for a latent of all heads.
-        QCOMPARE(panel->run().curves().size(), std::size_t{8});
+        // The published method, plain caches, threshold and error budget of both methods, their thresholds
+        // for a latent of all heads, and the error budget of attention-aware there.
+        QCOMPARE(panel->run().curves().size(), std::size_t{9});
         QTRY_VERIFY_WITH_TIMEOUT(panel->run().points().size() >= 2, 120000);
         QVERIFY(m_ui->jobs.busy());  // more to come
         QTest::mouseClick(panel->findChild<JobProgress*>()->findChild<QPushButton*>("cancelJob"),
@@ -161,7 +161,7 @@ private slots:
         };
         QTRY_VERIFY(std::any_of(readout.begin(), readout.end(), namesACurve));
         const PlotTable table = plot->table();
-        QCOMPARE(table.columns.size(), 1 + 4 * 8);
+        QCOMPARE(table.columns.size(), 1 + 4 * 9);
         QVERIFY(!table.rows.isEmpty());
         QCOMPARE(table.rows[0][0], panel->run().points()[0].target);
         for (const char* name : {"curves.png", "curves.pdf", "curves.csv"}) {

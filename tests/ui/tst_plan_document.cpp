@@ -58,6 +58,90 @@ private slots:
         QCOMPARE(m_document->kvRatio(), ratio);
     }
 
+    void cacheGroupsAndLayerThresholdsAreSteps() {
+        const RankPlan start = m_document->plan();
+        m_document->setKvGroups(64, KvGrouping::Channel, 32);  // remembered though nothing is quantised yet
+        m_document->setKvBits(4, kUnquantised);
+        QCOMPARE(m_document->plan().kv_bits.group, 64);
+        QCOMPARE(m_document->plan().kv_bits.recent, 32);
+        m_document->setKvGroups(64, KvGrouping::Channel, 32);  // no change, no step
+        m_document->setLayerThreshold(Side::Values, 3, 0.7);
+        QCOMPARE(m_document->plan().value_ranks[3],
+                 expectedLayerRank(3, Side::Values, 0.7, kHeads, kWidth, 8));
+        m_document->setThresholds(0.99, 0.99);
+        QCOMPARE(m_document->plan().value_ranks[3],
+                 expectedLayerRank(3, Side::Values, 0.7, kHeads, kWidth, 8));
+        QCOMPARE(m_document->plan().value_ranks[2],
+                 expectedLayerRank(2, Side::Values, 0.99, kHeads, kWidth, 8));
+        m_document->setLayerThreshold(Side::Values, 3, std::nullopt);
+        QCOMPARE(m_document->plan().value_ranks[3],
+                 expectedLayerRank(3, Side::Values, 0.99, kHeads, kWidth, 8));
+        QCOMPARE(m_document->undoStack().count(), 5);
+        while (m_document->undoStack().canUndo()) {
+            m_document->undoStack().undo();
+        }
+        QVERIFY(m_document->plan() == start);
+    }
+
+    void otherBasesAreAStep() {
+        const auto first = m_document->spectrum(), second = syntheticSpectrum(kLayers, kHeads, kWidth),
+                   wide = syntheticSpectrum(kLayers, 1, 4 * kWidth);
+        m_document->setRank(Side::Keys, 1, 40);
+        m_document->setKvBits(4, 4);
+        const RankPlan plan = m_document->plan();
+        const double ratio = m_document->kvRatio();
+        m_document->changeBases(second);
+        QVERIFY(m_document->spectrum() == second);
+        QVERIFY(m_document->plan() == plan);  // the same eigenvalues, the same plan
+        m_document->changeBases(wide);
+        QVERIFY(!m_document->plan().key_pinned[1]);
+        QCOMPARE(m_document->plan().kv_bits.keys.front(), 4);
+        QVERIFY(m_document->kvRatio() <= ratio && m_document->kvRatio() > 0.8 * ratio);
+        QSignalSpy bases(m_document.get(), &PlanDocument::spectrumChanged);
+        m_document->undoStack().undo();
+        QVERIFY(m_document->spectrum() == second);
+        QVERIFY(m_document->plan() == plan);
+        m_document->undoStack().undo();
+        QVERIFY(m_document->spectrum() == first);
+        QCOMPARE(bases.count(), 2);
+        m_document->undoStack().undo();  // an edit of the plan alone
+        QCOMPARE(bases.count(), 2);
+        m_document->undoStack().redo();
+        m_document->undoStack().redo();
+        m_document->undoStack().redo();
+        QVERIFY(m_document->spectrum() == wide);
+    }
+
+    void mixturesOfBitsAreSteps() {
+        m_document->setRankMultiple(1);
+        MeasuredTables measured = tables();
+        SensitivityTable table = measured.sensitivity.front();
+        QuantisedSensitivity codes;
+        codes.grid.bits = {4};
+        codes.grid.ranks = table.ranks;
+        codes.kl = table.kl;  // 4 bit cost nothing
+        table.quantised = codes;
+        measured.set(table);
+        m_document->setTables(measured);
+        m_document->setKvRatio(0.5);
+        const RankPlan start = m_document->plan();
+        QVERIFY(m_document->canAllocate(Allocation::Sensitivity, true));
+        m_document->setAllocation(Allocation::Sensitivity, true);
+        QVERIFY(m_document->plan().mixed_bits);
+        QCOMPARE(m_document->plan().key_ranks, std::vector<int>(kLayers, kWidth));  // as 4 bit, all fit
+        QCOMPARE(m_document->plan().kv_bits.keys, std::vector<int>(kLayers, 4));
+        m_document->setKvGroups(16, KvGrouping::Token, 0);  // not as was measured
+        QVERIFY(!m_document->plan().mixed_bits);
+        QVERIFY(!m_document->canAllocate(Allocation::Sensitivity, true));
+        m_document->undoStack().undo();
+        QVERIFY(m_document->plan().mixed_bits);
+        m_document->setThresholds(0.9, 0.9);
+        QVERIFY(!m_document->plan().mixed_bits);
+        m_document->undoStack().undo();
+        m_document->undoStack().undo();
+        QVERIFY(m_document->plan() == start);
+    }
+
     void anEditThatChangesNothingIsNoStep() {
         const RankPlan plan = m_document->plan();
         m_document->setThresholds(plan.key_threshold, plan.value_threshold);

@@ -318,7 +318,7 @@ private slots:
 
     void slidersAndSpinBoxesEditThePlan() {
         auto rows = m_ui->window->findChildren<SliderRow*>();
-        QCOMPARE(rows.size(), 4);  // thresholds of keys and values, error budget, target
+        QCOMPARE(rows.size(), 6);  // keys, values, error budget, target, the selected layer's own two
         PlanDocument& document = m_ui->workspace->plan();
         document.undoStack().clear();
         QSlider* keys = rows[0]->slider();
@@ -335,7 +335,7 @@ private slots:
         QTest::keyClicks(rows[1]->spinBox(), QLocale().toString(0.875, 'f', 3));
         QTest::keyClick(rows[1]->spinBox(), Qt::Key_Return);
         QCOMPARE(document.plan().value_threshold, 0.875);
-        QCheckBox* link = m_ui->window->findChild<PlanPanel*>()->findChildren<QCheckBox*>().constLast();
+        QCheckBox* link = m_ui->find<QCheckBox>("linkThresholds");
         QTest::mouseClick(link, Qt::LeftButton, {}, QPoint(8, link->height() / 2));
         QVERIFY(link->isChecked());
         rows[1]->spinBox()->setFocus();

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/export/spectrum_png.h"
 
+#include "core/base/atomic_output.h"
+#include "kernels/api/error.h"
 #include "ui/widgets/plot_widget.h"
 #include "ui/workspaces/spectrum/spectrum_view.h"
 
 #include <QBuffer>
 #include <QCoreApplication>
-#include <QSaveFile>
 
 #include <algorithm>
 
@@ -130,9 +131,10 @@ bool renderSpectrumPng(const Spectrum& spectrum, int layer, const std::string& f
         message = file + ": cannot encode the picture";
         return false;
     }
-    QSaveFile output(QString::fromStdString(file));
-    if (!output.open(QIODevice::WriteOnly) || output.write(bytes) != bytes.size() || !output.commit()) {
-        message = file + ": cannot write: " + output.errorString().toStdString();
+    try {
+        writeTextFile(file, std::string_view(bytes.constData(), static_cast<std::size_t>(bytes.size())));
+    } catch (const Error& failure) {
+        message = failure.what();
         return false;
     }
     return true;

@@ -3,6 +3,7 @@
 
 #include "core/spectrum/error_budget.h"
 
+#include <QScopedValueRollback>
 #include <QUndoCommand>
 
 #include <algorithm>
@@ -15,19 +16,37 @@ namespace {
 // Where a fresh plan starts: enough to see something compress, little enough to stay safe.
 constexpr double kStartThreshold = 0.98;
 
+std::size_t bytesOf(const Spectrum& spectrum) {
+    std::size_t count = 0;
+    for (int layer = 0; layer < spectrum.layers(); ++layer) {
+        for (const Side side : {Side::Keys, Side::Values}) {
+            for (int head = 0; head < spectrum.heads(); ++head) {
+                const HeadBasis& basis = spectrum.basis(layer, side, head);
+                count += basis.encode.size() + basis.decode.size();
+            }
+        }
+    }
+    return count * sizeof(double);
+}
+
 }  // namespace
 
+// Plans and the bases they are of; bases that did not change cost nothing to keep.
 class PlanCommand : public QUndoCommand {
 public:
-    PlanCommand(PlanDocument& document, RankPlan before, RankPlan after, const QString& text, int drag)
+    struct State {
+        RankPlan plan;
+        std::shared_ptr<const Spectrum> spectrum;
+    };
+    PlanCommand(PlanDocument& document, State before, State after, const QString& text, int drag)
         : QUndoCommand(text),
           m_document(document),
           m_before(std::move(before)),
           m_after(std::move(after)),
           m_drag(drag) {}
 
-    void undo() override { m_document.apply(m_before); }
-    void redo() override { m_document.apply(m_after); }
+    void undo() override { m_document.apply(m_before.plan, m_before.spectrum); }
+    void redo() override { m_document.apply(m_after.plan, m_after.spectrum); }
     // Commands of one drag share an id and merge; id -1 never merges.
     int id() const override { return m_drag > 0 ? m_drag : -1; }
     bool mergeWith(const QUndoCommand* other) override {
@@ -37,39 +56,58 @@ public:
 
 private:
     PlanDocument& m_document;
-    RankPlan m_before, m_after;
+    State m_before, m_after;
     int m_drag;
 };
 
 PlanDocument::PlanDocument(QObject* parent) : QObject(parent) {}
 
-void PlanDocument::setSpectrum(std::shared_ptr<const Spectrum> spectrum) {
-    const auto previous = std::exchange(m_spectrum, std::move(spectrum));
-    if (m_spectrum) {
-        const bool fits = previous && previous->layers() == m_spectrum->layers() &&
-                          previous->basisWidth() == m_spectrum->basisWidth();
-        RankPlan plan = fits ? m_plan : fullPlan(*m_spectrum);
-        if (fits) {
-            plan.method = m_spectrum->method();
-            plan.setBasisOptions(m_spectrum->options());
-        } else {
-            plan.key_threshold = plan.value_threshold = kStartThreshold;
-        }
+RankPlan PlanDocument::planFor(const std::shared_ptr<const Spectrum>& spectrum, bool same_statistics) const {
+    const bool layers = m_spectrum && m_spectrum->layers() == spectrum->layers();
+    const bool fits = layers && m_spectrum->basisWidth() == spectrum->basisWidth();
+    RankPlan plan = fits ? m_plan : fullPlan(*spectrum);
+    double ratio = m_kv_ratio;
+    if (fits) {
+        plan.method = spectrum->method();
+        plan.setBasisOptions(spectrum->options());
         if (eigenscope::canAllocate(plan.allocation, plan, m_tables)) {
-            reallocate(plan, *m_spectrum, m_tables);
-        } else {
-            const double ratio = kvRatioOf(plan, m_spectrum->basisWidth());
-            plan.allocation = Allocation::Threshold;
-            meet(plan, ratio);
+            reallocate(plan, *spectrum, m_tables);
+            return plan;
         }
-        m_plan = std::move(plan);
+        ratio = kvRatioOf(plan, spectrum->basisWidth());
+    } else if (layers && same_statistics) {  // latents of more or fewer heads: ranks count in other units
+        plan.criterion = m_plan.criterion;
+        plan.rank_multiple = m_plan.rank_multiple;
+        plan.allocation = m_plan.allocation;
+        plan.kv_bits = m_plan.kv_bits;
+        plan.mixed_bits = m_plan.mixed_bits;
     } else {
-        m_plan = RankPlan();
+        plan.key_threshold = plan.value_threshold = kStartThreshold;
+        reallocate(plan, *spectrum, m_tables);
+        return plan;
     }
+    meet(plan, *spectrum, ratio);
+    return plan;
+}
+
+void PlanDocument::setSpectrum(std::shared_ptr<const Spectrum> spectrum) {
+    RankPlan plan = spectrum ? planFor(spectrum, false) : RankPlan();
     m_undo.clear();
+    m_spectrum = std::move(spectrum);
+    m_plan = std::move(plan);
     refresh();
     emit spectrumChanged();
     emit changed();
+}
+
+void PlanDocument::changeBases(std::shared_ptr<const Spectrum> spectrum) {
+    if (empty() || bytesOf(*spectrum) > kSpectrumInHistory) {
+        setSpectrum(std::move(spectrum));
+        return;
+    }
+    RankPlan plan = planFor(spectrum, true);
+    m_undo.push(new PlanCommand(*this, {m_plan, m_spectrum}, {std::move(plan), std::move(spectrum)},
+                                tr("Change bases"), 0));
 }
 
 double PlanDocument::sideRatio(Side side) const {
@@ -99,12 +137,12 @@ void PlanDocument::setThresholds(double key_threshold, double value_threshold) {
     push(plan, tr("Change thresholds"));
 }
 
-void PlanDocument::meet(RankPlan& plan, double target) const {
+void PlanDocument::meet(RankPlan& plan, const Spectrum& spectrum, double target) const {
     if (!eigenscope::canAllocate(plan.allocation, plan, m_tables)) {
         plan.allocation = Allocation::Threshold;
+        plan.mixed_bits = false;
     }
-    applyTarget(plan, *m_spectrum, m_tables,
-                std::clamp(target, smallestRatio(plan, *m_spectrum, m_tables), 1.0));
+    applyTarget(plan, spectrum, m_tables, std::clamp(target, smallestRatio(plan, spectrum, m_tables), 1.0));
 }
 
 void PlanDocument::setKvRatio(double target) {
@@ -112,7 +150,7 @@ void PlanDocument::setKvRatio(double target) {
         return;
     }
     RankPlan plan = m_plan;
-    meet(plan, target);
+    meet(plan, *m_spectrum, target);
     push(plan, tr("Change target KV ratio"));
 }
 
@@ -128,14 +166,19 @@ void PlanDocument::setErrorBudget(double budget) {
     push(plan, tr("Change error budget"));
 }
 
-void PlanDocument::setAllocation(Allocation allocation) {
-    if (empty() || allocation == m_plan.allocation || !canAllocate(allocation)) {
+void PlanDocument::setAllocation(Allocation allocation, bool mixed_bits) {
+    mixed_bits = mixed_bits && allocation == Allocation::Sensitivity;
+    if (empty() || (allocation == m_plan.allocation && mixed_bits == m_plan.mixed_bits) ||
+        !canAllocate(allocation, mixed_bits)) {
         return;
     }
     RankPlan plan = m_plan;
     plan.allocation = allocation;
-    meet(plan, plan.kv_target.value_or(m_kv_ratio));
-    push(plan, tr("Change allocation"));
+    plan.mixed_bits = mixed_bits;
+    meet(plan, *m_spectrum, plan.kv_target.value_or(m_kv_ratio));
+    push(plan, mixed_bits != m_plan.mixed_bits && allocation == m_plan.allocation
+                   ? tr("Change mixture of bits")
+                   : tr("Change allocation"));
 }
 
 void PlanDocument::setTables(const MeasuredTables& tables) {
@@ -143,8 +186,23 @@ void PlanDocument::setTables(const MeasuredTables& tables) {
     emit changed();
 }
 
-bool PlanDocument::canAllocate(Allocation allocation) const {
-    return eigenscope::canAllocate(allocation, m_plan, m_tables);
+bool PlanDocument::canAllocate(Allocation allocation, bool mixed_bits) const {
+    RankPlan plan = m_plan;
+    plan.mixed_bits = mixed_bits;
+    if (!eigenscope::canAllocate(allocation, plan, m_tables)) {
+        return false;
+    }
+    if (!mixed_bits || allocation != Allocation::Sensitivity) {
+        return true;
+    }
+    const std::optional<QuantisedGrid> grid = measuredBits();
+    return grid && grid->group == m_plan.kv_bits.group && grid->keys == m_plan.kv_bits.key_grouping &&
+           grid->recent == m_plan.kv_bits.recent;
+}
+
+std::optional<QuantisedGrid> PlanDocument::measuredBits() const {
+    const SensitivityTable* table = m_tables.findSensitivity(m_plan.method, m_plan.basisOptions());
+    return table && table->quantised ? std::optional(table->quantised->grid) : std::nullopt;
 }
 
 std::optional<double> PlanDocument::largestLayerError() const {
@@ -212,22 +270,54 @@ void PlanDocument::setKvBits(int key_bits, int value_bits) {
         return;
     }
     RankPlan plan = m_plan;
-    if (key_bits == kUnquantised && value_bits == kUnquantised) {
-        plan.kv_bits = {};
-    } else {
-        KvBits bits = KvBits::uniform(plan.key_ranks.size(), key_bits, value_bits);
-        bits.group = plan.kv_bits.group;
-        bits.key_grouping = plan.kv_bits.key_grouping;
-        bits.recent = plan.kv_bits.recent;
-        plan.kv_bits = std::move(bits);
-    }
-    if (plan.kv_bits == m_plan.kv_bits) {
+    KvBits bits = key_bits == kUnquantised && value_bits == kUnquantised
+                      ? KvBits()
+                      : KvBits::uniform(plan.key_ranks.size(), key_bits, value_bits);
+    bits.group = plan.kv_bits.group;
+    bits.key_grouping = plan.kv_bits.key_grouping;
+    bits.recent = plan.kv_bits.recent;
+    plan.kv_bits = std::move(bits);
+    plan.mixed_bits = false;
+    if (plan == m_plan) {
         return;
     }
     if (plan.kv_target) {  // ranks stay, so what is asked for is now what they give
         plan.kv_target = kvRatioOf(plan, m_spectrum->basisWidth());
     }
     push(plan, tr("Change cache bits"));
+}
+
+void PlanDocument::setKvGroups(int group, KvGrouping keys, int recent) {
+    if (empty()) {
+        return;
+    }
+    RankPlan plan = m_plan;
+    plan.kv_bits.group = group;
+    plan.kv_bits.key_grouping = keys;
+    plan.kv_bits.recent = recent;
+    if (plan == m_plan) {
+        return;
+    }
+    plan.mixed_bits = false;  // what was measured is of other groups
+    if (plan.kv_target) {
+        plan.kv_target = kvRatioOf(plan, m_spectrum->basisWidth());
+    }
+    push(plan, tr("Change cache groups"));
+}
+
+void PlanDocument::setLayerThreshold(Side side, int layer, std::optional<double> threshold) {
+    if (empty()) {
+        return;
+    }
+    RankPlan plan = m_plan;
+    if (threshold) {
+        threshold = std::clamp(*threshold, 0.0, 1.0);
+    }
+    eigenscope::setLayerThreshold(plan, *m_spectrum, side, layer, threshold);
+    if (!threshold) {
+        reallocate(plan, *m_spectrum, m_tables);
+    }
+    push(plan, tr("Change threshold of layer %1").arg(layer));
 }
 
 void PlanDocument::setRank(Side side, int layer, int rank) {
@@ -269,12 +359,18 @@ void PlanDocument::push(const RankPlan& plan, const QString& text) {
     if (plan == m_plan) {
         return;
     }
-    m_undo.push(new PlanCommand(*this, m_plan, plan, text, m_drag));
+    m_undo.push(new PlanCommand(*this, {m_plan, m_spectrum}, {plan, m_spectrum}, text, m_drag));
 }
 
-void PlanDocument::apply(const RankPlan& plan) {
+void PlanDocument::apply(const RankPlan& plan, const std::shared_ptr<const Spectrum>& spectrum) {
+    const QScopedValueRollback applying(m_applying, true);
+    const bool other_bases = m_spectrum != spectrum;
+    m_spectrum = spectrum;
     m_plan = plan;
     refresh();
+    if (other_bases) {
+        emit spectrumChanged();
+    }
     emit changed();
 }
 

@@ -39,6 +39,9 @@ Job* TradeoffRun::start(const QString& text, int windows) {
     options.criterion = plan.criterion;
     options.rank_multiple = plan.rank_multiple;
     options.run = m_workspace.runOptions();
+    options.plain.group = plan.kv_bits.group;  // the plain caches are grouped as the plan's
+    options.plain.keys = plan.kv_bits.key_grouping;
+    options.plain.recent = plan.kv_bits.recent;
     const auto sink = [mailbox = m_mailbox](const TradeoffPoint& point) {
         const std::lock_guard lock(mailbox->mutex);
         mailbox->points.push_back(point);

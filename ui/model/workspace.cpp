@@ -43,10 +43,13 @@ std::vector<std::vector<TokenId>> textWindows(JobContext& job, const OpenModel& 
 
 SensitivityTable sensitivityOf(JobContext& job, const OpenModel& model, const Statistics& statistics,
                                const Spectrum& spectrum, const std::filesystem::path& text,
-                               const RunOptions& run) {
+                               const RunOptions& run, QuantisedGrid grid) {
+    const std::vector<int> ranks = rankGrid(spectrum.basisWidth(), kRanks);
+    if (!grid.bits.empty()) {
+        grid.ranks = quantisedRanks(ranks);
+    }
     SensitivityTable table =
-        measureSensitivity(job, model, statistics, spectrum, textWindows(job, model, text),
-                           rankGrid(spectrum.basisWidth(), kRanks), run);
+        measureSensitivity(job, model, statistics, spectrum, textWindows(job, model, text), ranks, run, grid);
     table.text = text.filename().string();
     table.fingerprint = readCorpus(job, *model.tokenizer, text).fingerprint;
     return table;
@@ -55,7 +58,10 @@ SensitivityTable sensitivityOf(JobContext& job, const OpenModel& model, const St
 }  // namespace
 
 Workspace::Workspace(BackendChoice device, int threads, JobRunner& jobs, Settings& settings, QObject* parent)
-    : QObject(parent), m_device(std::move(device)), m_threads(threads), m_jobs(jobs), m_settings(settings) {}
+    : QObject(parent), m_device(std::move(device)), m_threads(threads), m_jobs(jobs), m_settings(settings) {
+    // Other bases, or those before when that is undone, may be fewer.
+    connect(&m_plan, &PlanDocument::spectrumChanged, this, [this] { select(m_layer, m_head, m_side); });
+}
 
 QString Workspace::deviceText() const {
     const DeviceInfo& info = m_device.backend->info();
@@ -318,8 +324,7 @@ Job* Workspace::changeBasis(const QString& method, const BasisOptions& options, 
         },
         [this, statistics = m_statistics, then = std::move(then)](std::shared_ptr<const Spectrum> spectrum) {
             if (m_statistics == statistics) {
-                m_plan.setSpectrum(std::move(spectrum));
-                select(m_layer, m_head, m_side);  // there may be fewer bases now
+                m_plan.changeBases(std::move(spectrum));
                 if (then) {
                     then();
                 }
@@ -328,21 +333,34 @@ Job* Workspace::changeBasis(const QString& method, const BasisOptions& options, 
         report(tr("The bases could not be computed")));
 }
 
-Job* Workspace::measureTables(Allocation allocation, const QString& text) {
+Job* Workspace::measureTables(Allocation allocation, const QString& text, bool mixed_bits) {
     if (!m_model || !m_statistics || m_plan.empty() || allocation == Allocation::Threshold) {
         return nullptr;
     }
     const bool errors = allocation == Allocation::ErrorBudget;
+    QuantisedGrid grid;
+    if (mixed_bits) {
+        const KvBits& bits = m_plan.plan().kv_bits;
+        grid.bits = {8, 4, 3, 2};
+        grid.group = bits.group;
+        grid.keys = bits.key_grouping;
+        grid.recent = bits.recent;
+    }
     m_tables_job = m_jobs.submit(
-        Lane::Engine, errors ? tr("Measure layer errors") : tr("Measure sensitivity"), this,
-        [model = *m_model, statistics = m_statistics, spectrum = m_plan.spectrum(), errors, text,
+        Lane::Engine,
+        errors       ? tr("Measure layer errors")
+        : mixed_bits ? tr("Measure ranks and bits")
+                     : tr("Measure sensitivity"),
+        this,
+        [model = *m_model, statistics = m_statistics, spectrum = m_plan.spectrum(), errors, text, grid,
          criterion = m_plan.plan().criterion, run = runOptions()](JobContext& job) {
             auto measured = std::make_shared<Statistics>(*statistics);
             if (errors) {
                 measured->tables.set(measureErrorTable(job, model, *statistics, *spectrum, criterion,
                                                        statistics->probe_windows, kErrorPoints, run));
             } else {
-                measured->tables.set(sensitivityOf(job, model, *statistics, *spectrum, toPath(text), run));
+                measured->tables.set(
+                    sensitivityOf(job, model, *statistics, *spectrum, toPath(text), run, grid));
             }
             return std::shared_ptr<const Statistics>(std::move(measured));
         },
@@ -375,6 +393,8 @@ Job* Workspace::convert(const QString& refit_text) {
             if (conversion.refitted) {
                 RefitOptions refit;
                 refit.run = run;
+                refit.text = toPath(refit_text).filename().string();
+                refit.fingerprint = readCorpus(job, *model.tokenizer, toPath(refit_text)).fingerprint;
                 conversion.model = refitOutputs(job, model, conversion.model,
                                                 textWindows(job, model, toPath(refit_text)), refit);
             }

@@ -92,8 +92,9 @@ public:
     Job* saveStatistics(const QString& file);
     Job* setBasis(const QString& method, const BasisOptions& options);  // recomputes the spectrum
     // Measures what an allocation needs for the plan's bases and keeps it with the statistics: layer errors
-    // on the windows kept there, or divergences on a text.
-    Job* measureTables(Allocation allocation, const QString& text);
+    // on the windows kept there, or divergences on a text; with mixed bits, over 8, 4, 3 and 2 bits too,
+    // their codes grouped as the plan says.
+    Job* measureTables(Allocation allocation, const QString& text, bool mixed_bits = false);
     Job* tablesJob() const { return m_tables_job; }  // the latest measureTables(), running or ended; or null
     // With a text: output projections refitted on it.
     Job* convert(const QString& refit_text = {});

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/widgets/figure_export.h"
 
+#include "core/base/atomic_output.h"
+#include "kernels/api/error.h"
+
 #include <QApplication>
 #include <QBuffer>
 #include <QClipboard>
+#include <QFile>
 #include <QFileDialog>
 #include <QFileInfo>
 #include <QMenu>
 #include <QMessageBox>
 #include <QPdfWriter>
-#include <QSaveFile>
 #include <QStandardPaths>
 
 #include <cmath>
@@ -110,10 +113,11 @@ bool exportFigure(const Figure& figure, const QString& file, QString* error) {
         message = say("%1: expected a file name that ends in .png, .pdf or .csv").arg(file);
         return false;
     }
-    // Written beside the target and renamed, so that a full disk leaves no half file.
-    QSaveFile output(file);
-    if (!output.open(QIODevice::WriteOnly) || output.write(bytes) != bytes.size() || !output.commit()) {
-        message = say("%1: cannot write: %2").arg(file, output.errorString());
+    try {
+        writeTextFile(QFile::encodeName(file).toStdString(),
+                      std::string_view(bytes.constData(), static_cast<std::size_t>(bytes.size())));
+    } catch (const Error& failure) {
+        message = QString::fromUtf8(failure.what());
         return false;
     }
     return true;

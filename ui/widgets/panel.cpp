@@ -28,6 +28,7 @@ Panel::Panel(const QString& title, QWidget* parent) : QFrame(parent) {
     m_header->setSpacing(8);
     m_title = roleLabel(title, "title", this);
     m_note = mutedLabel({}, this);
+    m_note->setMinimumWidth(1);  // in a narrow panel it gives way to what stands at the right
     m_header->addWidget(m_title);
     m_header->addWidget(m_note);
     m_header->addStretch(1);

@@ -45,8 +45,8 @@ def measure(options, model):
     common = ["tradeoff", path, "--stats", stats, "--text", heldout, "--ratios", ",".join(RATIOS), "--rank-multiple",
               options.rank_multiple, *windows]
     result = run(options.cli, *common, "--csv", output / f"{model}.csv", "--svg", output / f"{model}.svg")
-    refit = run(options.cli, *common, "--methods", "attention-aware", "--allocations", "sensitivity", "--refit-text",
-                calibration)
+    refit = run(options.cli, *common, "--methods", "attention-aware", "--allocations", "sensitivity", "--head-group", 1,
+                "--refit-text", calibration)
     result["rows"] += [row for row in refit["rows"] if row["refit"]]
     result["seconds"] = time.time() - start
     (output / f"{model}.json").write_text(json.dumps(result, indent=2) + "\n")

@@ -5,6 +5,7 @@
 #include "ui/model/comparison.h"
 #include "ui/model/units.h"
 #include "ui/widgets/kv_format_box.h"
+#include "ui/widgets/kv_format_choice.h"
 #include "ui/widgets/panel.h"
 #include "ui/widgets/segmented_control.h"
 #include "ui/widgets/theme.h"
@@ -99,7 +100,7 @@ QWidget* ComparePage::makeAnswers() {
     answers->setSpacing(kGap);
     m_left = new AnswerPanel(m_theme, content);
     m_left->setObjectName(QStringLiteral("leftAnswer"));
-    m_left_format = addFormatBox(m_left, QStringLiteral("leftFormat"));
+    m_left_format = addFormatChoice(m_left, QStringLiteral("leftFormat"));
     answers->addWidget(m_left, 1);
     auto* right = new QWidget(content);
     m_right_stack = new QStackedLayout(right);
@@ -113,7 +114,7 @@ QWidget* ComparePage::makeAnswers() {
     m_right_stack->addWidget(nothing);
     m_right = new AnswerPanel(m_theme, right);
     m_right->setObjectName(QStringLiteral("rightAnswer"));
-    m_right_format = addFormatBox(m_right, QStringLiteral("rightFormat"));
+    m_right_format = addFormatChoice(m_right, QStringLiteral("rightFormat"));
     m_right_stack->addWidget(m_right);
     answers->addWidget(right, 1);
     column->addLayout(answers, 3);
@@ -158,19 +159,20 @@ QWidget* ComparePage::makeFidelity() {
     return m_fidelity;
 }
 
-KvFormatBox* ComparePage::addFormatBox(AnswerPanel* panel, const QString& name) {
-    auto* box = new KvFormatBox(panel);
-    box->setObjectName(name);
-    panel->header()->addWidget(box);
-    connect(box, &QComboBox::activated, this,
+KvFormatChoice* ComparePage::addFormatChoice(AnswerPanel* panel, const QString& name) {
+    auto* choice = new KvFormatChoice(panel);
+    choice->setObjectName(name + QStringLiteral("Choice"));
+    choice->box()->setObjectName(name);
+    panel->header()->addWidget(choice);
+    connect(choice, &KvFormatChoice::edited, this,
             [this] { m_comparison->setFormats(m_left_format->format(), m_right_format->format()); });
-    return box;
+    return choice;
 }
 
 // What the model is, and what a token takes in its cache.
-QString ComparePage::badge(const OpenModel& model, const KvFormatBox& box, const QString& kind) const {
+QString ComparePage::badge(const OpenModel& model, const KvFormatChoice& choice, const QString& kind) const {
     const ModelConfig& config = model.model->config;
-    const KvFormat format = resolveKvFormat(box.format(), config, weightDType(*model.model));
+    const KvFormat format = resolveKvFormat(choice.format(), config, weightDType(*model.model));
     return tr("%1 · %2 a token").arg(kind, bytesText(static_cast<double>(kvBytesPerToken(config, format))));
 }
 

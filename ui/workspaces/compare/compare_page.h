@@ -26,7 +26,7 @@ class AnswerPanel;
 class ChatTemplate;
 class Comparison;
 class FidelityPanel;
-class KvFormatBox;
+class KvFormatChoice;
 struct OpenModel;
 class MeasurementPanel;
 class Panel;
@@ -45,8 +45,8 @@ private:
     QWidget* makeSampling();
     QWidget* makeAnswers();  // both answers, agreement and measurements
     QWidget* makeFidelity();
-    KvFormatBox* addFormatBox(AnswerPanel* panel, const QString& name);
-    QString badge(const OpenModel& model, const KvFormatBox& box, const QString& kind) const;
+    KvFormatChoice* addFormatChoice(AnswerPanel* panel, const QString& name);
+    QString badge(const OpenModel& model, const KvFormatChoice& choice, const QString& kind) const;
     void refreshModels();
     void refreshAnswers();
     void refreshMeasurement();
@@ -67,7 +67,7 @@ private:
     QPushButton *m_generate, *m_stop;
     AnswerPanel *m_left, *m_right;
     QStackedLayout* m_right_stack;
-    KvFormatBox *m_left_format, *m_right_format;
+    KvFormatChoice *m_left_format, *m_right_format;
     QComboBox* m_other;
     Panel* m_agreement_panel;
     AgreementPlot* m_agreement;

@@ -7,6 +7,7 @@
 #include "ui/widgets/fact_list.h"
 #include "ui/widgets/filter_table.h"
 #include "ui/widgets/job_progress.h"
+#include "ui/widgets/kv_groups_box.h"
 #include "ui/widgets/panel.h"
 #include "ui/widgets/plot.h"
 #include "ui/widgets/segmented_control.h"
@@ -41,6 +42,17 @@ const QString kTextFolder = QStringLiteral("calibrationText");
 
 QString beforeAfter(const QString& before, const QString& after) {
     return ConvertPage::tr("%1 → %2").arg(before, after);
+}
+
+// "4", "2 to 8", "16, not quantised".
+QString bitsRange(const KvBits& bits) {
+    if (!bits.quantises()) {
+        return ConvertPage::tr("16, not quantised");
+    }
+    std::vector<int> all = bits.keys;
+    all.insert(all.end(), bits.values.begin(), bits.values.end());
+    const auto [least, most] = std::minmax_element(all.begin(), all.end());
+    return *least == *most ? QString::number(*least) : ConvertPage::tr("%1 to %2").arg(*least).arg(*most);
 }
 
 }  // namespace
@@ -131,6 +143,11 @@ Panel* ConvertPage::buildSummary() {
     column->addWidget(m_bar);
     m_facts = new FactList(panel);
     m_facts->addFact(QStringLiteral("method"), tr("Method"), tr("How the bases were chosen."));
+    m_facts->addFact(QStringLiteral("latents"), tr("Latents"),
+                     tr("Whether each key/value head caches a latent of its own, or several share one."));
+    m_facts->addFact(
+        QStringLiteral("bits"), tr("Cache bits"),
+        tr("Bits of an element in the converted model's cache; the plan says how codes are grouped."));
     m_facts->addFact(QStringLiteral("bytes"), tr("KV bytes per token"),
                      tr("KV cache that one more token of one sequence takes, over all layers."));
     m_facts->addFact(
@@ -145,6 +162,10 @@ Panel* ConvertPage::buildSummary() {
     m_facts->addFact(QStringLiteral("worst"), tr("Largest layer error"),
                      tr("Largest measured relative error of a layer's attention output."));
     column->addWidget(m_facts);
+    m_groups = mutedLabel({}, panel);
+    m_groups->setWordWrap(true);
+    m_groups->setObjectName(QStringLiteral("cacheGroups"));
+    column->addWidget(m_groups);
     m_plan = new QPushButton(tr("Change the plan…"), panel);
     m_plan->setToolTip(tr("Back to the spectrum and its thresholds"));
     column->addWidget(m_plan);
@@ -213,6 +234,16 @@ void ConvertPage::refreshFacts() {
     const BasisMethod& method = basisMethod(document.plan().method);
     m_facts->setFact(QStringLiteral("method"),
                      QString::fromUtf8(method.title.data(), static_cast<int>(method.title.size())));
+    const RankPlan& plan = document.plan();
+    m_facts->setFact(QStringLiteral("latents"),
+                     plan.head_group > 1 ? tr("one for %1 heads").arg(plan.head_group) : tr("one a head"));
+    const KvBits& bits = plan.kv_bits;
+    m_facts->setFact(QStringLiteral("bits"), bitsRange(bits));
+    m_groups->setText(bits.quantises() ? tr("Cache: %1, %2")
+                                             .arg(QString::fromStdString(bits.text()),
+                                                  kvGroupsText({bits.group, bits.key_grouping, bits.recent}))
+                                       : QString());
+    m_groups->setVisible(bits.quantises());
     const DType dtype = resolveKvFormat(m_workspace.runOptions(), model).dtype;
     const auto before = static_cast<double>(kvBytesPerToken(config, dtype));
     const auto after = static_cast<double>(

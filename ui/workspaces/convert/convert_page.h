@@ -51,7 +51,8 @@ private:
     QStackedWidget* m_view = nullptr;
     TradeoffPanel* m_tradeoff = nullptr;
     QCheckBox* m_refit = nullptr;
-    QLabel *m_ratio = nullptr, *m_badge = nullptr, *m_state = nullptr, *m_saved = nullptr;
+    QLabel *m_ratio = nullptr, *m_badge = nullptr, *m_state = nullptr, *m_saved = nullptr,
+           *m_groups = nullptr;
     RatioBar* m_bar = nullptr;
     FactList* m_facts = nullptr;
     JobProgress *m_progress = nullptr, *m_save_progress = nullptr;

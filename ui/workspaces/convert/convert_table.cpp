@@ -24,6 +24,11 @@ constexpr int kBarHeight = 3;
 constexpr int kBarInset = 6;
 constexpr int kPinSize = 14;
 
+// "24", and of a quantised cache "24 × 4 bit".
+QString rankText(int rank, int bits) {
+    return bits == kUnquantised ? QString::number(rank) : ConvertTable::tr("%1 × %2 bit").arg(rank).arg(bits);
+}
+
 }  // namespace
 
 ConvertTable::ConvertTable(Workspace& workspace, const Theme& theme, QObject* parent)
@@ -70,6 +75,8 @@ void ConvertTable::refresh() {
             Row& row = m_rows[i];
             row.key_rank = rankOf(plan, Side::Keys, layer);
             row.value_rank = rankOf(plan, Side::Values, layer);
+            row.key_bits = bitsOf(plan, Side::Keys, i);
+            row.value_bits = bitsOf(plan, Side::Values, i);
             row.key_pinned = isPinned(plan, Side::Keys, layer);
             row.value_pinned = isPinned(plan, Side::Values, layer);
             row.ratio = (plan.kv_bits.keysOf(i, DType::F16).bytesPerRow(row.key_rank) +
@@ -103,9 +110,9 @@ QString ConvertTable::textOf(const Row& row, int layer, int column) const {
         case Layer:
             return QString::number(layer);
         case KeyRank:
-            return QString::number(row.key_rank);
+            return rankText(row.key_rank, row.key_bits);
         case ValueRank:
-            return QString::number(row.value_rank);
+            return rankText(row.value_rank, row.value_bits);
         case HeadDim:
             return QString::number(m_head_dim);
         case KvRatio:

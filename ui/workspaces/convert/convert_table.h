@@ -40,6 +40,7 @@ public:
 private:
     struct Row {
         int key_rank = 0, value_rank = 0;
+        int key_bits = 16, value_bits = 16;
         bool key_pinned = false, value_pinned = false;
         double ratio = 1.0, expected = 0.0;
         double bytes = 0.0;      // a token

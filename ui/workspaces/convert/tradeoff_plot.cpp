@@ -5,8 +5,8 @@
 #include "ui/widgets/theme.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <limits>
 
 namespace eigenscope {
 
@@ -46,19 +46,36 @@ TradeoffPlot::TradeoffPlot(const Theme& theme, QWidget* parent)
     TradeoffPlot::restyle();
 }
 
-// The theme's own colours first; then ones that readers with any colour vision tell from them (Okabe and
+// What bases a curve has decides its colour: the published method and the plain cache, which are what others
+// are held against, stay grey and black; the others' colours are told apart with any colour vision (Okabe and
 // Ito).
-QColor TradeoffPlot::colour(std::size_t curve) const {
+QColor TradeoffPlot::colour(const TradeoffCurve& curve) const {
     const ThemeColours& c = theme().colours();
-    const std::array<QColor, 8> colours = {c.muted,
-                                           c.key,
-                                           c.value,
-                                           QColor(0x00, 0x9e, 0x73),
-                                           QColor(0xcc, 0x79, 0xa7),
-                                           QColor(0x56, 0xb4, 0xe9),
-                                           QColor(0x9a, 0x8f, 0x00),
-                                           QColor(0xe6, 0x5f, 0x5c)};
-    return colours[curve % colours.size()];
+    if (curve.plain()) {
+        return c.text;
+    }
+    if (curve == m_curves.front()) {
+        return c.muted;
+    }
+    const bool published = curve.method == "eigen", shared = curve.options.head_group > 1;
+    return published ? (shared ? QColor(0xcc, 0x79, 0xa7) : c.key)
+                     : (shared ? QColor(0x00, 0x9e, 0x73) : c.value);
+}
+
+// How ranks are shared out decides the line, mixtures with bits the marks.
+void TradeoffPlot::style(QCPGraph* graph, const TradeoffCurve& curve) const {
+    const QColor of = colour(curve);
+    const bool reference = curve.plain() || curve == m_curves.front();
+    const Qt::PenStyle line = reference || curve.allocation == Allocation::Sensitivity ? Qt::SolidLine
+                              : curve.allocation == Allocation::ErrorBudget            ? Qt::DashDotLine
+                                                                                       : Qt::DotLine;
+    graph->setPen(QPen(of, curve.mixed_bits ? 2.6 : curve.refit ? 1.2 : 1.8, line));
+    const auto mark = curve.plain()      ? QCPScatterStyle::ssSquare
+                      : curve.mixed_bits ? QCPScatterStyle::ssDiamond
+                      : curve.refit      ? QCPScatterStyle::ssCircle
+                                         : QCPScatterStyle::ssDisc;
+    graph->setScatterStyle(QCPScatterStyle(
+        mark, of, curve.plain() || curve.refit ? theme().colours().panel : of, curve.mixed_bits ? 9 : 7));
 }
 
 void TradeoffPlot::setPoints(const std::vector<TradeoffCurve>& curves,
@@ -143,13 +160,11 @@ void TradeoffPlot::restyle() {
     legend->setBrush(QBrush(c.panel));
     legend->setBorderPen(QPen(c.line, 1));
     for (int i = 0; i < graphCount(); ++i) {
-        const QColor of = colour(static_cast<std::size_t>(i));
-        if (static_cast<std::size_t>(i) >= m_curves.size()) {  // the expected one
+        if (static_cast<std::size_t>(i) < m_curves.size()) {
+            style(graph(i), m_curves[static_cast<std::size_t>(i)]);
+        } else {  // the expected one
             graph(i)->setPen(QPen(c.text, 1.4, Qt::DashLine));
-            continue;
         }
-        graph(i)->setPen(QPen(of, 2.0));
-        graph(i)->setScatterStyle(QCPScatterStyle(QCPScatterStyle::ssDisc, of, of, 7));
     }
     for (int i = 0; i < plottableCount(); ++i) {
         if (auto* bars = qobject_cast<QCPErrorBars*>(plottable(i))) {
@@ -196,6 +211,9 @@ PlotTable TradeoffPlot::table() const {
                                                          QLatin1String(column));
         }
     }
+    if (!m_expected.empty()) {
+        table.columns << QStringLiteral("expected kv_ratio") << QStringLiteral("expected KL divergence");
+    }
     std::vector<double> targets;
     for (const TradeoffPoint& point : m_points) {
         targets.push_back(point.target);
@@ -214,6 +232,12 @@ PlotTable TradeoffPlot::table() const {
                 row[at + 3] = point.standard_error;
             }
         }
+        table.rows.append(row);
+    }
+    for (const FrontPoint& point : m_expected) {  // ratios of its own, in rows below
+        QVector<double> row(table.columns.size(), std::numeric_limits<double>::quiet_NaN());
+        row[row.size() - 2] = point.kv_ratio;
+        row[row.size() - 1] = point.divergence;
         table.rows.append(row);
     }
     return table;

@@ -29,7 +29,8 @@ protected:
 
 private:
     void rebuild();
-    QColor colour(std::size_t curve) const;
+    QColor colour(const TradeoffCurve& curve) const;
+    void style(QCPGraph* graph, const TradeoffCurve& curve) const;
 
     std::vector<TradeoffCurve> m_curves;
     std::vector<TradeoffPoint> m_points;

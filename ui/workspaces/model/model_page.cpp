@@ -78,6 +78,27 @@ QSpinBox* spinBox(int minimum, int maximum, int value, const QString& name) {
     return box;
 }
 
+// "attention-aware, a latent for 2 heads, 4 bit, refitted".
+QString conversionText(const LowRankDescription& of) {
+    QStringList parts{QString::fromStdString(of.method)};
+    if (of.center) {
+        parts << ModelPage::tr("centred");
+    }
+    if (of.head_group > 1) {
+        parts << ModelPage::tr("a latent for %1 heads").arg(of.head_group);
+    }
+    if (of.share_key_basis) {
+        parts << ModelPage::tr("shared key basis");
+    }
+    if (of.kv_bits.quantises()) {
+        parts << QString::fromStdString(of.kv_bits.text());
+    }
+    if (of.refit) {
+        parts << ModelPage::tr("refitted");
+    }
+    return parts.join(QStringLiteral(", "));
+}
+
 }  // namespace
 
 ModelPage::ModelPage(Workspace& workspace, const Theme& theme, QWidget* parent)
@@ -147,6 +168,9 @@ QWidget* ModelPage::makeArchitecture() {
                      tr("Size of all tensors, and the type they are stored in"));
     m_facts->addFact(QStringLiteral("low_rank"), tr("KV ratio"),
                      tr("KV-cache bytes of a converted model divided by the original's in f16"));
+    m_facts->addFact(QStringLiteral("conversion"), tr("Conversion"),
+                     tr("What a converted model was made with; config.json has all of it, under "
+                        "eigen_attention"));
     panel->body()->addWidget(m_facts);
     return panel;
 }
@@ -273,10 +297,8 @@ void ModelPage::refresh() {
         QStringLiteral("%1 %2").arg(bytesText(static_cast<double>(model.weightBytes())),
                                     QString::fromLatin1(nameOf(weightDType(model)).data()));
     set("weights", open->checkpoint->hasDummyWeights() ? tr("%1, random").arg(weights) : weights);
-    set("low_rank",
-        config.low_rank
-            ? tr("%1× (%2)").arg(ratioText(kvRatio(config)), QString::fromStdString(config.low_rank->method))
-            : tr("1, original"));
+    set("low_rank", config.low_rank ? tr("%1×").arg(ratioText(kvRatio(config))) : tr("1, original"));
+    set("conversion", config.low_rank ? conversionText(*config.low_rank) : QString());
     m_context->setValue(std::max(1, config.max_positions));
     refreshLayers();
     m_tensors->setCheckpoint(open->checkpoint);

@@ -2,6 +2,7 @@
 #include "ui/workspaces/spectrum/measure_box.h"
 
 #include "ui/model/workspace.h"
+#include "ui/widgets/kv_groups_box.h"
 #include "ui/widgets/panel.h"
 
 #include <QFileDialog>
@@ -30,12 +31,20 @@ MeasureBox::MeasureBox(Workspace& workspace, QWidget* parent)
     connect(m_measure, &QPushButton::clicked, this, &MeasureBox::measure);
 }
 
-void MeasureBox::setAllocation(Allocation allocation) {
+void MeasureBox::setWanted(Allocation allocation, bool mixed_bits) {
     m_allocation = allocation;
+    m_mixed_bits = mixed_bits;
     const bool errors = allocation == Allocation::ErrorBudget;
-    m_text->setText(errors ? tr("The layers' output errors have not been measured for these bases.")
-                           : tr("What each layer's ranks cost has not been measured for these bases."));
-    m_measure->setText(errors ? tr("Measure layer errors") : tr("Measure sensitivity"));
+    const std::optional<QuantisedGrid> grid = m_workspace.plan().measuredBits();
+    m_text->setText(errors        ? tr("The layers' output errors have not been measured for these bases.")
+                    : !mixed_bits ? tr("What each layer's ranks cost has not been measured for these bases.")
+                    : grid
+                        ? tr("What fewer bits cost was measured with %1 only.")
+                              .arg(kvGroupsText({grid->group, grid->keys, grid->recent}))
+                        : tr("What each layer's ranks and bits cost has not been measured for these bases."));
+    m_measure->setText(errors       ? tr("Measure layer errors")
+                       : mixed_bits ? tr("Measure ranks and bits")
+                                    : tr("Measure sensitivity"));
     m_measure->setEnabled(m_workspace.statistics() != nullptr);
 }
 
@@ -52,7 +61,7 @@ void MeasureBox::measure() {
             settings.setFolder(kTextFolder, QFileInfo(text).absolutePath());
         }
     }
-    emit started(m_workspace.measureTables(m_allocation, text));
+    emit started(m_workspace.measureTables(m_allocation, text, m_mixed_bits));
 }
 
 }  // namespace eigenscope

@@ -19,7 +19,7 @@ class MeasureBox : public QWidget {
     Q_OBJECT
 public:
     explicit MeasureBox(Workspace& workspace, QWidget* parent = nullptr);
-    void setAllocation(Allocation allocation);
+    void setWanted(Allocation allocation, bool mixed_bits);
 
 signals:
     void started(eigenscope::Job* job);
@@ -29,6 +29,7 @@ private:
 
     Workspace& m_workspace;
     Allocation m_allocation = Allocation::ErrorBudget;
+    bool m_mixed_bits = false;
     QLabel* m_text;
     QPushButton* m_measure;
 };

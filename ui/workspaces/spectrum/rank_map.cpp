@@ -78,7 +78,7 @@ void RankMap::documentChanged() {
         m_layers = m_from ? m_from->layers() : 0;
         m_heads = m_from ? m_from->heads() : 0;
         m_width = m_from ? m_from->basisWidth() : 0;
-        m_thresholds = {-1.0, -1.0};
+        m_thresholds = {};
         m_cells = QImage();
     }
     if (m_from) {
@@ -91,17 +91,24 @@ void RankMap::documentChanged() {
 
 void RankMap::recompute() {
     for (const Side side : {Side::Keys, Side::Values}) {
-        const double threshold = thresholdOf(m_document.plan(), side);
-        if (!shows(m_shown, side) || threshold == m_thresholds[slot(side)]) {
+        if (!shows(m_shown, side)) {
             continue;
         }
-        m_thresholds[slot(side)] = threshold;
+        std::vector<double> thresholds;
+        for (int layer = 0; layer < m_layers; ++layer) {
+            thresholds.push_back(thresholdOf(m_document.plan(), side, layer));
+        }
+        if (thresholds == m_thresholds[slot(side)]) {
+            continue;
+        }
+        m_thresholds[slot(side)] = thresholds;
         auto& ranks = m_ranks[slot(side)];
         ranks.resize(static_cast<std::size_t>(m_layers) * static_cast<std::size_t>(m_heads));
         auto cell = ranks.begin();
         for (int layer = 0; layer < m_layers; ++layer) {
             for (int head = 0; head < m_heads; ++head) {
-                *cell++ = m_from->rankOf(layer, side, head, threshold, m_criterion);
+                *cell++ = m_from->rankOf(layer, side, head, thresholds[static_cast<std::size_t>(layer)],
+                                         m_criterion);
             }
         }
         m_cells = QImage();
@@ -176,8 +183,8 @@ QString RankMap::describe(const Selection& cell) const {
     if (cell.head < 0) {
         return tr("Layer %1 · %2 · %3").arg(cell.layer).arg(sideName(cell.side), layer_rank);
     }
-    const int rank =
-        m_from->rankOf(cell.layer, cell.side, cell.head, thresholdOf(plan, cell.side), plan.criterion);
+    const int rank = m_from->rankOf(cell.layer, cell.side, cell.head,
+                                    thresholdOf(plan, cell.side, cell.layer), plan.criterion);
     const double kept = m_from->kept(cell.layer, cell.side, cell.head,
                                      eigenscope::rankOf(plan, cell.side, cell.layer), Criterion::Energy);
     return tr("Layer %1 · %2 · %3 · needs rank %4 of %5 · layer keeps %6: energy %7")

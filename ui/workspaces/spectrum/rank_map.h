@@ -76,7 +76,7 @@ private:
     std::array<std::vector<int>, 2> m_ranks;  // [side][layers * heads]
     // What m_ranks was computed for.
     const Spectrum* m_from = nullptr;
-    std::array<double, 2> m_thresholds = {-1.0, -1.0};
+    std::array<std::vector<double>, 2> m_thresholds;  // [side][layers]
     Criterion m_criterion = Criterion::Energy;
     QImage m_cells;  // picture of all blocks; null: to be rebuilt
     bool m_focus_shown = false;

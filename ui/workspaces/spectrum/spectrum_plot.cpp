@@ -211,7 +211,7 @@ void SpectrumPlot::refreshMarks() {
             }
             ThresholdMark mark;
             mark.side = side;
-            mark.threshold = thresholdOf(plan, side);
+            mark.threshold = thresholdOf(plan, side, m_selection.layer);
             mark.rank = eigenscope::rankOf(plan, side, m_selection.layer);
             mark.colour = both ? theme().side(side == Side::Keys) : theme().colours().value;
             const QString number = thresholdText(mark.threshold);
@@ -258,7 +258,7 @@ double SpectrumPlot::thresholdAt(double y) const {
 }
 
 void SpectrumPlot::moveThreshold(double threshold) {
-    editThreshold(m_document, m_drag_side, threshold, m_linked);
+    editThreshold(m_document, m_drag_side, m_selection.layer, threshold, m_linked);
 }
 
 void SpectrumPlot::mousePressEvent(QMouseEvent* event) {
@@ -339,8 +339,8 @@ void SpectrumPlot::keyPressEvent(QKeyEvent* event) {
     const RankPlan& plan = m_document.plan();
     if (vertical) {
         const double step = event->modifiers() & Qt::ShiftModifier ? kLargeStep : kStep;
-        const double moved = thresholdOf(plan, side) + (key == Qt::Key_Up ? step : -step);
-        editThreshold(m_document, side, std::clamp(moved, 0.0, 1.0), m_linked);
+        const double moved = thresholdOf(plan, side, m_selection.layer) + (key == Qt::Key_Up ? step : -step);
+        editThreshold(m_document, side, m_selection.layer, std::clamp(moved, 0.0, 1.0), m_linked);
     } else {
         const int rank =
             steppedRank(eigenscope::rankOf(plan, side, m_selection.layer), key == Qt::Key_Right ? 1 : -1,

@@ -62,8 +62,14 @@ double logFloor(double least) {
     return std::pow(10.0, std::min(-1.0, std::floor(std::log10(std::max(least, kSmallestShown)))));
 }
 
-double thresholdOf(const RankPlan& plan, Side side) {
-    return side == Side::Keys ? plan.key_threshold : plan.value_threshold;
+std::optional<double> ownThreshold(const RankPlan& plan, Side side, int layer) {
+    const auto& own = side == Side::Keys ? plan.key_layer_thresholds : plan.value_layer_thresholds;
+    return static_cast<std::size_t>(layer) < own.size() ? own[static_cast<std::size_t>(layer)] : std::nullopt;
+}
+
+double thresholdOf(const RankPlan& plan, Side side, int layer) {
+    return ownThreshold(plan, side, layer)
+        .value_or(side == Side::Keys ? plan.key_threshold : plan.value_threshold);
 }
 
 int rankOf(const RankPlan& plan, Side side, int layer) {
@@ -79,6 +85,14 @@ void editThreshold(PlanDocument& document, Side side, double threshold, bool lin
     const RankPlan& plan = document.plan();
     document.setThresholds(linked || side == Side::Keys ? threshold : plan.key_threshold,
                            linked || side == Side::Values ? threshold : plan.value_threshold);
+}
+
+void editThreshold(PlanDocument& document, Side side, int layer, double threshold, bool linked) {
+    if (ownThreshold(document.plan(), side, layer)) {
+        document.setLayerThreshold(side, layer, threshold);
+    } else {
+        editThreshold(document, side, threshold, linked);
+    }
 }
 
 QString headName(const Spectrum& spectrum, int head) {
@@ -126,8 +140,11 @@ QString rankText(const Spectrum& spectrum, const RankPlan& plan, Side side, int 
     if (isPinned(plan, side, layer)) {
         return QCoreApplication::translate(kContext, "rank %1, pinned").arg(rank);
     }
-    const int needed = spectrum.rankOf(layer, side, thresholdOf(plan, side), plan.criterion, 1);
-    if (needed == rank) {
+    const int needed = spectrum.rankOf(layer, side, thresholdOf(plan, side, layer), plan.criterion, 1);
+    // Other allocations than a threshold give ranks that no rounding explains.
+    const int rounded =
+        spectrum.rankOf(layer, side, thresholdOf(plan, side, layer), plan.criterion, plan.rank_multiple);
+    if (needed == rank || rounded != rank) {
         return QCoreApplication::translate(kContext, "rank %1").arg(rank);
     }
     return QCoreApplication::translate(kContext, "rank %1 (%2, rounded to %3)")

@@ -9,6 +9,8 @@
 #include <QString>
 #include <QVector>
 
+#include <optional>
+
 namespace eigenscope {
 
 class PlanDocument;
@@ -45,11 +47,15 @@ double logFloor(double least);
 QString headName(const Spectrum& spectrum, int head);
 QString headCountText(const Spectrum& spectrum);
 
-double thresholdOf(const RankPlan& plan, Side side);
+// The layer's own, where it has one.
+std::optional<double> ownThreshold(const RankPlan& plan, Side side, int layer);
+double thresholdOf(const RankPlan& plan, Side side, int layer);  // its own, or the plan's
 int rankOf(const RankPlan& plan, Side side, int layer);
 bool isPinned(const RankPlan& plan, Side side, int layer);
 // Sets one side's threshold, or both when they are linked.
 void editThreshold(PlanDocument& document, Side side, double threshold, bool linked);
+// As seen from a layer: where it has a threshold of its own, that one.
+void editThreshold(PlanDocument& document, Side side, int layer, double threshold, bool linked);
 // The nearest rank that the multiple allows; the full width is always allowed.
 int snappedRank(double rank, int multiple, int head_dim);
 // The next rank that the multiple allows, up or down.

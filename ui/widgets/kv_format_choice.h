@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A KV-cache format with how its codes are grouped: the list of formats, and a button beside it whose pop-up
+// has the groups, of use once a number of bits is chosen. GUI thread.
+#pragma once
+
+#include "core/model/kv_format.h"
+
+#include <QWidget>
+
+#include <optional>
+
+class QToolButton;
+
+namespace eigenscope {
+
+class KvFormatBox;
+class KvGroupsBox;
+
+class KvFormatChoice : public QWidget {
+    Q_OBJECT
+public:
+    explicit KvFormatChoice(QWidget* parent = nullptr);
+    std::optional<KvFormat> format() const;  // empty: automatic
+    KvFormatBox* box() const { return m_box; }
+    KvGroupsBox* groups() const { return m_groups; }
+
+signals:
+    void edited();  // by the user
+
+private:
+    void sync();
+
+    KvFormatBox* m_box;
+    KvGroupsBox* m_groups;
+    QToolButton* m_button;
+};
+
+}  // namespace eigenscope
