@@ -68,11 +68,15 @@ Statistics runPlan(Run& run, const OpenModel& model, const CalibrationPlan& plan
     std::error_code error;
     if (options.resume) {
         if (std::filesystem::exists(partial, error)) {
-            keeper.start = loadPartialCalibration(partial);
+            keeper.start = loadPartialCalibration(partial, plan.options.run.states);
             checkSameRun(*keeper.start, plan.description.identity, partial);
             resumed = keeper.start->windows;
+            const std::string layer = keeper.start->states
+                                          ? fmt::format("in layer {} of {}, ", keeper.start->layers.size(),
+                                                        model.model->config.layers)
+                                          : "";
             run.console().message(
-                fmt::format("continuing behind window {} of {}", resumed, plan.windows.size()));
+                fmt::format("continuing {}behind window {} of {}", layer, resumed, plan.windows.size()));
         }
         keeper.keep = [&](const PartialCalibration& sums) { savePartialCalibration(sums, partial); };
         keeper.interval_seconds = options.interval;
@@ -129,6 +133,9 @@ void runCalibration(Run& run, const Options& options) {
     calibration.run = run.runOptions(model);
     const CalibrationPlan plan = planCalibration(run.job(), model, corpus, calibration);
     std::optional<Statistics> same = sameAlready(options, plan);
+    const MemoryBound bound = calibrationBound(model, calibration, options.error_points, options.resume);
+    if (!same)
+        run.stateMemory(bound);
     if (same && options.resume)
         removeKept(options, plan);
     std::int64_t resumed = 0;
@@ -150,6 +157,7 @@ void runCalibration(Run& run, const Options& options) {
     json["texts"] = textsJson(statistics);
     json["reused"] = same.has_value();
     json["resumed_windows"] = resumed;
+    addMemory(json, bound);
     json["device"] = run.deviceJson();
     run.console().printResult(json);
     std::vector<std::pair<std::string, std::string>> facts{{"Statistics", options.output}};

@@ -4,6 +4,7 @@
 #include "app/backends.h"
 #include "core/base/atomic_output.h"
 #include "core/base/fail.h"
+#include "core/base/process_memory.h"
 #include "core/report/number_text.h"
 
 #include <fmt/format.h>
@@ -58,7 +59,28 @@ const std::shared_ptr<Backend>& Run::backend() {
 }
 
 OpenModel Run::open(const std::filesystem::path& path) {
-    return openModel(m_job, backend(), path, loadFormat());
+    return openModel(m_job, backend(), path, loadFormat(), streamModeFromName(m_options.stream));
+}
+
+StateOptions Run::stateOptions() const {
+    return {stateStorageFromName(m_options.states), m_options.states_directory};
+}
+
+void Run::stateMemory(const MemoryBound& bound) {
+    const auto bytes = [](std::int64_t count) { return text::bytes(static_cast<double>(count)); };
+    m_console.message(fmt::format(
+        "memory: at most {} ({} now, weights {}{}, states {}{}, statistics {}, working memory {})",
+        bytes(bound.total()), bytes(bound.process), bytes(bound.weights),
+        bound.streamed ? ", streamed layer by layer" : "", bytes(bound.states),
+        bound.spilled ? ", the rest in a file" : "", bytes(bound.statistics),
+        bytes(bound.working + MemoryBound::kAllowance)));
+}
+
+void addMemory(ResultJson& json, const MemoryBound& bound) {
+    json["memory_bound_bytes"] = bound.total();
+    json["streamed"] = bound.streamed;
+    json["states_spilled"] = bound.spilled;
+    json["peak_resident_bytes"] = peakResidentBytes();
 }
 
 std::optional<KvFormat> Run::kvFormat() const { return formatOf(m_options.kv, m_options.kv.format); }
@@ -75,6 +97,7 @@ RunOptions Run::runOptions(const OpenModel& model, const std::optional<KvFormat>
     RunOptions run;
     run.threads = m_options.threads;
     run.kv_format = format;
+    run.states = stateOptions();
     if (m_options.compute != "auto") {
         run.compute = m_options.compute == "f32"    ? Compute::F32
                       : m_options.compute == "bf16" ? Compute::BF16
@@ -126,6 +149,27 @@ void addDeviceOptions(CLI::App& app, CommonOptions& options) {
         ->capture_default_str();
 }
 
+namespace {
+
+void addStreamOptions(CLI::App& app, CommonOptions& options) {
+    app.add_option(
+           "--stream", options.stream,
+           "Weights: on, one layer's in memory at a time; off, all at once; auto, streamed when they do "
+           "not fit into the device's memory with room to spare")
+        ->check(CLI::IsMember({"auto", "on", "off"}))
+        ->capture_default_str();
+    app.add_option(
+           "--states", options.states,
+           "Hidden states of all windows between two layers of a streamed model: memory, file, or auto, "
+           "a file when they would take more than a quarter of what is available")
+        ->check(CLI::IsMember({"auto", "memory", "file"}))
+        ->capture_default_str();
+    app.add_option("--states-directory", options.states_directory,
+                   "Where that file lies (default: $TMPDIR, else /var/tmp)");
+}
+
+}  // namespace
+
 void addModelOptions(CLI::App& app, CommonOptions& options) {
     addDeviceOptions(app, options);
     app.add_option(
@@ -135,6 +179,7 @@ void addModelOptions(CLI::App& app, CommonOptions& options) {
         ->capture_default_str();
     addKvFormatOption(app, options);
     addLoadFormatOption(app, options);
+    addStreamOptions(app, options);
 }
 
 void addLoadFormatOption(CLI::App& app, CommonOptions& options) {

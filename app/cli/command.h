@@ -6,6 +6,7 @@
 
 #include "app/cli/console.h"
 #include "core/base/job_context.h"
+#include "core/evaluation/memory_bound.h"
 #include "core/generation/generate.h"
 #include "core/model/model.h"
 #include "kernels/api/registry.h"
@@ -37,6 +38,7 @@ struct KvArguments {
 struct CommonOptions {
     std::string device = "auto", compute = "auto", load_format = "auto";
     KvArguments kv;
+    std::string stream = "auto", states = "auto", states_directory;
     int threads = 0;
     bool json = false, quiet = false;
 };
@@ -58,7 +60,10 @@ public:
     // for.
     RunOptions runOptions(const OpenModel& model);
     RunOptions secondRunOptions(const OpenModel& model);  // with --kv-format2
-    std::optional<KvFormat> kvFormat() const;             // empty: automatic
+    StateOptions stateOptions() const;                    // --states, --states-directory
+    // Says beforehand how much memory a run takes at most.
+    void stateMemory(const MemoryBound& bound);
+    std::optional<KvFormat> kvFormat() const;  // empty: automatic
     // What runs where, for results: "cpu" and "AMD EPYC ..., 2 threads, AVX-512"; the reason when a better
     // device is not used.
     ResultJson deviceJson();
@@ -85,8 +90,11 @@ void addOutputOptions(CLI::App& app, CommonOptions& options);
 void addDeviceOptions(CLI::App& app, CommonOptions& options);
 // --load-format: subcommands that take a model.
 void addLoadFormatOption(CLI::App& app, CommonOptions& options);
-// --device, --threads, --compute, --kv-format, --load-format: subcommands that run a model.
+// --device, --threads, --compute, --kv-format, --load-format, --stream, --states: subcommands that run a
+// model.
 void addModelOptions(CLI::App& app, CommonOptions& options);
+// Fields of a result: memory_bound_bytes, streamed, states_spilled, and peak_resident_bytes until now.
+void addMemory(ResultJson& json, const MemoryBound& bound);
 // --kv-format with --kv-group, --kv-keys and --kv-recent.
 void addKvFormatOption(CLI::App& app, CommonOptions& options);
 void addKvFormat2Option(CLI::App& app, CommonOptions& options);

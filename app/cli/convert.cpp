@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 namespace eigenscope {
@@ -52,6 +53,12 @@ void convertModel(Run& run, const Options& options) {
               options.plan);
     const OpenModel original = run.open(options.model);
     const RunOptions run_options = run.runOptions(original);
+    const MemoryBound bound =
+        conversionBound(original, statistics, plan, options.refit ? options.windows : 0,
+                        options.sequence_length > 0 ? options.sequence_length
+                                                    : std::min(2048, original.model->config.max_positions),
+                        run_options);
+    run.stateMemory(bound);
     const auto spectrum =
         computeSpectrum(run.job(), *run.backend(), statistics, plan.method, plan.basisOptions());
     OpenModel converted = convertInMemory(run.job(), original, statistics, *spectrum, plan);
@@ -70,6 +77,7 @@ void convertModel(Run& run, const Options& options) {
     json["key_ranks"] = plan.key_ranks;
     json["value_ranks"] = plan.value_ranks;
     json["refit"] = options.refit;
+    addMemory(json, bound);
     json["device"] = run.deviceJson();
     run.console().printResult(json);
     run.console().print(

@@ -19,9 +19,16 @@ struct Options {
 
 void measure(Run& run, const Options& options) {
     const OpenModel model = run.open(options.model);
-    const PerplexityResult result =
-        perplexity(run.job(), model, options.text, options.perplexity.options(run.runOptions(model)));
+    const PerplexityOptions perplexity = options.perplexity.options(run.runOptions(model));
+    const auto windows = evaluationWindows(run.job(), *model.tokenizer, model.model->config.max_positions,
+                                           options.text, perplexity);
+    const MemoryBound bound =
+        perplexityBound(model, static_cast<std::int64_t>(windows.size()),
+                        static_cast<std::int64_t>(windows.front().size()) - 1, perplexity);
+    run.stateMemory(bound);
+    const PerplexityResult result = perplexityOf(run.job(), model, windows, perplexity);
     ResultJson json = toJson(result);
+    addMemory(json, bound);
     json["device"] = run.deviceJson();
     run.console().printResult(json);
     std::string value = text::fixed(result.perplexity, 4);

@@ -33,7 +33,7 @@ std::string gibibytes(std::int64_t bytes) {
 std::int64_t mappedWeightBytes(const OpenModel& model) {
     const bool mapped = model.backend->info().host_accessible && model.checkpoint != nullptr &&
                         !model.checkpoint->hasDummyWeights();
-    return mapped ? model.model->weightBytes() : 0;
+    return mapped ? model.model->heldBytes() : 0;
 }
 
 std::int64_t rowsOf(const BenchmarkOptions& options, const Backend& backend) {

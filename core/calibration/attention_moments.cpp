@@ -32,7 +32,8 @@ std::vector<float> downloadAsF32(Backend& backend, Stream& stream, const Tensor&
 std::vector<RowMatrixD> headProjections(Backend& backend, const Model& model, int layer) {
     const ModelConfig& config = model.config;
     const auto stream = backend.createStream(0);
-    const Tensor& weight = model.layers.at(static_cast<std::size_t>(layer)).attention.output.weight;
+    const LayerLease weights = model.layer(layer);
+    const Tensor& weight = weights->attention.output.weight;
     const std::vector<float> values = downloadAsF32(backend, *stream, weight);
     const Eigen::Map<const RowMatrix> output(values.data(), weight.shape()[0], weight.shape()[1]);
     std::vector<RowMatrixD> grams;
@@ -182,9 +183,6 @@ AttentionMoments::AttentionMoments(Backend& backend, const Model& model, int que
       m_random(seed),
       m_scratch(std::make_unique<Scratch>()) {
     const ModelConfig& config = model.config;
-    const int d = config.head_dim;
-    const auto width = static_cast<std::size_t>(d);
-    const auto heads = static_cast<std::size_t>(config.kv_heads);
     m_scratch->stream = backend.createStream(threads);
     Stream& stream = *m_scratch->stream;
     const auto table = [&](const Tensor& tensor) -> RowMatrix {
@@ -197,24 +195,36 @@ AttentionMoments::AttentionMoments(Backend& backend, const Model& model, int que
     }
     if (config.position == PositionKind::Alibi)
         m_scratch->slopes = downloadAsF32(backend, stream, model.alibi_slopes);
-    for (int layer = 0; layer < config.layers; ++layer) {
-        Layer sums;
-        sums.index = layer;
-        sums.projection.assign(heads * width * width, 0.0);
-        const std::vector<RowMatrixD> grams = headProjections(backend, model, layer);
-        for (int head = 0; head < config.query_heads; ++head) {
-            const RowMatrixD& gram = grams[static_cast<std::size_t>(head)];
-            addTo(sums.projection, gram, head / config.group());
-            sums.roots.push_back(squareRoot(gram));
-        }
-        sums.queries = zeros(backend, stream, heads * width * width);
-        sums.keys.assign(heads, KeySums(d));
-        if (head_group > 1)
-            sums.joint.assign(heads / static_cast<std::size_t>(head_group), KeySums(d * head_group));
-        sums.weight.assign(heads, 0.0);
-        m_layers.push_back(std::move(sums));
-    }
+    m_layers.resize(static_cast<std::size_t>(config.layers));
 }
+
+AttentionMoments::Layer& AttentionMoments::opened(int index) {
+    std::unique_ptr<Layer>& layer = m_layers.at(static_cast<std::size_t>(index));
+    if (layer)
+        return *layer;
+    const ModelConfig& config = m_model.config;
+    const int d = config.head_dim;
+    const auto width = static_cast<std::size_t>(d);
+    const auto heads = static_cast<std::size_t>(config.kv_heads);
+    auto sums = std::make_unique<Layer>();
+    sums->index = index;
+    sums->projection.assign(heads * width * width, 0.0);
+    const std::vector<RowMatrixD> grams = headProjections(m_backend, m_model, index);
+    for (int head = 0; head < config.query_heads; ++head) {
+        const RowMatrixD& gram = grams[static_cast<std::size_t>(head)];
+        addTo(sums->projection, gram, head / config.group());
+        sums->roots.push_back(squareRoot(gram));
+    }
+    sums->queries = zeros(m_backend, *m_scratch->stream, heads * width * width);
+    sums->keys.assign(heads, KeySums(d));
+    if (m_head_group > 1)
+        sums->joint.assign(heads / static_cast<std::size_t>(m_head_group), KeySums(d * m_head_group));
+    sums->weight.assign(heads, 0.0);
+    layer = std::move(sums);
+    return *layer;
+}
+
+void AttentionMoments::close(int layer) { m_layers.at(static_cast<std::size_t>(layer)).reset(); }
 
 AttentionMoments::~AttentionMoments() = default;
 
@@ -236,6 +246,11 @@ void AttentionMoments::startWindow(std::int64_t length) {
             m_positions.push_back(begin + drawBelow(m_random, end - begin));
         }
     }
+    returnToWindow(m_positions);
+}
+
+void AttentionMoments::returnToWindow(const std::vector<std::int64_t>& positions) {
+    m_positions = positions;
     std::vector<std::int64_t>& starts = m_scratch->starts;
     starts.assign(1, 0);
     for (const std::int64_t position : m_positions)
@@ -305,7 +320,7 @@ void AttentionMoments::weighHead(const Layer& layer, int head, const JobContext&
 void AttentionMoments::add(int layer_index, Stream& stream, const AttentionTrace& trace,
                            const JobContext& job) {
     Scratch& s = *m_scratch;
-    Layer& layer = m_layers.at(static_cast<std::size_t>(layer_index));
+    Layer& layer = opened(layer_index);
     const ModelConfig& config = m_model.config;
     const int d = config.head_dim;
     s.length = trace.queries.shape[0];
@@ -344,8 +359,8 @@ void AttentionMoments::add(int layer_index, Stream& stream, const AttentionTrace
     }
 }
 
-void AttentionMoments::finish(int layer_index, LayerStatistics& statistics) const {
-    const Layer& layer = m_layers.at(static_cast<std::size_t>(layer_index));
+void AttentionMoments::finish(int layer_index, LayerStatistics& statistics) {
+    const Layer& layer = opened(layer_index);
     const ModelConfig& config = m_model.config;
     statistics.logit_queries = Moments(config.kv_heads, config.head_dim);
     Moments& queries = statistics.logit_queries;
@@ -359,18 +374,18 @@ void AttentionMoments::finish(int layer_index, LayerStatistics& statistics) cons
 }
 
 std::size_t AttentionMoments::sumCount() const {
-    const Layer& layer = m_layers.front();
+    const auto heads = static_cast<std::size_t>(m_model.config.kv_heads);
     const auto width = static_cast<std::size_t>(m_model.config.head_dim);
-    std::size_t count = layer.weight.size() * (width * width + 1);  // queries and weights
-    for (const auto* keys : {&layer.keys, &layer.joint}) {
-        for (const KeySums& sums : *keys)
-            count += sums.count();
-    }
+    const auto group = static_cast<std::size_t>(m_head_group);
+    std::size_t count = heads * (width * width + 1);  // queries and weights
+    count += heads * (width + 1) * width;             // keys
+    if (m_head_group > 1)
+        count += heads / group * (group * width + 1) * group * width;
     return count;
 }
 
-std::vector<double> AttentionMoments::sums(int layer_index) const {
-    const Layer& layer = m_layers.at(static_cast<std::size_t>(layer_index));
+std::vector<double> AttentionMoments::sums(int layer_index) {
+    const Layer& layer = opened(layer_index);
     const auto width = static_cast<std::size_t>(m_model.config.head_dim);
     std::vector<double> result(layer.weight.size() * width * width);
     m_backend.download(*m_scratch->stream, result.data(), layer.queries->data(),
@@ -386,7 +401,7 @@ std::vector<double> AttentionMoments::sums(int layer_index) const {
 }
 
 void AttentionMoments::restoreSums(int layer_index, std::span<const double> sums) {
-    Layer& layer = m_layers.at(static_cast<std::size_t>(layer_index));
+    Layer& layer = opened(layer_index);
     const auto width = static_cast<std::size_t>(m_model.config.head_dim);
     const std::size_t queries = layer.weight.size() * width * width;
     m_backend.upload(*m_scratch->stream, layer.queries->data(), sums.data(), queries * sizeof(double));

@@ -35,20 +35,26 @@ public:
 
     // Positions are drawn anew for each window, the same for every layer.
     void startWindow(std::int64_t length);
+    // The positions of the window under way, and going back to those of a window that was started before.
+    const std::vector<std::int64_t>& positions() const { return m_positions; }
+    void returnToWindow(const std::vector<std::int64_t>& positions);
     // The trace must hold a whole window from its first token on, batch 1.
     void add(int layer, Stream& stream, const AttentionTrace& trace, const JobContext& job);
     // Sets `logit_queries`, `logit_keys`, `joint_logit_keys`, `logit_weights` and `projection` of the layer's
     // statistics.
-    void finish(int layer, LayerStatistics& statistics) const;
+    void finish(int layer, LayerStatistics& statistics);
+    // A layer takes memory, and its weights are looked at, from the first call that names it to this.
+    void close(int layer);
 
     // A layer's sums as they are, to go on from later: what restoreSums() puts back continues bit for bit.
-    std::vector<double> sums(int layer) const;
+    std::vector<double> sums(int layer);
     std::size_t sumCount() const;  // of one layer
     void restoreSums(int layer, std::span<const double> sums);
 
 private:
     struct Layer;
     struct Scratch;
+    Layer& opened(int layer);
     void weighHead(const Layer& layer, int head, const JobContext& job);
     void weighQuery(const Layer& layer, int head, std::size_t sample);
 
@@ -57,7 +63,7 @@ private:
     int m_queries, m_head_group, m_threads;
     std::mt19937_64 m_random;
     std::vector<std::int64_t> m_positions;
-    std::vector<Layer> m_layers;
+    std::vector<std::unique_ptr<Layer>> m_layers;  // null: not open
     std::unique_ptr<Scratch> m_scratch;
 };
 

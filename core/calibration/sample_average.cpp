@@ -10,13 +10,7 @@ SampleAverage::SampleAverage(Backend& backend, const ModelConfig& config, int sa
       m_config(config),
       m_samples(samples),
       m_length(length),
-      m_sums(static_cast<std::size_t>(config.layers)) {
-    for (auto& layer : m_sums) {
-        for (int kind = 0; kind < kKinds; ++kind)
-            layer[static_cast<std::size_t>(kind)].assign(
-                static_cast<std::size_t>(length * heads(kind) * config.head_dim), 0.0f);
-    }
-}
+      m_sums(static_cast<std::size_t>(config.layers)) {}
 
 int SampleAverage::heads(int kind) const {
     return kind % 2 == 0 ? m_config.kv_heads : m_config.query_heads;  // keys and values are even
@@ -26,8 +20,10 @@ void SampleAverage::add(Stream& stream, int layer, int kind, const TensorView& r
     const auto count = static_cast<std::size_t>(rows.shape.count());
     m_rows.resize(count);
     m_backend.download(stream, m_rows.data(), rows.data, rows.bytes());
-    float* sums = m_sums[static_cast<std::size_t>(layer)][static_cast<std::size_t>(kind)].data() +
-                  start * heads(kind) * m_config.head_dim;
+    std::vector<float>& all = m_sums[static_cast<std::size_t>(layer)][static_cast<std::size_t>(kind)];
+    if (all.empty())
+        all.assign(static_cast<std::size_t>(m_length * heads(kind) * m_config.head_dim), 0.0f);
+    float* sums = all.data() + start * heads(kind) * m_config.head_dim;
     for (std::size_t i = 0; i < count; ++i)
         sums[i] += m_rows[i];
 }
@@ -41,6 +37,8 @@ void SampleAverage::endWindow(Stream& stream, const std::function<void(int, int,
         for (int kind = 0; kind < kKinds; ++kind) {
             std::vector<float>& sums =
                 m_sums[static_cast<std::size_t>(layer)][static_cast<std::size_t>(kind)];
+            if (sums.empty())
+                continue;
             for (float& sum : sums)
                 sum *= share;
             const Tensor rows = makeTensor(m_backend, DType::F32, {m_length, heads(kind), m_config.head_dim});
@@ -50,6 +48,11 @@ void SampleAverage::endWindow(Stream& stream, const std::function<void(int, int,
             std::fill(sums.begin(), sums.end(), 0.0f);
         }
     }
+}
+
+void SampleAverage::close(int layer) {
+    for (std::vector<float>& sums : m_sums[static_cast<std::size_t>(layer)])
+        sums = {};
 }
 
 }  // namespace eigenscope

@@ -16,7 +16,8 @@ class SampleAverage {
 public:
     static constexpr int kKinds = 4;  // keys, queries, values, outputs
 
-    // Averages over `samples` windows of `length` tokens. The host holds one window's rows of every layer.
+    // Averages over `samples` windows of `length` tokens. The host holds one window's rows of every layer
+    // that rows were added of.
     SampleAverage(Backend& backend, const ModelConfig& config, int samples, std::int64_t length);
 
     // Rows [count, heads, head_dim] of one layer and kind at positions `start` on.
@@ -24,6 +25,7 @@ public:
     // A window is complete; after the last of its group calls `sink(layer, kind, rows)` for each layer and
     // kind, with the averages on the device.
     void endWindow(Stream& stream, const std::function<void(int, int, const TensorView&)>& sink);
+    void close(int layer);  // gives its rows' memory back
 
 private:
     int heads(int kind) const;
@@ -32,7 +34,8 @@ private:
     const ModelConfig& m_config;
     int m_samples, m_windows = 0;
     std::int64_t m_length;
-    std::vector<std::array<std::vector<float>, kKinds>> m_sums;  // [layers], [length, heads, head_dim]
+    // [layers], [length, heads, head_dim]; empty where nothing was added.
+    std::vector<std::array<std::vector<float>, kKinds>> m_sums;
     std::vector<float> m_rows;
 };
 

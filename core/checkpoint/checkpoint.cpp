@@ -6,6 +6,8 @@
 #include "core/checkpoint/checkpoint_files.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 namespace eigenscope {
 
@@ -17,15 +19,22 @@ constexpr const char* kConfigFile = "config.json";
 
 // A tensor's start and evenly spaced blocks of the rest: reading all of a large checkpoint would take
 // minutes.
-void addSample(Fingerprint& fingerprint, std::span<const std::byte> bytes) {
+void addSample(Fingerprint& fingerprint, const Checkpoint& checkpoint, const TensorRecord& tensor) {
     constexpr std::size_t kBlocks = 16, kBlockBytes = 256;
-    if (bytes.size() <= kBlocks * kBlockBytes) {
-        fingerprint.add(bytes);
+    std::array<std::byte, kBlocks * kBlockBytes> room;
+    const std::uint64_t size = tensor.byteCount();
+    if (size <= room.size()) {
+        const std::span<std::byte> all(room.data(), size);
+        checkpoint.read(tensor, 0, all);
+        fingerprint.add(all);
         return;
     }
-    const std::size_t last = bytes.size() - kBlockBytes;
-    for (std::size_t i = 0; i < kBlocks; ++i)
-        fingerprint.add(bytes.subspan(last * i / (kBlocks - 1), kBlockBytes));
+    const std::span<std::byte> block(room.data(), kBlockBytes);
+    const std::uint64_t last = size - kBlockBytes;
+    for (std::size_t i = 0; i < kBlocks; ++i) {
+        checkpoint.read(tensor, last * i / (kBlocks - 1), block);
+        fingerprint.add(block);
+    }
 }
 
 }  // namespace
@@ -69,9 +78,53 @@ std::shared_ptr<const Checkpoint> Checkpoint::withDummyWeights(const fs::path& d
 void Checkpoint::prepareBytes() const {
     if (m_dummy)
         m_dummy->fill();
+    else
+        std::call_once(m_mapping, [this] { mapFiles(); });
 }
 
-std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) {
+void Checkpoint::mapFiles() const {
+    for (std::size_t shard = 0; shard < m_files.size(); ++shard) {
+        const auto mapped = m_files[shard]->map();
+        for (TensorRecord& tensor : m_records[shard]) {
+            if (!tensor.offset)
+                continue;
+            tensor.bytes = mapped->bytes().subspan(*tensor.offset, tensor.byteCount());
+            tensor.owner = mapped;
+        }
+    }
+    m_mapped = true;
+}
+
+void Checkpoint::read(const TensorRecord& tensor, std::uint64_t begin, std::span<std::byte> to) const {
+    if (begin > tensor.byteCount() || to.size() > tensor.byteCount() - begin)
+        failField(tensor.file, tensor.name,
+                  "has no bytes " + std::to_string(begin) + " to " + std::to_string(begin + to.size()));
+    if (to.empty())
+        return;
+    if (m_dummy) {
+        m_dummy->read(tensor, begin, to);
+        return;
+    }
+    if (tensor.offset && !m_mapped) {
+        const auto shard = std::find(m_shards.begin(), m_shards.end(), tensor.file) - m_shards.begin();
+        m_files[static_cast<std::size_t>(shard)]->read(*tensor.offset + begin, to);
+        return;
+    }
+    std::memcpy(to.data(), tensor.bytes.data() + begin, to.size());
+}
+
+std::int64_t Checkpoint::heldBytes() const {
+    if (m_dummy)
+        return static_cast<std::int64_t>(m_dummy->poolBytes());
+    std::int64_t bytes = 0;
+    for (const TensorRecord* tensor : m_tensors) {
+        if (!tensor->offset)
+            bytes += static_cast<std::int64_t>(tensor->byteCount());
+    }
+    return bytes;
+}
+
+std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path, Access access) {
     auto checkpoint = std::make_shared<Checkpoint>();
     const fs::path directory = directoryOf(path);
     checkpoint->m_directory = directory;
@@ -79,8 +132,18 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path) {
 
     WeightFiles files = findWeightFiles(directory);
     checkpoint->m_shards = files.shards;
-    for (const fs::path& shard : files.shards)
+    for (const fs::path& shard : files.shards) {
+        if (access == Access::Headers)
+            checkpoint->m_files.push_back(InputFile::open(shard));
         checkpoint->m_records.push_back(readWeightFile(shard));
+        for (TensorRecord& tensor : checkpoint->m_records.back()) {
+            if (access == Access::Headers && tensor.offset) {
+                tensor.bytes = {};
+                tensor.owner.reset();
+            }
+        }
+    }
+    checkpoint->m_mapped = access == Access::Mapped;
     for (std::size_t shard = 0; shard < files.shards.size(); ++shard) {
         for (const TensorRecord& tensor : checkpoint->m_records[shard]) {
             const auto mapped = files.weight_map.find(tensor.name);
@@ -131,22 +194,24 @@ std::int64_t Checkpoint::parameterCount() const {
 std::int64_t Checkpoint::weightBytes() const {
     std::int64_t bytes = 0;
     for (const TensorRecord* tensor : m_tensors)
-        bytes += static_cast<std::int64_t>(tensor->bytes.size());
+        bytes += static_cast<std::int64_t>(tensor->byteCount());
     return bytes;
 }
 
 std::string Checkpoint::fingerprint() const {
-    prepareBytes();
-    Fingerprint fingerprint;
-    fingerprint.add(m_config.dump());
-    for (const auto& [name, tensor] : m_index) {  // by name: how the weights are sharded makes no difference
-        fingerprint.add(name);
-        fingerprint.add(nameOf(tensor->dtype));
-        for (std::int64_t extent : tensor->shape)
-            fingerprint.add(" " + std::to_string(extent));
-        addSample(fingerprint, tensor->bytes);
-    }
-    return fingerprint.hex();
+    std::call_once(m_fingerprinting, [this] {
+        Fingerprint fingerprint;
+        fingerprint.add(m_config.dump());
+        for (const auto& [name, tensor] : m_index) {  // by name: sharding makes no difference
+            fingerprint.add(name);
+            fingerprint.add(nameOf(tensor->dtype));
+            for (std::int64_t extent : tensor->shape)
+                fingerprint.add(" " + std::to_string(extent));
+            addSample(fingerprint, *this, *tensor);
+        }
+        m_fingerprint = fingerprint.hex();
+    });
+    return m_fingerprint;
 }
 
 }  // namespace eigenscope

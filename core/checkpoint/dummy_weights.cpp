@@ -107,8 +107,7 @@ std::shared_ptr<DummyWeights> DummyWeights::create(const std::vector<DummyTensor
         TensorRecord& record = weights->m_records[i];
         const std::size_t bytes = TensorSpec{record.name, dtype, record.shape}.bytes();
         if (tensors[i].fill == DummyTensor::Fill::Normal) {
-            weights->mapMatrix(at, roundUp(bytes, page),
-                               hashOf(record.name) % (weights->m_pool_bytes / page));
+            weights->mapMatrix(at, roundUp(bytes, page), weights->firstPage(record.name));
             record.bytes = {at, bytes};
             at += roundUp(bytes, page);
             continue;
@@ -151,6 +150,27 @@ std::vector<TensorRecord> DummyWeights::records() const {
     for (TensorRecord& record : records)
         record.owner = shared_from_this();
     return records;
+}
+
+void DummyWeights::read(const TensorRecord& tensor, std::uint64_t begin, std::span<std::byte> to) const {
+    fill();
+    const std::byte* from = tensor.bytes.data();
+    if (from < m_region || from >= m_region + m_region_bytes) {  // a vector
+        std::memcpy(to.data(), from + begin, to.size());
+        return;
+    }
+    std::size_t offset = firstPage(tensor.name) * pageSize() + static_cast<std::size_t>(begin);
+    while (!to.empty()) {
+        offset %= m_pool_bytes;
+        const std::size_t part = std::min(to.size(), m_pool_bytes - offset);
+        std::memcpy(to.data(), m_pool + offset, part);
+        to = to.subspan(part);
+        offset += part;
+    }
+}
+
+std::size_t DummyWeights::firstPage(const std::string& name) const {
+    return hashOf(name) % (m_pool_bytes / pageSize());
 }
 
 void DummyWeights::fill() const {

@@ -33,9 +33,14 @@ public:
 
     std::vector<TensorRecord> records() const;  // bytes that are zero until fill()
     void fill() const;                          // once, however often it is called
+    // Copies bytes [begin, begin + to.size()) of a tensor, from the pool itself: the windows on it would
+    // count as resident memory page by page, however often they show the same ones.
+    void read(const TensorRecord& tensor, std::uint64_t begin, std::span<std::byte> to) const;
+    std::size_t poolBytes() const { return m_pool_bytes; }
 
 private:
     DummyWeights() = default;
+    std::size_t firstPage(const std::string& name) const;  // of the pool, where a matrix begins
     void mapMatrix(std::byte* at, std::size_t bytes, std::size_t first_page);
 
     std::vector<TensorRecord> m_records;     // without owner

@@ -72,7 +72,10 @@ std::optional<std::uint64_t> checkedTensorBytes(FileDType dtype, const std::vect
     return total;
 }
 
-std::int64_t TensorRecord::count() const { return static_cast<std::int64_t>(bytes.size() / sizeOf(dtype)); }
+std::int64_t TensorRecord::count() const { return static_cast<std::int64_t>(byteCount() / sizeOf(dtype)); }
+
+// Readers have checked that the shape is no larger than the file.
+std::uint64_t TensorRecord::byteCount() const { return checkedTensorBytes(dtype, shape).value_or(0); }
 
 std::size_t TensorSpec::bytes() const {
     std::size_t total = sizeOf(dtype);

@@ -26,7 +26,11 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
         failIo(file, "open", errno);
     if (!S_ISREG(status.st_mode))
         failInput(file, "is not a regular file");
-    const auto size = static_cast<std::size_t>(status.st_size);
+    return map(fd, static_cast<std::size_t>(status.st_size), file);
+}
+
+std::shared_ptr<const MappedFile> MappedFile::map(int fd, std::size_t size,
+                                                  const std::filesystem::path& file) {
     void* data = nullptr;
     if (size > 0) {  // an empty mapping does not exist
         data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);

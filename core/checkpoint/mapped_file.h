@@ -16,6 +16,8 @@ class MappedFile {
 public:
     static std::shared_ptr<const MappedFile> open(
         const std::filesystem::path& file);  // throws Io, InvalidInput
+    // Of an open file; throws Io naming `file`.
+    static std::shared_ptr<const MappedFile> map(int fd, std::size_t size, const std::filesystem::path& file);
     ~MappedFile();
     MappedFile(const MappedFile&) = delete;
     MappedFile& operator=(const MappedFile&) = delete;

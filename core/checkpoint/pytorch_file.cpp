@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstring>
+#include <functional>
 #include <optional>
 #include <set>
 
@@ -112,7 +113,10 @@ void gather(const View& view, std::size_t size, const std::byte* storage, std::s
 class PytorchReader {
 public:
     PytorchReader(const std::filesystem::path& path, std::shared_ptr<const MappedFile> file)
-        : m_path(path), m_budget(unpackedLimit(file->bytes().size())), m_zip(path, std::move(file)) {}
+        : m_path(path),
+          m_file(file->bytes()),
+          m_budget(unpackedLimit(file->bytes().size())),
+          m_zip(path, std::move(file)) {}
 
     std::vector<TensorRecord> read() {
         const ZipArchive::Entry& entry = pickleEntry();
@@ -290,6 +294,7 @@ private:
         if (isContiguous(view)) {
             record.bytes = storage.data.bytes.subspan(static_cast<std::size_t>(view.offset) * size, *bytes);
             record.owner = storage.data.owner;
+            record.offset = offsetOf(record.bytes);
             return;
         }
         if (*bytes > m_budget)
@@ -301,8 +306,17 @@ private:
         record.owner = owned;
     }
 
+    // Where bytes lie in the file; nothing for those that were inflated.
+    std::optional<std::uint64_t> offsetOf(std::span<const std::byte> bytes) const {
+        const std::less<const std::byte*> before;
+        if (before(bytes.data(), m_file.data()) || !before(bytes.data(), m_file.data() + m_file.size()))
+            return std::nullopt;
+        return static_cast<std::uint64_t>(bytes.data() - m_file.data());
+    }
+
     const std::filesystem::path& m_path;
-    std::uint64_t m_budget;  // bytes that strided tensors may still take
+    std::span<const std::byte> m_file;  // mapped as long as m_zip lives
+    std::uint64_t m_budget;             // bytes that strided tensors may still take
     ZipArchive m_zip;
     std::string m_root;  // "<name>/"
     const Pickle* m_pickle = nullptr;

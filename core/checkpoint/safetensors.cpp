@@ -113,6 +113,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) : m_path(fil
         m_tensors.push_back(readRecord(name, entry, data));
         m_tensors.back().owner = mapped;
         m_tensors.back().file = file;
+        m_tensors.back().offset = static_cast<std::uint64_t>(m_tensors.back().bytes.data() - bytes.data());
     }
     std::stable_sort(m_tensors.begin(), m_tensors.end(), [](const TensorRecord& a, const TensorRecord& b) {
         if (a.bytes.data() != b.bytes.data())

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -55,10 +56,16 @@ public:
     ~SafetensorsWriter();
     void write(std::string_view name,
                std::span<const std::byte> bytes);  // name and size are checked against the spec
+    // The same for bytes that are brought in pieces, each with the offset of its first: memory is one
+    // piece's.
+    static constexpr std::size_t kPiece = std::size_t{16} << 20;
+    void writePieces(std::string_view name,
+                     const std::function<void(std::uint64_t begin, std::span<std::byte> to)>& bring);
     void commit();  // throws when tensors are missing; the file appears only now
 
 private:
     struct State;
+    const TensorSpec& nextSpec(std::string_view name);
     std::unique_ptr<State> m_state;
 };
 

@@ -69,17 +69,35 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& file, std::vec
 
 SafetensorsWriter::~SafetensorsWriter() = default;
 
-void SafetensorsWriter::write(std::string_view name, std::span<const std::byte> bytes) {
+const TensorSpec& SafetensorsWriter::nextSpec(std::string_view name) {
     if (m_state->next == m_state->specs.size())
         failField(m_state->path, name, "all tensors that were announced are written already");
     const TensorSpec& spec = m_state->specs[m_state->next];
     if (spec.name != name)
         failField(m_state->path, name, "written out of order, expected '" + spec.name + "'");
+    return spec;
+}
+
+void SafetensorsWriter::write(std::string_view name, std::span<const std::byte> bytes) {
+    const TensorSpec& spec = nextSpec(name);
     if (spec.bytes() != bytes.size())
         failField(m_state->path, name,
                   "has " + std::to_string(bytes.size()) + " bytes, its dtype and shape need " +
                       std::to_string(spec.bytes()));
     m_state->file.write(bytes);
+    ++m_state->next;
+}
+
+void SafetensorsWriter::writePieces(std::string_view name,
+                                    const std::function<void(std::uint64_t, std::span<std::byte>)>& bring) {
+    const std::uint64_t size = nextSpec(name).bytes();
+    std::vector<std::byte> piece(static_cast<std::size_t>(std::min<std::uint64_t>(size, kPiece)));
+    for (std::uint64_t begin = 0; begin < size; begin += kPiece) {
+        const std::span<std::byte> part(
+            piece.data(), static_cast<std::size_t>(std::min<std::uint64_t>(size - begin, kPiece)));
+        bring(begin, part);
+        m_state->file.write(part);
+    }
     ++m_state->next;
 }
 

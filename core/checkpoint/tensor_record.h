@@ -20,7 +20,8 @@ std::size_t sizeOf(FileDType dtype);
 std::string_view nameOf(FileDType dtype);           // as the format writes it: "F32"
 std::optional<DType> engineDType(FileDType dtype);  // F32, F16, BF16; else empty
 
-// A tensor in an open file. The bytes live as long as `owner`.
+// A tensor in an open file. The bytes live as long as `owner`; they are not at hand (empty, no owner) where
+// only headers were read, see Checkpoint::Access.
 struct TensorRecord {
     std::string name;
     FileDType dtype = FileDType::F32;
@@ -29,7 +30,10 @@ struct TensorRecord {
     std::shared_ptr<const void> owner;
     std::filesystem::path file;
 
+    std::optional<std::uint64_t> offset{};  // of the bytes in `file`, when they lie there as they are
+
     std::int64_t count() const;
+    std::uint64_t byteCount() const;  // whether the bytes are at hand or not
 };
 
 // The tensors of a weight file in file order: safetensors by its extension, else a PyTorch file. Throws

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/compression/convert.h"
 
-#include "core/compression/folding.h"
-#include "core/compression/spread.h"
+#include "core/compression/attention_overlay.h"
+#include "core/compression/layer_folding.h"
 #include "kernels/api/error.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 namespace eigenscope {
 
@@ -49,45 +51,6 @@ void checkSpectrum(const ModelConfig& config, const Spectrum& spectrum, const Ra
     checkPlan(plan, config.layers, spectrum.basisWidth(), "plan");
 }
 
-// Of one layer's side; spread when its cache is to be quantised, which changes nothing else.
-std::vector<HeadBasis> basesOf(const Spectrum& spectrum, const RankPlan& plan, int layer, Side side) {
-    const auto i = static_cast<std::size_t>(layer);
-    const bool keys = side == Side::Keys;
-    const std::vector<int>& bits = keys ? plan.kv_bits.keys : plan.kv_bits.values;
-    const bool quantised = !bits.empty() && bits.at(i) < kUnquantised;
-    std::vector<HeadBasis> bases;
-    for (int head = 0; head < spectrum.heads(); ++head) {
-        bases.push_back(spectrum.basis(layer, side, head));
-        if (quantised)
-            spreadLatents(bases.back(), keys ? plan.key_ranks.at(i) : plan.value_ranks.at(i));
-    }
-    return bases;
-}
-
-void foldKeys(Folder& folder, const ModelConfig& config, const AttentionWeights& original,
-              const std::vector<HeadBasis>& keys, int layer, AttentionWeights& weights) {
-    const int rank = config.keyWidth(layer);
-    weights.query_width = config.queryWidth(layer);
-    weights.key_width = rank;
-    weights.key = folder.encodeRows(original.key, keys, rank);
-    if (config.rebuildsKeys()) {
-        weights.lift_basis = folder.decoders(keys, rank, config.kv_heads);
-        weights.lift_mean = folder.means(keys, config.kv_heads);
-    } else {
-        // A mean of the keys adds the same number to all scores of a query, which softmax ignores: it is
-        // dropped.
-        weights.query = folder.transposedDecodeRows(original.query, keys, rank, config.query_heads);
-    }
-}
-
-void foldValues(Folder& folder, const ModelConfig& config, const AttentionWeights& original,
-                const std::vector<HeadBasis>& values, int layer, AttentionWeights& weights) {
-    const int rank = config.valueWidth(layer);
-    weights.value_width = rank;
-    weights.value = folder.encodeRows(original.value, values, rank);
-    weights.output = folder.decodeColumns(original.output, values, rank, config.query_heads);
-}
-
 LowRankDescription describe(const OpenModel& original, const Statistics& statistics, const RankPlan& plan) {
     LowRankDescription description;
     description.method = plan.method;
@@ -109,6 +72,29 @@ LowRankDescription describe(const OpenModel& original, const Statistics& statist
     return description;
 }
 
+// Shared with its owner where it has one; bases of a streamed model are needed for as long as it runs.
+std::shared_ptr<const Spectrum> shared(const Spectrum& spectrum) {
+    auto owned = spectrum.weak_from_this().lock();
+    return owned ? owned : std::make_shared<const Spectrum>(spectrum);
+}
+
+// Layers are described; each is folded when it is asked for.
+void streamFolded(const OpenModel& original, const LayerFolding& folding, Model& model) {
+    std::int64_t most = 0;
+    for (int layer = 0; layer < model.config.layers; ++layer) {
+        AttentionWeights& attention = model.layers[static_cast<std::size_t>(layer)].attention;
+        most = std::max(most, folding.bytes(attention, layer));
+        attention = folding.describe(attention, layer);
+    }
+    const auto make = [folding, backend = original.backend](int layer, const AttentionWeights& below,
+                                                            const std::stop_token& stop) {
+        const JobContext job(stop);
+        Folder folder(*backend, job);
+        return folding.fold(folder, below, layer);
+    };
+    model.source = std::make_shared<AttentionOverlay>(original.model, make, most);
+}
+
 }  // namespace
 
 OpenModel convertInMemory(JobContext& job, const OpenModel& original, const Statistics& statistics,
@@ -117,16 +103,18 @@ OpenModel convertInMemory(JobContext& job, const OpenModel& original, const Stat
     checkSpectrum(original.model->config, spectrum, plan);
     auto model = std::make_shared<Model>(*original.model);
     model->config.low_rank = describe(original, statistics, plan);
-    Folder folder(*original.backend, job);
+    const LayerFolding folding(model->config, shared(spectrum), plan);
     const int layers = model->config.layers;
-    for (int layer = 0; layer < layers; ++layer) {
-        job.checkCancelled();
-        job.progress("converting layers", layer, layers);
-        const AttentionWeights from = model->layers[static_cast<std::size_t>(layer)].attention;
-        AttentionWeights& attention = model->layers[static_cast<std::size_t>(layer)].attention;
-        foldKeys(folder, model->config, from, basesOf(spectrum, plan, layer, Side::Keys), layer, attention);
-        foldValues(folder, model->config, from, basesOf(spectrum, plan, layer, Side::Values), layer,
-                   attention);
+    if (original.model->streamed()) {
+        streamFolded(original, folding, *model);
+    } else {
+        Folder folder(*original.backend, job);
+        for (int layer = 0; layer < layers; ++layer) {
+            job.checkCancelled();
+            job.progress("converting layers", layer, layers);
+            AttentionWeights& attention = model->layers[static_cast<std::size_t>(layer)].attention;
+            attention = folding.fold(folder, attention, layer);
+        }
     }
     job.progress("converting layers", layers, layers);
     OpenModel converted = original;
@@ -147,15 +135,34 @@ OpenModel convertOneLayer(const JobContext& job, const OpenModel& original, cons
     checkSpectrum(original.model->config, spectrum, plan);
     auto model = std::make_shared<Model>(*original.model);
     model->config.low_rank = describe(original, statistics, plan);
+    const LayerFolding folding(model->config, shared(spectrum), plan);
     Folder folder(*original.backend, job);
-    const AttentionWeights& before = original.model->layers[i].attention;
-    AttentionWeights& after = model->layers[i].attention;
-    // Heads that share a latent do so for keys and values alike: the other side is then of full rank.
-    const bool joint = plan.head_group > 1;
-    if (key_rank || joint)
-        foldKeys(folder, model->config, before, basesOf(spectrum, plan, layer, Side::Keys), layer, after);
-    if (value_rank || joint)
-        foldValues(folder, model->config, before, basesOf(spectrum, plan, layer, Side::Values), layer, after);
+    AttentionWeights after, own;
+    {
+        const LayerLease lease = original.model->layer(layer, job.stopToken());
+        const AttentionWeights& before = lease->attention;
+        after = before;
+        // Heads that share a latent do so for keys and values alike: the other side is then of full rank.
+        const bool joint = plan.head_group > 1;
+        if (key_rank || joint)
+            folding.foldKeys(folder, before, layer, after);
+        if (value_rank || joint)
+            folding.foldValues(folder, before, layer, after);
+        own = ownPart(after, before);
+        if (original.model->streamed())
+            after = {};  // it would keep the layer in memory
+    }
+    if (original.model->streamed()) {
+        const std::int64_t bytes = folding.bytes(original.model->layers.at(i).attention, layer);
+        model->source = std::make_shared<AttentionOverlay>(
+            original.model,
+            [layer, own](int of, const AttentionWeights& below, const std::stop_token&) {
+                return of == layer ? own : below;
+            },
+            bytes);
+    } else {
+        model->layers.at(i).attention = std::move(after);
+    }
     OpenModel converted = original;
     converted.model = std::move(model);
     return converted;

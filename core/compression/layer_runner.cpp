@@ -13,27 +13,12 @@ LayerRunner::LayerRunner(const JobContext& job, const OpenModel& original, const
                                              .compute = resolveCompute(run, original),
                                              .max_rows = length,
                                              .stop = job.stopToken()})),
-      m_cache(m_transformer.createCache(m_format, length, 1, length)),
+      m_cache(m_transformer.createLayerCache(m_format, length, length)),
       m_hidden(makeTensor(m_backend, DType::F32, {length, original.model->config.hidden_size})) {}
 
-std::vector<float> LayerRunner::firstInput(std::span<const TokenId> tokens, std::vector<float>* logits) {
-    struct Keeper : LayerObserver {
-        explicit Keeper(LayerRunner& owner) : owner(owner) {}
-        void onLayerInput(int layer, const TensorView& hidden) override {
-            if (layer == 0)
-                state = owner.download(hidden);
-        }
-        LayerRunner& owner;
-        std::vector<float> state;
-    };
-    Keeper keeper(*this);
+std::vector<float> LayerRunner::firstInput(std::span<const TokenId> tokens) {
     m_cache.truncate(0);
-    const TensorView view =
-        m_transformer.forward(m_session, tokens, m_cache, logits ? LogitsOf::All : LogitsOf::None, &keeper);
-    m_cache.truncate(0);
-    if (logits)
-        *logits = download(view);
-    return std::move(keeper.state);
+    return download(m_transformer.embed(m_session, tokens, m_cache));
 }
 
 void LayerRunner::setHidden(const std::vector<float>& state) {
@@ -56,7 +41,7 @@ void LayerRunner::run(const OpenModel& other, int layer, LayerObserver* observer
         format = KvFormat(m_format.dtype);
         format.planned = true;
     }
-    KvCache cache = transformer.createCache(format, m_length, 1, m_length);
+    KvCache cache = transformer.createLayerCache(format, m_length, m_length);
     if (m_session.holds(other.model->config)) {
         runLayerOf(transformer, m_session, cache, layer, observer);
         return;

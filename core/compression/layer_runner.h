@@ -19,9 +19,8 @@ public:
     LayerRunner(const JobContext& job, const OpenModel& original, const RunOptions& run, std::int64_t length);
 
     std::int64_t length() const { return m_length; }
-    // What the first layer gets for these tokens [length, hidden]; the model's logits [length, vocab] too
-    // when wanted. Runs the whole model.
-    std::vector<float> firstInput(std::span<const TokenId> tokens, std::vector<float>* logits = nullptr);
+    // What the first layer gets for these tokens [length, hidden].
+    std::vector<float> firstInput(std::span<const TokenId> tokens);
 
     // The hidden state [length, hidden], in place of the one before.
     void setHidden(const std::vector<float>& state);

@@ -3,6 +3,7 @@
 
 #include "core/compression/folding.h"
 #include "core/compression/layer_runner.h"
+#include "core/compression/refitted_outputs.h"
 
 #include <Eigen/Cholesky>
 #include <Eigen/Core>
@@ -103,27 +104,34 @@ OpenModel refitOutputs(JobContext& job, const OpenModel& original, const OpenMod
     auto model = std::make_shared<Model>(*converted.model);
     OpenModel refitted = converted;
     refitted.model = model;
+    RefittedOutputs outputs(converted, *model, options.run.states);
     LayerRunner runner(job, original, options.run, length);
     Folder folder(*original.backend, job);
     constexpr std::string_view kStage = "refitting";
     job.progress(kStage, 0, config.layers);
-    std::vector<std::vector<float>> expected,
-        found;  // hidden states of the original and of the refitted model
-    for (const auto& window : windows) {
+    // Hidden states of the original and of the refitted model.
+    const std::vector<std::size_t> sizes(
+        windows.size(), windows.front().size() * static_cast<std::size_t>(config.hidden_size));
+    HiddenStates expected(sizes, options.run.states), found(sizes, options.run.states);
+    std::vector<float> state(sizes.front());
+    for (std::size_t i = 0; i < windows.size(); ++i) {
         job.checkCancelled();
-        expected.push_back(runner.firstInput(window));
+        expected.write(i, runner.firstInput(windows[i]));
+        expected.read(i, state);
+        found.write(i, state);
     }
-    found = expected;
     for (int layer = 0; layer < config.layers; ++layer) {
         job.progress(kStage, layer, config.layers);
         RefitSums sums(config.query_heads * config.valueWidth(layer), config.hidden_size);
         for (std::size_t i = 0; i < windows.size(); ++i) {
             job.checkCancelled();
             AfterAttention original_state(runner), converted_state(runner);
-            runner.setHidden(expected[i]);
+            expected.read(i, state);
+            runner.setHidden(state);
             runner.run(layer, &original_state);
-            expected[i] = runner.hidden();
-            runner.setHidden(found[i]);
+            expected.write(i, runner.hidden());
+            found.read(i, state);
+            runner.setHidden(state);
             runner.run(refitted, layer, &converted_state);
             std::vector<float>& residual = original_state.state;
             for (std::size_t k = 0; k < residual.size(); ++k)
@@ -135,13 +143,16 @@ OpenModel refitOutputs(JobContext& job, const OpenModel& original, const OpenMod
             }
         }
         const RefitChange change = solveRefit(sums, options.ridge);
-        Linear& output = model->layers[static_cast<std::size_t>(layer)].attention.output;
-        output = folder.added(output, change.weight, change.bias);
-        for (std::vector<float>& state : found) {
+        {
+            const LayerLease lease = model->layer(layer, job.stopToken());
+            outputs.set(layer, folder.added(lease->attention.output, change.weight, change.bias));
+        }
+        for (std::size_t i = 0; i < windows.size(); ++i) {
             job.checkCancelled();
+            found.read(i, state);
             runner.setHidden(state);
             runner.run(refitted, layer);
-            state = runner.hidden();
+            found.write(i, runner.hidden());
         }
     }
     job.progress(kStage, config.layers, config.layers);

@@ -47,8 +47,9 @@ struct RefitChange {
 RefitChange solveRefit(const RefitSums& sums, double ridge);
 
 // `converted` (from convertInMemory on `original`) with refitted output projections, and saying so. Windows
-// of one length; on the host it holds both models' hidden states of all of them at one layer, 8 bytes *
-// tokens * hidden size. Costs about three passes of the windows through the model.
+// of one length; on the host, or in a file, it holds both models' hidden states of all of them at one layer,
+// 8 bytes * tokens * hidden size, and of a streamed model the refitted projections. Costs about three passes
+// of the windows through the model.
 OpenModel refitOutputs(JobContext& job, const OpenModel& original, const OpenModel& converted,
                        const std::vector<std::vector<TokenId>>& windows, const RefitOptions& options);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A converted model as a checkpoint directory: tensors that did not change are copied byte for byte from the
-// original's files, the low-rank ones come from the device.
+// original's files, in pieces, the low-rank ones come from the device, a tensor at a time.
 #include "core/base/atomic_output.h"
 #include "core/base/fail.h"
 #include "core/checkpoint/safetensors.h"
@@ -37,8 +37,11 @@ using Bytes = std::vector<std::byte>;
 struct OutputTensor {
     TensorSpec spec;
     const TensorRecord* copied = nullptr;  // else:
-    std::function<Bytes()> make;
+    std::function<Bytes(const std::stop_token&)> make;
 };
+
+// Which of a layer's projections.
+using Pick = std::vector<Linear AttentionWeights::*>;
 
 FileDType fileDType(DType dtype) {
     switch (dtype) {
@@ -55,9 +58,9 @@ FileDType fileDType(DType dtype) {
 class TensorList {
 public:
     TensorList(Backend& backend, const OpenModel& original, const OpenModel& converted)
-        : m_backend(backend), m_stream(backend.createStream(0)) {
+        : m_backend(backend), m_model(converted.model), m_stream(backend.createStream(0)) {
         for (int layer = 0; layer < converted.model->config.layers; ++layer)
-            collectLayer(original.model->config, *converted.model, layer);
+            collectLayer(original.model->config, layer);
         for (const TensorRecord* record : original.checkpoint->tensors())
             place(*record);
         for (const auto& [name, tensors] : m_replacements) {
@@ -95,58 +98,71 @@ private:
         return all;
     }
 
-    void addLinear(const std::string& replaced, const std::string& name, std::vector<const Linear*> parts) {
-        const DType dtype = parts.front()->weight.dtype();
-        std::vector<Tensor> weights, biases;
+    // Shapes are known beforehand; the numbers are taken when they are written, since a streamed model holds
+    // them no longer than that.
+    void addLinear(int layer, const std::string& replaced, const std::string& name, const Pick& pick) {
+        const AttentionWeights& form = m_model->layers[static_cast<std::size_t>(layer)].attention;
+        const DType dtype = (form.*pick.front()).weight.dtype();
         std::vector<std::int64_t> rows;
         std::int64_t total = 0;
         bool has_bias = false;
-        for (const Linear* part : parts) {
-            weights.push_back(part->weight);
-            biases.push_back(part->bias);
-            rows.push_back(part->outputs());
-            total += part->outputs();
-            has_bias = has_bias || !part->bias.empty();
+        for (const auto part : pick) {
+            rows.push_back((form.*part).outputs());
+            total += rows.back();
+            has_bias = has_bias || !(form.*part).bias.empty();
         }
+        const auto make = [this, layer, pick, rows, dtype](Tensor Linear::*which) {
+            return [this, layer, pick, rows, dtype, which](const std::stop_token& stop) {
+                const LayerLease lease = m_model->layer(layer, stop);
+                std::vector<Tensor> tensors;
+                for (const auto part : pick)
+                    tensors.push_back(lease->attention.*part.*which);
+                return concatenate(tensors, rows, dtype);
+            };
+        };
         std::vector<OutputTensor>& list = m_replacements[replaced];
-        list.push_back({{name + ".weight", fileDType(dtype), {total, parts.front()->inputs()}},
-                        nullptr,
-                        [this, weights, rows, dtype] { return concatenate(weights, rows, dtype); }});
+        const std::int64_t inputs = (form.*pick.front()).inputs();
+        list.push_back(
+            {{name + ".weight", fileDType(dtype), {total, inputs}}, nullptr, make(&Linear::weight)});
         if (has_bias)
-            list.push_back({{name + ".bias", fileDType(dtype), {total}},
-                            nullptr,
-                            [this, biases, rows, dtype] { return concatenate(biases, rows, dtype); }});
+            list.push_back({{name + ".bias", fileDType(dtype), {total}}, nullptr, make(&Linear::bias)});
     }
 
-    void addLift(const std::string& replaced, const std::string& name, const AttentionWeights& attention) {
-        const Shape& shape = attention.lift_basis.shape();
+    void addLift(int layer, const std::string& replaced, const std::string& name) {
+        const AttentionWeights& form = m_model->layers[static_cast<std::size_t>(layer)].attention;
+        const Shape& shape = form.lift_basis.shape();
         const std::int64_t rows = shape[0] * shape[1];
+        const auto make = [this, layer](Tensor AttentionWeights::*which) {
+            return [this, layer, which](const std::stop_token& stop) {
+                const LayerLease lease = m_model->layer(layer, stop);
+                return download(lease->attention.*which);
+            };
+        };
         std::vector<OutputTensor>& list = m_replacements[replaced];
         list.push_back({{name + ".weight", FileDType::F32, {rows, shape[2]}},
                         nullptr,
-                        [this, basis = attention.lift_basis] { return download(basis); }});
-        if (!attention.lift_mean.empty())
-            list.push_back({{name + ".bias", FileDType::F32, {rows}},
-                            nullptr,
-                            [this, mean = attention.lift_mean] { return download(mean); }});
+                        make(&AttentionWeights::lift_basis)});
+        if (!form.lift_mean.empty())
+            list.push_back(
+                {{name + ".bias", FileDType::F32, {rows}}, nullptr, make(&AttentionWeights::lift_mean)});
     }
 
-    void collectLayer(const ModelConfig& original, const Model& converted, int layer) {
+    void collectLayer(const ModelConfig& original, int layer) {
         const Family& family = familyOf(original);
         const LayerTensorNames before = family.layerNames(original, layer);
-        const LayerTensorNames after = family.layerNames(converted.config, layer);
-        const AttentionWeights& weights = converted.layers[static_cast<std::size_t>(layer)].attention;
+        const LayerTensorNames after = family.layerNames(m_model->config, layer);
         if (after.fused_qkv) {
-            addLinear(before.query, after.query, {&weights.query, &weights.key, &weights.value});
+            addLinear(layer, before.query, after.query,
+                      {&AttentionWeights::query, &AttentionWeights::key, &AttentionWeights::value});
         } else {
             if (after.query != before.query)
-                addLinear(before.query, after.query, {&weights.query});
-            addLinear(before.key, after.key, {&weights.key});
-            addLinear(before.value, after.value, {&weights.value});
+                addLinear(layer, before.query, after.query, {&AttentionWeights::query});
+            addLinear(layer, before.key, after.key, {&AttentionWeights::key});
+            addLinear(layer, before.value, after.value, {&AttentionWeights::value});
         }
         if (!after.key_lift.empty())
-            addLift(before.key, after.key_lift, weights);
-        addLinear(before.output, after.output, {&weights.output});
+            addLift(layer, before.key, after.key_lift);
+        addLinear(layer, before.output, after.output, {&AttentionWeights::output});
     }
 
     void place(const TensorRecord& record) {
@@ -168,6 +184,7 @@ private:
     }
 
     Backend& m_backend;
+    std::shared_ptr<const Model> m_model;  // the converted one
     std::unique_ptr<Stream> m_stream;
     std::map<std::string, std::vector<OutputTensor>, std::less<>> m_replacements;
     std::map<fs::path, std::vector<OutputTensor>> m_shards;
@@ -181,7 +198,7 @@ std::string shardName(std::size_t index, std::size_t count) {
     return text;
 }
 
-void writeWeights(JobContext& job, TensorList& list, const fs::path& folder) {
+void writeWeights(JobContext& job, const Checkpoint& original, TensorList& list, const fs::path& folder) {
     auto& shards = list.shards();
     std::int64_t total = 0, done = 0;
     for (const auto& [file, tensors] : shards)
@@ -201,9 +218,12 @@ void writeWeights(JobContext& job, TensorList& list, const fs::path& folder) {
             job.checkCancelled();
             job.progress("writing tensors", done++, total);
             if (tensor.copied)
-                writer.write(tensor.spec.name, tensor.copied->bytes);
+                writer.writePieces(tensor.spec.name, [&](std::uint64_t begin, std::span<std::byte> to) {
+                    job.checkCancelled();
+                    original.read(*tensor.copied, begin, to);
+                });
             else
-                writer.write(tensor.spec.name, tensor.make());
+                writer.write(tensor.spec.name, tensor.make(job.stopToken()));
         }
         writer.commit();
     }
@@ -240,7 +260,7 @@ void writeConverted(JobContext& job, const OpenModel& original, const OpenModel&
         writeTextFile(output.path() / "config.json", config.dump(2) + "\n");
         copyFiles(original.checkpoint->directory(), output.path());
         TensorList list(*converted.backend, original, converted);
-        writeWeights(job, list, output.path());
+        writeWeights(job, *original.checkpoint, list, output.path());
     });
     job.checkCancelled();
     output.commit();

@@ -215,7 +215,8 @@ std::vector<float> AttentionReader::lifted(const AttentionWeights& weights, cons
 
 AttentionRows AttentionReader::read(int layer, const AttentionTrace& trace, const KvCache& cache) {
     const ModelConfig& config = m_model.config;
-    const AttentionWeights& weights = m_model.layers[static_cast<std::size_t>(layer)].attention;
+    const LayerLease lease = m_model.layer(layer);
+    const AttentionWeights& weights = lease->attention;
     AttentionRows rows;
     rows.tokens = trace.queries.shape[0];
     rows.query_heads = config.query_heads;

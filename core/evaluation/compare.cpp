@@ -4,9 +4,11 @@
 #include "core/base/parallel.h"
 #include "core/evaluation/logit_rows.h"
 #include "core/evaluation/window_runner.h"
+#include "core/model/layer_sweep.h"
 #include "kernels/api/error.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 namespace eigenscope {
@@ -29,6 +31,68 @@ PerplexityResult perplexityOf(const std::vector<double>& window_nll, std::int64_
     result.windows = static_cast<std::int64_t>(window_nll.size());
     result.tokens = tokens;
     result.window_nll = window_nll;
+    return result;
+}
+
+// Streamed models: all windows through one layer after the other, then both models' logits window by window.
+ComparisonResult compareByLayers(JobContext& job, const OpenModel& first, const OpenModel& second,
+                                 const std::vector<std::vector<TokenId>>& windows,
+                                 const PerplexityOptions& options, const RunOptions& second_run) {
+    const auto predicted = static_cast<std::int64_t>(windows.front().size()) - 1;
+    std::vector<std::span<const TokenId>> inputs;
+    for (const auto& window : windows)
+        inputs.push_back(std::span(window).first(window.size() - 1));
+    const auto sweepOf = [&](const OpenModel& model, const RunOptions& run) {
+        return LayerSweep(model.backend, model.model,
+                          {.threads = run.threads,
+                           .compute = resolveCompute(run, model),
+                           .max_rows = std::clamp<std::int64_t>(options.chunk, 1, predicted),
+                           .stop = job.stopToken()},
+                          resolveKvFormat(run, model), inputs, run.states);
+    };
+    LayerSweep first_sweep = sweepOf(first, options.run), second_sweep = sweepOf(second, second_run);
+    constexpr std::string_view kStage = "comparing";
+    const auto count = static_cast<std::int64_t>(windows.size());
+    const std::int64_t total = count * (first.model->config.layers + second.model->config.layers + 1);
+    std::int64_t done = 0;
+    double seconds[2] = {0, 0};
+    for (LayerSweep* sweep : {&first_sweep, &second_sweep}) {
+        const auto start = std::chrono::steady_clock::now();
+        job.progress(kStage, done, total);
+        sweep->embed();
+        for (int layer = 0; layer < sweep->transformer().model().config.layers; ++layer) {
+            for (std::size_t window = 0; window < windows.size(); ++window) {
+                job.progress(kStage, done++, total);
+                job.checkCancelled();
+                sweep->pass(window, layer);
+            }
+        }
+        seconds[sweep == &second_sweep] =
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+    ComparisonMeter meter(options.run.threads);
+    std::vector<float> logits[2];
+    for (std::size_t window = 0; window < windows.size(); ++window) {
+        job.progress(kStage, done++, total);
+        for (std::int64_t at = 0; at < predicted; at += first_sweep.chunk()) {
+            job.checkCancelled();
+            for (LayerSweep* sweep : {&first_sweep, &second_sweep}) {
+                const TensorView view = sweep->logits(window, at);
+                std::vector<float>& host = logits[sweep == &second_sweep];
+                host.resize(static_cast<std::size_t>(view.shape.count()));
+                sweep->session().backend().download(sweep->session().stream(), host.data(), view.data,
+                                                    view.bytes());
+            }
+            const auto rows = static_cast<std::size_t>(std::min(first_sweep.chunk(), predicted - at));
+            meter.add(job, logits[0], logits[1],
+                      std::span(windows[window]).subspan(static_cast<std::size_t>(at) + 1, rows));
+        }
+        meter.endWindow();
+    }
+    job.progress(kStage, total, total);
+    ComparisonResult result = meter.result();
+    result.first.seconds = seconds[0];
+    result.second.seconds = seconds[1];
     return result;
 }
 
@@ -99,6 +163,8 @@ ComparisonResult compareModels(JobContext& job, const OpenModel& first, const Op
     checkSameVocabulary(first, second);
     const int positions = std::min(first.model->config.max_positions, second.model->config.max_positions);
     const auto windows = evaluationWindows(job, *first.tokenizer, positions, text, options);
+    if (first.model->streamed() || second.model->streamed())
+        return compareByLayers(job, first, second, windows, options, second_run);
     const std::size_t predicted = windows.front().size() - 1;
     const auto longest = static_cast<std::int64_t>(predicted);
     WindowRunner first_runner(job, first, options.run, options.chunk, longest);

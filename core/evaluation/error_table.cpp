@@ -56,16 +56,22 @@ LayerErrorTable measureErrorTable(JobContext& job, const OpenModel& original, co
     const std::int64_t total = std::int64_t{layers} * points;
     job.progress(kStage, 0, total);
     LayerRunner runner(job, original, run, table.sequence_length);
-    std::vector<std::vector<float>> inputs, outputs(windows.size());
-    for (const auto& window : windows) {
+    const std::vector<std::size_t> sizes(
+        windows.size(),
+        windows.front().size() * static_cast<std::size_t>(original.model->config.hidden_size));
+    HiddenStates inputs(sizes, run.states), outputs(sizes, run.states);
+    std::vector<float> state(sizes.front()), expected(sizes.front());
+    for (std::size_t i = 0; i < windows.size(); ++i) {
         job.checkCancelled();
-        inputs.push_back(runner.firstInput(window));
+        inputs.write(i, runner.firstInput(windows[i]));
     }
     for (int layer = 0; layer < layers; ++layer) {
-        for (std::size_t i = 0; i < inputs.size(); ++i) {
-            runner.setHidden(inputs[i]);
+        for (std::size_t i = 0; i < windows.size(); ++i) {
+            job.checkCancelled();
+            inputs.read(i, state);
+            runner.setHidden(state);
             runner.run(layer);
-            outputs[i] = runner.hidden();
+            outputs.write(i, runner.hidden());
         }
         std::vector<LayerErrorTable::Point>& path = table.layers.emplace_back();
         for (const auto& [key_rank, value_rank] : errorPath(spectrum, layer, criterion, points)) {
@@ -78,17 +84,22 @@ LayerErrorTable measureErrorTable(JobContext& job, const OpenModel& original, co
                 const OpenModel converted =
                     convertOneLayer(job, original, statistics, spectrum, layer, key_rank, value_rank);
                 Squares squares;
-                for (std::size_t i = 0; i < inputs.size(); ++i) {
+                for (std::size_t i = 0; i < windows.size(); ++i) {
                     job.checkCancelled();
-                    runner.setHidden(inputs[i]);
+                    inputs.read(i, state);
+                    runner.setHidden(state);
                     runner.run(converted, layer);
-                    squares.add(outputs[i], runner.hidden());
+                    outputs.read(i, expected);
+                    squares.add(expected, runner.hidden());
                 }
                 point.error = squares.relative();
             }
             path.push_back(point);
         }
-        inputs.swap(outputs);
+        for (std::size_t i = 0; i < windows.size(); ++i) {
+            outputs.read(i, state);
+            inputs.write(i, state);
+        }
     }
     job.progress(kStage, total, total);
     return table;

@@ -107,6 +107,85 @@ void checkPair(const OpenModel& first, const OpenModel& second) {
                         " (expected the same layers, heads and hidden size on the same device)");
 }
 
+constexpr std::string_view kStage = "measuring fidelity";
+
+struct MeasuredWindows {
+    const std::vector<std::vector<TokenId>>& windows;
+    std::size_t predicted, chunk;
+    std::span<const TokenId> inputs(std::size_t window) const {
+        return std::span(windows[window]).first(predicted);
+    }
+};
+
+// Both runs' states are behind the last layer.
+void meterWindow(const JobContext& job, StateRun& a, StateRun& b, const MeasuredWindows& measured,
+                 std::size_t window, ComparisonMeter& meter) {
+    const std::span<const TokenId> ids(measured.windows[window]);
+    for (std::size_t at = 0; at < measured.predicted; at += measured.chunk) {
+        const std::size_t count = std::min(measured.chunk, measured.predicted - at);
+        meter.add(job, a.logits(at, count), b.logits(at, count), ids.subspan(at + 1, count));
+    }
+    meter.endWindow();
+}
+
+void passByWindows(JobContext& job, StateRun& a, StateRun& b, LayerObserver& observer,
+                   const MeasuredWindows& measured, ComparisonMeter& meter) {
+    const auto total = static_cast<std::int64_t>(measured.windows.size());
+    for (std::size_t window = 0; window < measured.windows.size(); ++window) {
+        job.progress(kStage, static_cast<std::int64_t>(window), total);
+        job.checkCancelled();
+        b.start(measured.inputs(window));
+        a.run(measured.inputs(window), &observer);
+        meterWindow(job, a, b, measured, window, meter);
+    }
+    job.progress(kStage, total, total);
+}
+
+// The same sums in the same order, but all windows through one layer after the other: of streamed models each
+// layer is read once.
+void passByLayers(JobContext& job, StateRun& a, StateRun& b, LayerObserver& observer,
+                  const MeasuredWindows& measured, const StateOptions& storage, ComparisonMeter& meter) {
+    const std::size_t windows = measured.windows.size();
+    const ModelConfig& config = a.model().config;
+    const std::vector<std::size_t> sizes(windows,
+                                         measured.predicted * static_cast<std::size_t>(config.hidden_size));
+    HiddenStates first(sizes, storage), second(sizes, storage);
+    std::vector<float> state(sizes.front());
+    const auto load = [&state](const HiddenStates& states, std::size_t window, StateRun& run) {
+        states.read(window, state);
+        run.upload(state);
+    };
+    const auto total = static_cast<std::int64_t>(windows) * (config.layers + 1);
+    job.progress(kStage, 0, total);
+    for (std::size_t window = 0; window < windows; ++window) {
+        job.checkCancelled();
+        a.start(measured.inputs(window));
+        first.write(window, a.download(a.state()));
+        b.start(measured.inputs(window));
+        second.write(window, b.download(b.state()));
+    }
+    std::int64_t done = 0;
+    for (int layer = 0; layer < config.layers; ++layer) {
+        for (std::size_t window = 0; window < windows; ++window) {
+            job.progress(kStage, done++, total);
+            job.checkCancelled();
+            load(first, window, a);
+            load(second, window, b);
+            a.runLayer(layer, a.cache(), &observer);
+            first.write(window, a.download(a.state()));
+            second.write(window, b.download(b.state()));
+        }
+    }
+    for (std::size_t window = 0; window < windows; ++window) {
+        job.progress(kStage, done++, total);
+        job.checkCancelled();
+        load(first, window, a);
+        load(second, window, b);
+        meterWindow(job, a, b, measured, window, meter);
+    }
+    job.progress(kStage, total, total);
+}
+
 LayerFidelity fidelityOf(const LayerSums& sums) {
     LayerFidelity layer;
     layer.output_error = sums.output.error();
@@ -137,21 +216,11 @@ FidelityResult measureFidelity(JobContext& job, const OpenModel& first, const Op
     std::vector<LayerSums> sums(static_cast<std::size_t>(first.model->config.layers));
     PairObserver observer(job, a, b, sums);
     ComparisonMeter meter(options.run.threads);
-    const auto total = static_cast<std::int64_t>(windows.size());
-    for (std::int64_t window = 0; window < total; ++window) {
-        job.progress("measuring fidelity", window, total);
-        job.checkCancelled();
-        const std::span<const TokenId> ids(windows[static_cast<std::size_t>(window)]);
-        b.start(ids.first(predicted));
-        a.run(ids.first(predicted), &observer);
-        const auto chunk = static_cast<std::size_t>(options.chunk);
-        for (std::size_t at = 0; at < predicted; at += chunk) {
-            const std::size_t count = std::min(chunk, predicted - at);
-            meter.add(job, a.logits(at, count), b.logits(at, count), ids.subspan(at + 1, count));
-        }
-        meter.endWindow();
-    }
-    job.progress("measuring fidelity", total, total);
+    const MeasuredWindows measured{windows, predicted, static_cast<std::size_t>(options.chunk)};
+    if (first.model->streamed() || second.model->streamed())
+        passByLayers(job, a, b, observer, measured, options.run.states, meter);
+    else
+        passByWindows(job, a, b, observer, measured, meter);
     FidelityResult result;
     result.quality = meter.result();
     for (const LayerSums& layer : sums)

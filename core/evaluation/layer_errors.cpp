@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layer errors: the original runs, and each of its layers' inputs is given to the converted model's layer
-// too. Only one hidden state of each is held at a time, so memory does not grow with layers or windows.
+// Layer errors: the windows go through the original layer by layer, and what each layer is given goes to the
+// converted model's layer too.
 #include "core/evaluation/compare.h"
 
+#include "core/model/layer_sweep.h"
 #include "kernels/api/error.h"
 
 #include <algorithm>
@@ -14,52 +15,47 @@ namespace {
 
 constexpr std::int64_t kChunk = 256;  // tokens of one forward call
 
-class ErrorObserver : public LayerObserver {
+// The converted model's layers, each given the chunk that the original's layer gets.
+class ErrorMeter {
 public:
-    ErrorObserver(const JobContext& job, const OpenModel& converted, const RunOptions& run,
-                  std::int64_t chunk, std::int64_t length)
+    ErrorMeter(const JobContext& job, const OpenModel& converted, const RunOptions& run, std::int64_t chunk,
+               std::int64_t length)
         : m_backend(*converted.backend),
           m_transformer(converted.backend, converted.model),
           m_session(m_transformer.createSession({.threads = run.threads,
                                                  .compute = resolveCompute(run, converted),
                                                  .max_rows = chunk,
                                                  .stop = job.stopToken()})),
-          m_cache(m_transformer.createCache(resolveKvFormat(run, converted), length, 1, chunk)),
-          m_hidden(makeTensor(m_backend, DType::F32, {chunk, converted.model->config.hidden_size})),
-          m_difference(static_cast<std::size_t>(converted.model->config.layers)),
-          m_norm(m_difference.size()) {}
+          m_cache(m_transformer.createLayerCache(resolveKvFormat(run, converted), length, chunk)),
+          m_hidden(makeTensor(m_backend, DType::F32, {chunk, converted.model->config.hidden_size})) {}
 
-    void restart() { m_cache.truncate(0); }
-    void advance(std::int64_t count) { m_cache.advance(count); }  // after every layer has seen the chunk
+    void startLayer() { m_difference = m_norm = 0; }
 
-    void onLayerInput(int, const TensorView& hidden) override {
+    void before(std::int64_t start, const TensorView& hidden) {
+        if (start == 0)
+            m_cache.truncate(0);
         m_backend.copy(m_session.stream(), m_hidden.data(), hidden.data, hidden.bytes());
         m_session.stream().synchronize();
     }
 
-    void onLayerOutput(int layer, const TensorView& hidden) override {
+    void after(int layer, const TensorView& hidden) {
         const std::int64_t count = hidden.shape[0];
         const Tensor mine = m_hidden.rows(0, count);
         m_transformer.runLayer(m_session, layer, mine.view(), count, m_cache);
+        m_cache.advance(count);
         const auto size = static_cast<std::size_t>(hidden.shape.count());
         m_expected.resize(size);
         m_found.resize(size);
         m_backend.download(m_session.stream(), m_found.data(), mine.data(), mine.bytes());
         m_backend.download(m_session.stream(), m_expected.data(), hidden.data, hidden.bytes());
-        const auto i = static_cast<std::size_t>(layer);
         for (std::size_t k = 0; k < size; ++k) {
             const double expected = m_expected[k], difference = expected - static_cast<double>(m_found[k]);
-            m_difference[i] += difference * difference;
-            m_norm[i] += expected * expected;
+            m_difference += difference * difference;
+            m_norm += expected * expected;
         }
     }
 
-    std::vector<double> errors() const {
-        std::vector<double> errors;
-        for (std::size_t i = 0; i < m_norm.size(); ++i)
-            errors.push_back(m_norm[i] > 0 ? std::sqrt(m_difference[i] / m_norm[i]) : 0.0);
-        return errors;
-    }
+    double error() const { return m_norm > 0 ? std::sqrt(m_difference / m_norm) : 0.0; }
 
 private:
     Backend& m_backend;
@@ -67,8 +63,8 @@ private:
     Session m_session;
     KvCache m_cache;
     Tensor m_hidden;  // [chunk, hidden]: the layer's input, then the converted layer's output
-    std::vector<float> m_expected, m_found;    // [rows, hidden]
-    std::vector<double> m_difference, m_norm;  // [layers], sums of squares
+    std::vector<float> m_expected, m_found;  // [rows, hidden]
+    double m_difference = 0, m_norm = 0;     // of the layer, sums of squares
 };
 
 void checkPair(const OpenModel& original, const OpenModel& converted,
@@ -97,28 +93,34 @@ std::vector<double> layerErrors(JobContext& job, const OpenModel& original, cons
     for (const auto& window : windows)
         length = std::max(length, static_cast<std::int64_t>(window.size()));
     const std::int64_t chunk = std::min(kChunk, length);
-    const Transformer transformer(original.backend, original.model);
-    Session session = transformer.createSession({.threads = run.threads,
-                                                 .compute = resolveCompute(run, original),
-                                                 .max_rows = chunk,
-                                                 .stop = job.stopToken()});
-    KvCache cache = transformer.createCache(resolveKvFormat(run, original), length, 1, chunk);
-    ErrorObserver observer(job, converted, run, chunk, length);
-    const auto total = static_cast<std::int64_t>(windows.size());
-    for (std::int64_t i = 0; i < total; ++i) {
-        job.progress("measuring layer errors", i, total);
-        cache.truncate(0);
-        observer.restart();
-        const std::span<const TokenId> ids(windows[static_cast<std::size_t>(i)]);
-        for (std::size_t at = 0; at < ids.size(); at += static_cast<std::size_t>(chunk)) {
+    LayerSweep sweep(original.backend, original.model,
+                     {.threads = run.threads,
+                      .compute = resolveCompute(run, original),
+                      .max_rows = chunk,
+                      .stop = job.stopToken()},
+                     resolveKvFormat(run, original),
+                     std::vector<std::span<const TokenId>>(windows.begin(), windows.end()), run.states);
+    ErrorMeter meter(job, converted, run, chunk, length);
+    const int layers = original.model->config.layers;
+    const auto count = static_cast<std::int64_t>(windows.size());
+    constexpr std::string_view kStage = "measuring layer errors";
+    job.progress(kStage, 0, layers * count);
+    sweep.embed();
+    std::vector<double> errors;
+    for (int layer = 0; layer < layers; ++layer) {
+        meter.startLayer();
+        for (std::size_t window = 0; window < windows.size(); ++window) {
+            job.progress(kStage, layer * count + static_cast<std::int64_t>(window), layers * count);
             job.checkCancelled();
-            const std::size_t count = std::min(static_cast<std::size_t>(chunk), ids.size() - at);
-            transformer.forward(session, ids.subspan(at, count), cache, LogitsOf::None, &observer);
-            observer.advance(static_cast<std::int64_t>(count));
+            sweep.pass(
+                window, layer, nullptr,
+                [&meter](std::int64_t start, const TensorView& hidden) { meter.before(start, hidden); },
+                [&meter, layer](std::int64_t, const TensorView& hidden) { meter.after(layer, hidden); });
         }
+        errors.push_back(meter.error());
     }
-    job.progress("measuring layer errors", total, total);
-    return observer.errors();
+    job.progress(kStage, layers * count, layers * count);
+    return errors;
 }
 
 }  // namespace eigenscope

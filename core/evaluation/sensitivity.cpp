@@ -7,6 +7,8 @@
 #include "core/evaluation/logit_rows.h"
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 namespace eigenscope {
 
@@ -21,38 +23,105 @@ public:
           m_config(original.model->config),
           m_threads(run.threads),
           m_length(static_cast<std::int64_t>(windows.front().size()) - 1),
-          m_runner(job, original, run, m_length) {
-        for (const auto& window : windows) {
+          m_windows(windows.size()),
+          m_storage(run.states),
+          m_runner(job, original, run, m_length),
+          m_states(sizes(m_windows, m_config.hidden_size), run.states),
+          m_logits(sizes(m_windows, m_config.vocab_size), run.states),
+          m_state(m_states.size(0)) {
+        HiddenStates passing(sizes(m_windows, m_config.hidden_size), run.states);
+        for (std::size_t window = 0; window < m_windows; ++window) {
+            job.checkCancelled();
             // A window's last token is predicted but predicts nothing.
-            m_states.push_back(
-                m_runner.firstInput(std::span(window).first(window.size() - 1), &m_logits.emplace_back()));
+            m_state = m_runner.firstInput(std::span(windows[window]).first(windows[window].size() - 1));
+            m_states.write(window, m_state);
+            passing.write(window, m_state);
+        }
+        for (int layer = 0; layer < m_config.layers; ++layer)
+            passAll(passing, m_windows, layer);
+        for (std::size_t window = 0; window < m_windows; ++window) {
+            load(passing, window);
+            m_logits.write(window, m_runner.logits());
         }
     }
 
     // Takes the kept states through a layer of the original.
-    void pass(int layer) {
-        for (std::vector<float>& state : m_states) {
-            m_runner.setHidden(state);
-            m_runner.run(layer);
-            state = m_runner.hidden();
-        }
-    }
+    void pass(int layer) { passAll(m_states, m_windows, layer); }
 
     // Mean divergence when `layer`, whose inputs are kept, is that of `converted`.
     double cost(const OpenModel& converted, int layer, LayerRunner::Cache cache) {
         double sum = 0;
-        for (std::size_t window = 0; window < m_states.size(); ++window) {
+        for (std::size_t window = 0; window < m_windows; ++window) {
             m_job.checkCancelled();
-            m_runner.setHidden(m_states[window]);
+            load(m_states, window);
             m_runner.run(converted, layer, nullptr, cache);
             for (int above = layer + 1; above < m_config.layers; ++above)
                 m_runner.run(above);
-            sum += divergenceOf(m_logits[window], m_runner.logits());
+            sum += divergence(window);
         }
-        return sum / static_cast<double>(m_states.size());
+        return sum / static_cast<double>(m_windows);
+    }
+
+    // The same for many at once, so that a streamed model's layers above are read once for all of them: first
+    // each takes the states through its layer, then finish() takes all of these through the layers above.
+    void startBatch(std::size_t candidates) {
+        m_batch =
+            std::make_unique<HiddenStates>(sizes(candidates * m_windows, m_config.hidden_size), m_storage);
+        m_batched = 0;
+    }
+    void addToBatch(const OpenModel& converted, int layer, LayerRunner::Cache cache) {
+        for (std::size_t window = 0; window < m_windows; ++window) {
+            m_job.checkCancelled();
+            load(m_states, window);
+            m_runner.run(converted, layer, nullptr, cache);
+            m_batch->write(m_batched * m_windows + window, m_runner.hidden());
+        }
+        ++m_batched;
+    }
+    std::vector<double> finishBatch(int layer) {
+        for (int above = layer + 1; above < m_config.layers; ++above)
+            passAll(*m_batch, m_batched * m_windows, above);
+        std::vector<double> costs;
+        for (std::size_t i = 0; i < m_batched; ++i) {
+            double sum = 0;
+            for (std::size_t window = 0; window < m_windows; ++window) {
+                m_job.checkCancelled();
+                load(*m_batch, i * m_windows + window);
+                sum += divergence(window);
+            }
+            costs.push_back(sum / static_cast<double>(m_windows));
+        }
+        m_batch.reset();
+        return costs;
     }
 
 private:
+    std::vector<std::size_t> sizes(std::size_t count, int width) const {
+        return std::vector<std::size_t>(count,
+                                        static_cast<std::size_t>(m_length) * static_cast<std::size_t>(width));
+    }
+
+    void load(const HiddenStates& states, std::size_t index) {
+        states.read(index, m_state);
+        m_runner.setHidden(m_state);
+    }
+
+    void passAll(HiddenStates& states, std::size_t count, int layer) {
+        for (std::size_t i = 0; i < count; ++i) {
+            m_job.checkCancelled();
+            load(states, i);
+            m_runner.run(layer);
+            states.write(i, m_runner.hidden());
+        }
+    }
+
+    // Of the logits of the runner's state from the original's of the window.
+    double divergence(std::size_t window) {
+        m_original_logits.resize(m_logits.size(window));
+        m_logits.read(window, m_original_logits);
+        return divergenceOf(m_original_logits, m_runner.logits());
+    }
+
     double divergenceOf(const std::vector<float>& first, const std::vector<float>& second) const {
         const auto vocabulary = static_cast<std::size_t>(m_config.vocab_size);
         std::vector<double> rows(static_cast<std::size_t>(m_length));
@@ -73,9 +142,14 @@ private:
     const ModelConfig& m_config;
     int m_threads;
     std::int64_t m_length;
+    std::size_t m_windows;
+    StateOptions m_storage;
     LayerRunner m_runner;
-    std::vector<std::vector<float>> m_states;  // [windows] of [length, hidden]
-    std::vector<std::vector<float>> m_logits;  // [windows] of [length, vocab]
+    HiddenStates m_states;  // [windows] of [length, hidden]
+    HiddenStates m_logits;  // [windows] of [length, vocab]
+    std::vector<float> m_state, m_original_logits;
+    std::unique_ptr<HiddenStates> m_batch;  // [candidates * windows] of [length, hidden]
+    std::size_t m_batched = 0;              // candidates
 };
 
 void checkGrid(const std::vector<int>& grid, int basis_width) {
@@ -177,11 +251,15 @@ SensitivityTable measureSensitivity(JobContext& job, const OpenModel& original, 
     constexpr std::string_view kStage = "measuring sensitivity";
     job.progress(kStage, 0, total);
     Sensitivity sensitivity(job, original, windows, run);
-    const auto costOf = [&](int layer, Side side, int rank, int bits) {
+    const bool streamed = original.model->streamed();
+    // Where the costs of the batch under way go.
+    std::vector<std::pair<std::vector<double>*, std::size_t>> places;
+    const auto measure = [&](int layer, Side side, int rank, int bits, std::vector<double>& kl) {
         job.progress(kStage, done++, total);
         job.checkCancelled();
+        kl.push_back(0.0);
         if (rank == grid.back() && bits == kUnquantised)
-            return 0.0;
+            return;
         const std::optional<int> key = side == Side::Keys ? std::optional(rank) : std::nullopt;
         const std::optional<int> value = side == Side::Values ? std::optional(rank) : std::nullopt;
         const KvBits of = bits == kUnquantised ? KvBits()
@@ -189,17 +267,30 @@ SensitivityTable measureSensitivity(JobContext& job, const OpenModel& original, 
                                                         static_cast<std::size_t>(layer), side, bits);
         const OpenModel converted =
             convertOneLayer(job, original, statistics, spectrum, layer, key, value, of);
-        return sensitivity.cost(converted, layer,
-                                of.empty() ? LayerRunner::Cache::OfRun : LayerRunner::Cache::Planned);
+        const auto cache = of.empty() ? LayerRunner::Cache::OfRun : LayerRunner::Cache::Planned;
+        if (streamed) {
+            sensitivity.addToBatch(converted, layer, cache);
+            places.emplace_back(&kl, kl.size() - 1);
+        } else {
+            kl.back() = sensitivity.cost(converted, layer, cache);
+        }
     };
     for (int layer = 0; layer < layers; ++layer) {
+        if (streamed)
+            sensitivity.startBatch(static_cast<std::size_t>(total / layers));
         for (Side side : {Side::Keys, Side::Values}) {
             for (int rank : grid)
-                table.kl.push_back(costOf(layer, side, rank, kUnquantised));
+                measure(layer, side, rank, kUnquantised, table.kl);
             for (int bits : quantised.bits) {
                 for (int rank : quantised.ranks)
-                    table.quantised->kl.push_back(costOf(layer, side, rank, bits));
+                    measure(layer, side, rank, bits, table.quantised->kl);
             }
+        }
+        if (streamed) {
+            const std::vector<double> costs = sensitivity.finishBatch(layer);
+            for (std::size_t i = 0; i < costs.size(); ++i)
+                (*places[i].first)[places[i].second] = costs[i];
+            places.clear();
         }
         sensitivity.pass(layer);
     }

@@ -26,9 +26,11 @@ std::vector<int> quantisedRanks(const std::vector<int>& grid);
 // the full width and costs nothing). With a `quantised` grid, the same with that side's cache in codes of
 // each number of bits, where the full rank costs something too. Layers below are unchanged, so each
 // measurement starts from their stored output: all of them together cost about layers^2 * ranks (and bits *
-// their ranks) passes of one layer over the windows. On the host it holds the original's logits, 4 bytes *
-// tokens * vocabulary, and one layer's input. The table's `text` and `fingerprint` are left to the caller,
-// who knows where the windows came from.
+// their ranks) passes of one layer over the windows. On the host, or
+// in a file, it holds the original's logits, 4 bytes * tokens * vocabulary, and one layer's input; of a
+// streamed model also the states of all that is measured at a layer, which go through the layers above
+// together, so that the model is read about layers / 2 times. The table's `text` and `fingerprint` are left
+// to the caller, who knows where the windows came from.
 SensitivityTable measureSensitivity(JobContext& job, const OpenModel& original, const Statistics& statistics,
                                     const Spectrum& spectrum,
                                     const std::vector<std::vector<TokenId>>& windows,

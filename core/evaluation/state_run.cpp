@@ -5,20 +5,13 @@ namespace eigenscope {
 
 namespace {
 
-// Passes on what it sees and copies one layer's input or output.
+// Passes on what it sees and copies one layer's output.
 class Keeper : public LayerObserver {
 public:
-    Keeper(Backend& backend, Stream& stream, void* to, int input_of, int output_of, LayerObserver* next)
-        : m_backend(backend),
-          m_stream(stream),
-          m_to(to),
-          m_input_of(input_of),
-          m_output_of(output_of),
-          m_next(next) {}
+    Keeper(Backend& backend, Stream& stream, void* to, int output_of, LayerObserver* next)
+        : m_backend(backend), m_stream(stream), m_to(to), m_output_of(output_of), m_next(next) {}
 
     void onLayerInput(int layer, const TensorView& hidden) override {
-        if (layer == m_input_of)
-            keep(hidden);
         if (m_next != nullptr)
             m_next->onLayerInput(layer, hidden);
     }
@@ -42,7 +35,7 @@ private:
     Backend& m_backend;
     Stream& m_stream;
     void* m_to;
-    int m_input_of, m_output_of;
+    int m_output_of;
     LayerObserver* m_next;
 };
 
@@ -62,12 +55,21 @@ StateRun::StateRun(const JobContext& job, const OpenModel& model, const RunOptio
       m_hidden(makeTensor(m_backend, DType::F32, {length, model.model->config.hidden_size})) {}
 
 void StateRun::start(std::span<const TokenId> ids) {
-    Keeper keeper(m_backend, stream(), m_hidden.data(), 0, -1, nullptr);
-    forward(ids, keeper);
+    m_cache.truncate(0);
+    m_tokens = static_cast<std::int64_t>(ids.size());
+    const TensorView embedded = m_transformer.embed(m_session, ids, m_cache);
+    m_backend.copy(stream(), m_hidden.data(), embedded.data, embedded.bytes());
+    stream().synchronize();
+}
+
+KvCache StateRun::createCache() const {
+    // A streamed model's layers are run one by one.
+    return model().streamed() ? m_transformer.createLayerCache(m_format, m_length, m_length)
+                              : m_transformer.createCache(m_format, m_length, 1, m_length);
 }
 
 void StateRun::run(std::span<const TokenId> ids, LayerObserver* observer) {
-    Keeper keeper(m_backend, stream(), m_hidden.data(), -1, model().config.layers - 1, observer);
+    Keeper keeper(m_backend, stream(), m_hidden.data(), model().config.layers - 1, observer);
     forward(ids, keeper);
 }
 

@@ -21,7 +21,7 @@ public:
     Stream& stream() { return m_session.stream(); }
     const Model& model() const { return m_transformer.model(); }
     int threads() const { return m_threads; }
-    KvCache createCache() const { return m_transformer.createCache(m_format, m_length, 1, m_length); }
+    KvCache createCache() const;
     KvCache& cache() { return m_cache; }
 
     // The state becomes what the first layer gets.

@@ -101,7 +101,7 @@ void summarise(GenerationResult& result, const OpenModel& model, const Session& 
             spec.bytes(1, static_cast<std::int64_t>(positions), session.options().max_rows);
     }
     result.peak_memory_bytes =
-        static_cast<std::size_t>(model.model->weightBytes()) + cache.bytes() + session.scratchBytes();
+        static_cast<std::size_t>(model.model->heldBytes()) + cache.bytes() + session.scratchBytes();
 }
 
 }  // namespace

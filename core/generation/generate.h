@@ -4,6 +4,7 @@
 
 #include "core/base/job_context.h"
 #include "core/generation/sampling.h"
+#include "core/model/hidden_states.h"
 #include "core/model/model.h"
 #include "core/model/transformer.h"
 
@@ -20,6 +21,7 @@ struct RunOptions {
     // Empty: the bits that a converted checkpoint was planned with, else the checkpoint's dtype (f32 where
     // the device cannot do that). The rows that a quantised cache keeps exact are of the checkpoint's dtype.
     std::optional<KvFormat> kv_format;
+    StateOptions states{};  // of runs that take all windows through one layer after the other
 };
 Compute resolveCompute(const RunOptions& options, const OpenModel& model);
 KvFormat resolveKvFormat(const RunOptions& options, const OpenModel& model);

@@ -72,7 +72,7 @@ double kvRatio(const ModelConfig& config) {
 }
 
 KvCache::KvCache(Backend& backend, std::vector<KvLayerSpec> specs, int batch, std::int64_t capacity,
-                 std::int64_t longest)
+                 std::int64_t longest, Sharing sharing)
     : m_specs(std::move(specs)), m_batch(batch), m_capacity(capacity), m_longest(longest) {
     if (batch < 1 || capacity < 1 || longest < 1) {
         failArgument("a KV cache needs at least one sequence and one position, found " +
@@ -87,6 +87,10 @@ KvCache::KvCache(Backend& backend, std::vector<KvLayerSpec> specs, int batch, st
         static_cast<double>(std::numeric_limits<std::int64_t>::max()) / 64) {
         throw Error(ErrorCode::OutOfMemory,
                     "a KV cache of " + std::to_string(capacity) + " positions is beyond any memory");
+    }
+    if (sharing == Sharing::OneLayer) {
+        shareSides(backend);
+        return;
     }
     for (const KvLayerSpec& spec : m_specs) {
         m_layers.push_back({makeSide(backend, spec.keys, spec.kv_heads, spec.key_width),
@@ -110,6 +114,44 @@ KvCache::Side KvCache::makeSide(Backend& backend, const KvSideFormat& format, in
     view.scales = allocate(kvScaleBytes(view), side.scales);
     view.exact = allocate(kvExactBytes(view), side.exact);
     return side;
+}
+
+// Keys have one place and values another, each as large as the layer that needs most.
+void KvCache::shareSides(Backend& backend) {
+    const auto views = [this](bool keys) {
+        std::vector<KvView> result;
+        for (const KvLayerSpec& spec : m_specs) {
+            result.push_back((keys ? spec.keys : spec.values)
+                                 .view(m_batch, spec.kv_heads, keys ? spec.key_width : spec.value_width,
+                                       m_capacity, m_longest));
+        }
+        return result;
+    };
+    m_layers.resize(m_specs.size());
+    for (const bool keys : {true, false}) {
+        const std::vector<KvView> all = views(keys);
+        const auto allocate = [&](auto bytesOfView) -> std::shared_ptr<Buffer> {
+            std::int64_t most = 0;
+            for (const KvView& view : all) {
+                most = std::max(most, bytesOfView(view));
+            }
+            if (most == 0) {
+                return nullptr;
+            }
+            auto buffer = backend.allocate(static_cast<std::size_t>(most));
+            m_bytes += buffer->bytes();
+            return buffer;
+        };
+        const Side shared{{}, allocate(kvDataBytes), allocate(kvScaleBytes), allocate(kvExactBytes)};
+        for (std::size_t layer = 0; layer < all.size(); ++layer) {
+            Side& side = keys ? m_layers[layer].keys : m_layers[layer].values;
+            side = shared;
+            side.view = all[layer];
+            side.view.data = kvDataBytes(side.view) > 0 ? shared.data->data() : nullptr;
+            side.view.scales = kvScaleBytes(side.view) > 0 ? shared.scales->data() : nullptr;
+            side.view.exact = kvExactBytes(side.view) > 0 ? shared.exact->data() : nullptr;
+        }
+    }
 }
 
 template <typename Visit>

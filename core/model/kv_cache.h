@@ -34,8 +34,11 @@ public:
     static constexpr std::int64_t kDefaultLongest = 256;
 
     // `longest`: positions that one call appends at most; quantised caches with exact rows are sized for it.
+    // `sharing`: whether every layer has its own place, or all have one between them, for runs that take a
+    // sequence through a layer whole before the next layer begins.
+    enum class Sharing : std::uint8_t { PerLayer, OneLayer };
     KvCache(Backend& backend, std::vector<KvLayerSpec> specs, int batch, std::int64_t capacity,
-            std::int64_t longest = kDefaultLongest);
+            std::int64_t longest = kDefaultLongest, Sharing sharing = Sharing::PerLayer);
 
     int batch() const { return m_batch; }
     std::int64_t length() const {
@@ -62,6 +65,7 @@ private:
         Side keys, values;
     };
     Side makeSide(Backend& backend, const KvSideFormat& format, int heads, int width);
+    void shareSides(Backend& backend);
     template <typename Visit>
     void forEachRing(Visit visit) const;
 

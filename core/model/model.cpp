@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/model/model.h"
 
-#include "core/base/fail.h"
-#include "core/model/family.h"
 #include "core/model/positions.h"
+#include "core/model/read_weights.h"
+#include "core/model/streamed_weights.h"
 #include "core/model/weight_reader.h"
 
-#include <array>
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -14,96 +14,8 @@ namespace eigenscope {
 
 namespace {
 
-// Where the checkpoint's tensor names begin; the family's usual prefix when none fits, so that the error
-// which follows names the usual tensor.
-std::string findPrefix(const WeightReader& reader, const ModelConfig& config) {
-    const Family& family = familyOf(config);
-    ModelConfig candidate = config;
-    for (std::string_view prefix : family.prefixes) {
-        candidate.tensor_prefix = prefix;
-        if (reader.has(family.names(candidate).token_embedding + ".weight")) {
-            return candidate.tensor_prefix;
-        }
-    }
-    return std::string(family.prefixes.front());
-}
-
-// The three projections of a layer, cut from one tensor when they are fused.
-void readProjections(WeightReader& reader, const ModelConfig& config, const LayerTensorNames& names,
-                     AttentionWeights& attention) {
-    const std::int64_t hidden = config.hidden_size;
-    const std::int64_t query_rows = std::int64_t{config.query_heads} * attention.query_width;
-    const std::int64_t key_rows = std::int64_t{config.cachedHeads()} * attention.key_width;
-    const std::int64_t value_rows = std::int64_t{config.cachedHeads()} * attention.value_width;
-    // A basis with a mean gives a converted projection a bias that the original has not.
-    const bool optional_bias = config.low_rank.has_value() || config.optional_biases;
-    if (!names.fused_qkv) {
-        attention.query = reader.linear(names.query, query_rows, hidden, config.qkv_bias, optional_bias);
-        attention.key = reader.linear(names.key, key_rows, hidden, config.qkv_bias, optional_bias);
-        attention.value = reader.linear(names.value, value_rows, hidden, config.qkv_bias, optional_bias);
-        return;
-    }
-    const Linear fused = reader.linear(names.query, query_rows + key_rows + value_rows, hidden,
-                                       config.qkv_bias, optional_bias);
-    std::int64_t begin = 0;
-    for (auto [part, rows] : {std::pair{&attention.query, query_rows}, std::pair{&attention.key, key_rows},
-                              std::pair{&attention.value, value_rows}}) {
-        part->weight = fused.weight.rows(begin, rows);
-        if (!fused.bias.empty()) {
-            part->bias = fused.bias.rows(begin, rows);
-        }
-        begin += rows;
-    }
-}
-
-AttentionWeights readAttention(WeightReader& reader, const ModelConfig& config, const LayerTensorNames& names,
-                               int layer) {
-    AttentionWeights attention;
-    attention.query_width = config.queryWidth(layer);
-    attention.key_width = config.keyWidth(layer);
-    attention.value_width = config.valueWidth(layer);
-    readProjections(reader, config, names, attention);
-    attention.output = reader.linear(
-        names.output, config.hidden_size, std::int64_t{config.query_heads} * attention.value_width,
-        config.output_bias, config.low_rank.has_value() || config.optional_biases);
-    if (config.qk_norm) {
-        attention.query_norm =
-            reader.norm(names.query_norm, std::int64_t{config.query_heads} * config.head_dim,
-                        config.norm_affine, config.norm_bias, config.optional_biases);
-        attention.key_norm = reader.norm(names.key_norm, std::int64_t{config.kv_heads} * config.head_dim,
-                                         config.norm_affine, config.norm_bias, config.optional_biases);
-    }
-    if (config.rebuildsKeys()) {
-        const std::int64_t rows = std::int64_t{config.kv_heads} * config.head_dim;
-        attention.lift_basis =
-            reader.f32(names.key_lift + ".weight", std::array{rows, std::int64_t{attention.key_width}},
-                       {config.kv_heads, config.head_dim, attention.key_width});
-        if (reader.has(names.key_lift + ".bias")) {
-            attention.lift_mean =
-                reader.f32(names.key_lift + ".bias", std::array{rows}, {config.kv_heads, config.head_dim});
-        }
-    }
-    return attention;
-}
-
-LayerWeights readLayer(WeightReader& reader, const ModelConfig& config, int layer) {
-    const LayerTensorNames names = familyOf(config).layerNames(config, layer);
-    const std::int64_t hidden = config.hidden_size, intermediate = config.intermediate_size;
-    LayerWeights weights;
-    const bool optional = config.optional_biases;
-    weights.attention_norm =
-        reader.norm(names.attention_norm, hidden, config.norm_affine, config.norm_bias, optional);
-    weights.mlp_norm = reader.norm(names.mlp_norm, hidden, config.norm_affine, config.norm_bias, optional);
-    weights.attention = readAttention(reader, config, names, layer);
-    if (config.gated_mlp) {
-        weights.gate = reader.linear(names.gate, intermediate, hidden, config.mlp_bias, optional);
-    }
-    weights.up = reader.linear(names.up, intermediate, hidden, config.mlp_bias, optional);
-    weights.down = reader.linear(names.down, hidden, intermediate, config.mlp_bias, optional);
-    return weights;
-}
-
-void readPositions(WeightReader& reader, const ModelTensorNames& names, Model& model) {
+// Tables that follow from the configuration alone, computed here.
+void makePositions(WeightReader& reader, Model& model) {
     const ModelConfig& config = model.config;
     switch (config.position) {
         case PositionKind::Rotary: {
@@ -118,9 +30,6 @@ void readPositions(WeightReader& reader, const ModelTensorNames& names, Model& m
             break;
         }
         case PositionKind::Learned:
-            model.position_embedding = reader.matrix(
-                names.position_embedding + ".weight",
-                std::int64_t{config.max_positions} + config.position_offset, config.hidden_size);
             break;
         case PositionKind::Alibi:
             model.alibi_slopes =
@@ -159,12 +68,80 @@ std::int64_t Model::weightBytes() const {
     std::set<std::pair<const void*, std::size_t>> ranges;
     std::int64_t total = 0;
     forEachTensor(*this, [&](const Tensor& tensor) {
-        if (!tensor.empty() && ranges.emplace(tensor.data(), tensor.bytes()).second) {
+        if (tensor.empty()) {
+            return;
+        }
+        // Tensors that are only described lie nowhere; their buffers tell them apart.
+        const void* place = tensor.data() != nullptr ? tensor.data() : tensor.buffer().get();
+        if (ranges.emplace(place, tensor.bytes()).second) {
             total += static_cast<std::int64_t>(tensor.bytes());
         }
     });
     return total;
 }
+
+std::int64_t Model::heldBytes() const {
+    return source ? std::max(source->hostBytes(), source->deviceBytes()) : weightBytes();
+}
+
+EmbeddingLease Model::embedding(const std::stop_token& stop) const {
+    if (source) {
+        return source->embedding(stop);
+    }
+    return std::make_shared<const EmbeddingWeights>(
+        EmbeddingWeights{token_embedding, project_in, position_embedding});
+}
+
+LayerLease Model::layer(int layer, const std::stop_token& stop) const {
+    if (source) {
+        return source->layer(layer, stop);
+    }
+    return LayerLease(std::shared_ptr<void>(), &layers.at(static_cast<std::size_t>(layer)));
+}
+
+HeadLease Model::head(const std::stop_token& stop) const {
+    if (source) {
+        return source->head(stop);
+    }
+    return std::make_shared<const HeadWeights>(HeadWeights{final_norm, project_out, output_head});
+}
+
+namespace {
+
+// Fills in what `reader` gives; `parts`, when wanted, gets the bytes of each part in the checkpoint's files.
+void readParts(JobContext& job, WeightReader& reader, Model& model, std::vector<std::size_t>* parts) {
+    const ModelConfig& config = model.config;
+    std::size_t before = 0;
+    const auto partDone = [&] {
+        if (parts != nullptr) {
+            parts->push_back(reader.readBytes() - before);
+            before = reader.readBytes();
+        }
+    };
+    EmbeddingWeights embedding = readEmbedding(reader, config);
+    partDone();
+    for (int layer = 0; layer < config.layers; ++layer) {
+        job.checkCancelled();
+        job.progress("loading", layer, config.layers);
+        model.layers.push_back(readLayer(reader, config, layer));
+        partDone();
+    }
+    // A head that is fetched by itself reads tied embeddings again.
+    HeadWeights head = readHead(reader, config, &embedding);
+    if (config.tied_embeddings && parts != nullptr) {
+        reader.count(config.vocab_size * config.embedding_size, embedding.tokens.dtype());
+    }
+    partDone();
+    model.token_embedding = std::move(embedding.tokens);
+    model.project_in = std::move(embedding.project_in);
+    model.position_embedding = std::move(embedding.positions);
+    model.final_norm = std::move(head.norm);
+    model.project_out = std::move(head.project_out);
+    model.output_head = std::move(head.output);
+    job.progress("loading", config.layers, config.layers);
+}
+
+}  // namespace
 
 std::shared_ptr<const Model> loadModel(JobContext& job, Backend& backend, const Checkpoint& checkpoint) {
     auto model = std::make_shared<Model>();
@@ -173,44 +150,37 @@ std::shared_ptr<const Model> loadModel(JobContext& job, Backend& backend, const 
     checkpoint.prepareBytes();
     WeightReader reader(backend, checkpoint);
     config.tensor_prefix = findPrefix(reader, config);
-    const ModelTensorNames names = familyOf(config).names(config);
-
-    model->token_embedding =
-        reader.matrix(names.token_embedding + ".weight", config.vocab_size, config.embedding_size);
-    if (config.projectsEmbeddings()) {
-        model->project_in = reader.linear(names.project_in, config.hidden_size, config.embedding_size, false);
-        model->project_out =
-            reader.linear(names.project_out, config.embedding_size, config.hidden_size, false);
-    }
-    for (int layer = 0; layer < config.layers; ++layer) {
-        job.checkCancelled();
-        job.progress("loading", layer, config.layers);
-        model->layers.push_back(readLayer(reader, config, layer));
-    }
-    if (config.final_norm) {
-        model->final_norm = reader.norm(names.final_norm, config.hidden_size, config.norm_affine,
-                                        config.norm_bias, config.optional_biases);
-    }
-    if (config.tied_embeddings) {
-        model->output_head.weight = model->token_embedding;
-    } else {
-        model->output_head =
-            reader.linear(names.output_head, config.vocab_size, config.embedding_size, false);
-    }
+    readParts(job, reader, *model, nullptr);
     // Last: by now the tensors' shapes have confirmed the widths that the tables' sizes follow from.
-    readPositions(reader, names, *model);
-    job.progress("loading", config.layers, config.layers);
+    makePositions(reader, *model);
+    return model;
+}
+
+std::shared_ptr<const Model> streamModel(JobContext& job, std::shared_ptr<Backend> backend,
+                                         std::shared_ptr<const Checkpoint> checkpoint) {
+    auto model = std::make_shared<Model>();
+    ModelConfig& config = model->config;
+    config = readModelConfig(checkpoint->config(), checkpoint->configFile());
+    WeightReader reader(*backend, *checkpoint, nullptr);
+    config.tensor_prefix = findPrefix(reader, config);
+    std::vector<std::size_t> parts;
+    readParts(job, reader, *model, &parts);
+    makePositions(reader, *model);
+    model->source = std::make_shared<StreamedWeights>(std::move(backend), std::move(checkpoint), config,
+                                                      std::move(parts));
     return model;
 }
 
 OpenModel openModel(JobContext& job, std::shared_ptr<Backend> backend, const std::filesystem::path& path,
-                    LoadFormat format) {
+                    LoadFormat format, StreamMode stream) {
     OpenModel open;
     open.backend = std::move(backend);
     open.checkpoint = openCheckpoint(path, format);
     open.name = open.checkpoint->name();
     // Weights first: an architecture that is not supported is the more useful thing to hear about.
-    open.model = loadModel(job, *open.backend, *open.checkpoint);
+    open.model = shouldStream(*open.backend, *open.checkpoint, stream)
+                     ? streamModel(job, open.backend, open.checkpoint)
+                     : loadModel(job, *open.backend, *open.checkpoint);
     open.tokenizer = openTokenizer(*open.checkpoint);
     return open;
 }

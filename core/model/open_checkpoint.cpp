@@ -59,7 +59,7 @@ std::shared_ptr<const Checkpoint> openCheckpoint(const fs::path& model, LoadForm
         return openDummy(model, parseJson(preset.config, model / "config.json"), std::string(preset.title));
     }
     if (format == LoadFormat::Auto)
-        return Checkpoint::open(model);
+        return Checkpoint::open(model, Checkpoint::Access::Headers);
     const fs::path directory = Checkpoint::directoryOf(model);
     return openDummy(directory, Checkpoint::readConfig(directory), "");
 }

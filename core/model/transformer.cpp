@@ -19,15 +19,16 @@ namespace {
 // The ops of one layer on rows [batch * count] of a session's activations.
 class LayerPass {
 public:
-    LayerPass(Session& session, const Session::State& state, const Model& model, const RotaryTable& rotary,
-              int layer, float* hidden, std::int64_t count, const KvCache& cache, const StepPosition& at)
+    LayerPass(Session& session, const Session::State& state, const Model& model, const LayerWeights& weights,
+              const RotaryTable& rotary, int layer, float* hidden, std::int64_t count, const KvCache& cache,
+              const StepPosition& at)
         : m_backend(session.backend()),
           m_stream(session.stream()),
           m_state(state),
           m_layout(state.layout),
           m_model(model),
           m_config(model.config),
-          m_weights(model.layers[static_cast<std::size_t>(layer)]),
+          m_weights(weights),
           m_rotary(rotary),
           m_layer(layer),
           m_hidden(hidden),
@@ -318,31 +319,15 @@ RotaryTable rotaryOf(Session& session, Session::State& state, const Model& model
     return {table, table + count, length, config.head_dim};
 }
 
-// hidden = embeddings of the ids on the device (+ learned positions).
-void embed(Session& session, const Session::State& state, const Model& model, std::int64_t rows,
-           const KvCache& cache, const StepPosition& at) {
+// hidden += learned positions; `params` are those of the tokens.
+void addPositions(Session& session, const Session::State& state, const Model& model, const Tensor& positions,
+                  EmbedParams params, std::int64_t rows, const KvCache& cache, const StepPosition& at) {
     const ModelConfig& config = model.config;
     Backend& backend = session.backend();
-    const bool narrow = config.projectsEmbeddings();
-    EmbedParams params{.table = model.token_embedding.data(),
-                       .table_dtype = model.token_embedding.dtype(),
-                       .rows = config.vocab_size,
-                       .width = config.embedding_size,
-                       .ids = state.ids(state.layout.ids),
-                       .count = rows,
-                       .y = state.f32(narrow ? state.layout.narrow : state.layout.hidden)};
-    backend.embed(session.stream(), params);
-    if (narrow) {
-        multiply(session, state, model.project_in, state.f32(state.layout.narrow),
-                 state.f32(state.layout.hidden), rows);
-    }
-    if (config.position != PositionKind::Learned) {
-        return;
-    }
     const std::int64_t count = rows / cache.batch();
-    params.table = model.position_embedding.data();
-    params.table_dtype = model.position_embedding.dtype();
-    params.rows = model.position_embedding.shape()[0];
+    params.table = positions.data();
+    params.table_dtype = positions.dtype();
+    params.rows = positions.shape()[0];
     params.width = config.hidden_size;
     params.ids = at.learned != nullptr
                      ? at.learned
@@ -352,6 +337,33 @@ void embed(Session& session, const Session::State& state, const Model& model, st
     for (int sequence = 0; sequence < cache.batch(); ++sequence) {
         params.y = state.f32(state.layout.hidden) + sequence * count * config.hidden_size;
         backend.embed(session.stream(), params);
+    }
+}
+
+// hidden = embeddings of the ids on the device (+ learned positions).
+void embedTokens(Session& session, const Session::State& state, const Model& model, std::int64_t rows,
+                 const KvCache& cache, const StepPosition& at) {
+    const ModelConfig& config = model.config;
+    Backend& backend = session.backend();
+    const bool narrow = config.projectsEmbeddings();
+    const EmbeddingLease weights = model.embedding(state.options.stop);
+    EmbedParams params{.table = weights->tokens.data(),
+                       .table_dtype = weights->tokens.dtype(),
+                       .rows = config.vocab_size,
+                       .width = config.embedding_size,
+                       .ids = state.ids(state.layout.ids),
+                       .count = rows,
+                       .y = state.f32(narrow ? state.layout.narrow : state.layout.hidden)};
+    backend.embed(session.stream(), params);
+    if (narrow) {
+        multiply(session, state, weights->project_in, state.f32(state.layout.narrow),
+                 state.f32(state.layout.hidden), rows);
+    }
+    if (config.position == PositionKind::Learned) {
+        addPositions(session, state, model, weights->positions, params, rows, cache, at);
+    }
+    if (model.streamed()) {
+        session.stream().synchronize();  // the weights end with the lease
     }
 }
 
@@ -385,6 +397,27 @@ KvCache Transformer::createCache(const KvFormat& format, std::int64_t capacity, 
     }
 }
 
+KvCache Transformer::createLayerCache(const KvFormat& format, std::int64_t capacity,
+                                      std::int64_t longest) const {
+    return KvCache(*m_backend, kvLayerSpecs(m_model->config, format), 1, capacity, longest,
+                   KvCache::Sharing::OneLayer);
+}
+
+TensorView Transformer::embed(Session& session, std::span<const TokenId> tokens, const KvCache& cache) const {
+    Session::State& state = *session.m_state;
+    const auto rows = static_cast<std::int64_t>(tokens.size());
+    if (rows % cache.batch() != 0) {
+        failArgument(std::to_string(rows) + " tokens cannot be shared by " + std::to_string(cache.batch()) +
+                     " sequences evenly");
+    }
+    checkCall(m_model->config, state.options, rows / cache.batch(), cache);
+    checkIds(m_model->config, tokens);
+    m_backend->upload(*state.stream, state.ids(state.layout.ids), tokens.data(), tokens.size_bytes());
+    embedTokens(session, state, *m_model, rows, cache, StepPosition{cache.length()});
+    state.stream->synchronize();
+    return {state.f32(state.layout.hidden), DType::F32, {rows, m_model->config.hidden_size}};
+}
+
 void Transformer::queueLayer(Session& session, int layer, const TensorView& hidden, std::int64_t count,
                              const KvCache& cache, const StepPosition& at, LayerObserver* observer) const {
     Session::State& state = *session.m_state;
@@ -397,13 +430,17 @@ void Transformer::queueLayer(Session& session, int layer, const TensorView& hidd
             notify(*observer);
         }
     };
-    LayerPass pass(session, state, *m_model, rotaryOf(session, state, *m_model, cache), layer, hidden.f32(),
-                   count, cache, at);
+    const LayerLease weights = m_model->layer(layer, state.options.stop);
+    LayerPass pass(session, state, *m_model, *weights, rotaryOf(session, state, *m_model, cache), layer,
+                   hidden.f32(), count, cache, at);
     observe([&](LayerObserver& o) { o.onLayerInput(layer, hidden); });
     pass.attention(observer != nullptr ? &state : nullptr);
     observe([&](LayerObserver& o) { o.onAttention(layer, pass.trace()); });
     pass.mlp();
     observe([&](LayerObserver& o) { o.onLayerOutput(layer, hidden); });
+    if (m_model->streamed()) {
+        state.stream->synchronize();  // the weights end with the lease
+    }
 }
 
 void Transformer::runLayer(Session& session, int layer, const TensorView& hidden, std::int64_t count,
@@ -448,6 +485,7 @@ TensorView Transformer::head(Session& session, const float* hidden, std::int64_t
     const ModelConfig& config = m_model->config;
     const std::int64_t rows = which == LogitsOf::All ? batch * count : batch;
     float* normed = state.f32(state.layout.normed);
+    const HeadLease weights = m_model->head(state.options.stop);
     // The rows that are wanted, normalised or as they are.
     const auto take = [&](const float* x, float* y, std::int64_t taken) {
         if (!config.final_norm) {
@@ -455,7 +493,7 @@ TensorView Transformer::head(Session& session, const float* hidden, std::int64_t
             m_backend->copy(session.stream(), y, x, bytes);
             return;
         }
-        const Norm& norm = m_model->final_norm;
+        const Norm& norm = weights->norm;
         m_backend->norm(session.stream(), {.kind = config.norm,
                                            .x = x,
                                            .weight = norm.weight.empty() ? nullptr : norm.weight.f32(),
@@ -476,11 +514,14 @@ TensorView Transformer::head(Session& session, const float* hidden, std::int64_t
     const float* last = normed;
     if (config.projectsEmbeddings()) {
         float* narrow = state.f32(state.layout.narrow);
-        multiply(session, state, m_model->project_out, normed, narrow, rows);
+        multiply(session, state, weights->project_out, normed, narrow, rows);
         last = narrow;
     }
     float* logits = static_cast<float*>(state.logits->data());
-    multiply(session, state, m_model->output_head, last, logits, rows);
+    multiply(session, state, weights->output, last, logits, rows);
+    if (m_model->streamed()) {
+        session.stream().synchronize();  // the weights end with the lease
+    }
     return {logits, DType::F32, {rows, config.vocab_size}};
 }
 
@@ -502,10 +543,11 @@ TensorView Transformer::forward(Session& session, std::span<const TokenId> token
     }
     cache.prepare(count);
     m_backend->upload(*state.stream, state.ids(state.layout.ids), tokens.data(), tokens.size_bytes());
-    const bool replayed = m_backend->info().replays && count == 1 && observer == nullptr;
+    const bool replayed =
+        m_backend->info().replays && count == 1 && observer == nullptr && !m_model->streamed();
     const StepPosition at = replayed ? uploadStep(state, config, cache) : StepPosition{cache.length()};
     const auto queue = [&] {
-        embed(session, state, *m_model, rows, cache, at);
+        embedTokens(session, state, *m_model, rows, cache, at);
         const TensorView hidden{state.f32(state.layout.hidden), DType::F32, {rows, config.hidden_size}};
         for (int layer = 0; layer < config.layers; ++layer) {
             queueLayer(session, layer, hidden, count, cache, at, observer);

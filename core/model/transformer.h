@@ -79,6 +79,9 @@ public:
     // `longest`: tokens of a sequence that one call appends at most.
     KvCache createCache(const KvFormat& format, std::int64_t capacity, int batch = 1,
                         std::int64_t longest = KvCache::kDefaultLongest) const;
+    // A cache for one layer at a time (KvCache::Sharing::OneLayer), batch 1: from length 0, a sequence goes
+    // through a layer whole, then the cache is cut to 0 for the next.
+    KvCache createLayerCache(const KvFormat& format, std::int64_t capacity, std::int64_t longest) const;
 
     // Appends tokens [batch, count] (batch = cache.batch()) to the cache and returns logits: [batch, vocab]
     // of the last position, or [batch * count, vocab] of all; empty for None. Device memory that stays valid
@@ -93,6 +96,11 @@ public:
     // once.
     void nll(Session& session, std::span<const TokenId> tokens, std::span<const TokenId> targets,
              KvCache& cache, std::span<double> nll) const;
+
+    // What the first layer gets for tokens [batch, count] that come behind cache.length(): hidden states
+    // [batch * count, hidden] in device memory that stays valid until the session's next call. Returns when
+    // the device is done.
+    TensorView embed(Session& session, std::span<const TokenId> tokens, const KvCache& cache) const;
 
     // One layer alone, in place on hidden [batch * count, hidden]: for layer errors and streaming. Appends to
     // the cache's layer at cache.length() but does not advance it. Returns when the device is done.

@@ -19,9 +19,42 @@ std::string shapeText(std::span<const std::int64_t> shape) {
     return text + "]";
 }
 
+class DescribedBuffer : public Buffer {
+public:
+    explicit DescribedBuffer(std::size_t bytes) : m_bytes(bytes) {}
+    void* data() const override { return nullptr; }
+    std::size_t bytes() const override { return m_bytes; }
+
+private:
+    std::size_t m_bytes;
+};
+
 }  // namespace
 
-const TensorRecord& WeightReader::record(const std::string& name, std::span<const std::int64_t> shape) const {
+Tensor describedTensor(DType dtype, Shape shape) {
+    const auto bytes = static_cast<std::size_t>(shape.count()) * sizeOf(dtype);
+    return Tensor(std::make_shared<DescribedBuffer>(bytes), dtype, shape);
+}
+
+WeightReader::WeightReader(Backend& backend, const Checkpoint& checkpoint)
+    : WeightReader(backend, checkpoint, [](const TensorRecord& record) {
+          return TensorBytes{record.bytes, record.owner};
+      }) {}
+
+void WeightReader::count(std::int64_t elements, DType dtype) {
+    const std::size_t bytes = static_cast<std::size_t>(elements) * sizeOf(dtype);
+    m_read += (bytes + kPartAlignment - 1) / kPartAlignment * kPartAlignment;
+}
+
+Tensor WeightReader::rows(const Tensor& tensor, std::int64_t begin, std::int64_t count) const {
+    if (m_fetch)
+        return tensor.rows(begin, count);
+    Shape shape = tensor.shape();
+    shape.dims[0] = count;
+    return describedTensor(tensor.dtype(), shape);
+}
+
+const TensorRecord& WeightReader::record(const std::string& name, std::span<const std::int64_t> shape) {
     const TensorRecord* found = m_checkpoint.find(name);
     if (found == nullptr) {
         failInput(m_checkpoint.directory(),
@@ -35,27 +68,36 @@ const TensorRecord& WeightReader::record(const std::string& name, std::span<cons
         failInput(found->file, "tensor " + name + ": expected shape " + shapeText(shape) +
                                    " from config.json, found " + shapeText(found->shape));
     }
+    count(found->count(), *engineDType(found->dtype));
     return *found;
 }
 
 Tensor WeightReader::matrix(const std::string& name, std::int64_t rows, std::int64_t columns) {
     const TensorRecord& source = record(name, std::array{rows, columns});
     const DType dtype = *engineDType(source.dtype);
+    if (!m_fetch) {
+        return describedTensor(dtype, {rows, columns});
+    }
+    const TensorBytes found = m_fetch(source);
     // The format does not promise alignment; what is not aligned to its elements is copied to memory that is.
-    if (reinterpret_cast<std::uintptr_t>(source.bytes.data()) % sizeOf(dtype) != 0) {
-        auto copy = std::make_shared<std::vector<std::byte>>(source.bytes.begin(), source.bytes.end());
+    if (reinterpret_cast<std::uintptr_t>(found.bytes.data()) % sizeOf(dtype) != 0) {
+        auto copy = std::make_shared<std::vector<std::byte>>(found.bytes.begin(), found.bytes.end());
         return Tensor(m_backend.adopt(*copy, copy), dtype, {rows, columns});
     }
-    return Tensor(m_backend.adopt(source.bytes, source.owner), dtype, {rows, columns});
+    return Tensor(m_backend.adopt(found.bytes, found.owner), dtype, {rows, columns});
 }
 
 Tensor WeightReader::f32(const std::string& name, std::span<const std::int64_t> file_shape, Shape shape) {
     const TensorRecord& source = record(name, file_shape);
     const DType dtype = *engineDType(source.dtype);
+    if (!m_fetch) {
+        return describedTensor(DType::F32, shape);
+    }
+    const TensorBytes found = m_fetch(source);
     std::vector<float> values(static_cast<std::size_t>(source.count()));
     std::array<std::byte, sizeof(float)> element{};
     for (std::size_t i = 0; i < values.size(); ++i) {
-        std::memcpy(element.data(), source.bytes.data() + i * sizeOf(dtype), sizeOf(dtype));
+        std::memcpy(element.data(), found.bytes.data() + i * sizeOf(dtype), sizeOf(dtype));
         values[i] = loadAsF32(element.data(), dtype, 0);
     }
     return table(std::move(values), shape);

@@ -18,7 +18,7 @@ enum class Criterion : std::uint8_t { Energy, SingularValues };
 std::string_view nameOf(Criterion criterion);  // "energy", "singular-values"
 Criterion criterionFromName(std::string_view name);
 
-class Spectrum {
+class Spectrum : public std::enable_shared_from_this<Spectrum> {
 public:
     Spectrum(std::string method, BasisOptions options, int basis_width, std::vector<LayerBases> layers);
 

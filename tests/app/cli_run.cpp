@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <sys/resource.h>
+
 namespace eigenscope::test {
 
 namespace {
@@ -51,11 +53,19 @@ QStringList CliResult::errorLines() const { return QString::fromUtf8(error).spli
 
 QString cliProgram() { return QString(EIGENSCOPE_BINARY_DIR) + "/bin/eigenscope-cli"; }
 
-CliResult runCli(const QStringList& arguments) {
+CliResult runCli(const QStringList& arguments, qint64 address_space) {
     QProcess process;
     // Threads that spin while they wait make a busy machine's tests take minutes.
     QProcessEnvironment environment = QProcessEnvironment::systemEnvironment();
     environment.insert("OMP_WAIT_POLICY", "passive");
+    if (address_space > 0) {
+        // An arena of the allocator for each thread would reserve addresses by the hundred megabytes.
+        environment.insert("MALLOC_ARENA_MAX", "1");
+        process.setChildProcessModifier([address_space] {
+            const rlimit limit{static_cast<rlim_t>(address_space), static_cast<rlim_t>(address_space)};
+            setrlimit(RLIMIT_AS, &limit);
+        });
+    }
     process.setProcessEnvironment(environment);
     process.start(cliProgram(), arguments, QIODevice::ReadOnly);
     CliResult result;

@@ -17,7 +17,8 @@ struct CliResult {
 };
 
 QString cliProgram();
-CliResult runCli(const QStringList& arguments);
+// `address_space`: a limit on it in bytes (RLIMIT_AS), 0 for none.
+CliResult runCli(const QStringList& arguments, qint64 address_space = 0);
 // Runs with --json and expects status 0 and standard output to be exactly one JSON object; else an empty
 // object, and why in `problem`.
 QJsonObject runJson(const QStringList& arguments, QString* problem);

@@ -150,8 +150,8 @@ QVariant TensorTableModel::data(const QModelIndex& index, int role) const {
             return figureData(parts.join(QStringLiteral(" × ")), static_cast<double>(tensor.count()), role);
         }
         case Bytes:
-            return figureData(bytesText(static_cast<double>(tensor.bytes.size())),
-                              static_cast<double>(tensor.bytes.size()), role);
+            return figureData(bytesText(static_cast<double>(tensor.byteCount())),
+                              static_cast<double>(tensor.byteCount()), role);
         default:
             return {};
     }

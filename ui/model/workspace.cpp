@@ -197,7 +197,8 @@ Job* Workspace::runCalibration(const CorpusSpec& corpus, const CalibrationOption
             }
             CalibrationKeeper keeper;
             // A text that has changed meanwhile starts anew.
-            if (start && firstDifference(start->identity, plan.description.identity).empty()) {
+            if (start && !start->stale() &&
+                firstDifference(start->identity, plan.description.identity).empty()) {
                 keeper.start = start;
                 *kept = *start;
             }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/workspaces/convert/convert_page.h"
 
+#include "core/evaluation/memory_bound.h"
 #include "ui/model/units.h"
 #include "ui/model/workspace.h"
 #include "ui/widgets/fact_list.h"
@@ -153,6 +154,9 @@ Panel* ConvertPage::buildSummary() {
         QStringLiteral("weights"), tr("Weights"),
         tr("Bytes of the model's weights. Known after conversion: low-rank projections replace the "
            "original ones."));
+    m_facts->addFact(QStringLiteral("memory"), tr("Memory at most"),
+                     tr("What the program takes at most while it converts and measures layer errors, weights "
+                        "included. Models that do not fit are read layer by layer."));
     m_facts->addFact(QStringLiteral("expected"), tr("Expected error"),
                      tr("Root mean square over layers, keys and values, of the share of energy dropped."));
     m_facts->addFact(QStringLiteral("worst"), tr("Largest layer error"),
@@ -246,6 +250,11 @@ void ConvertPage::refreshFacts() {
         kvBytesPerToken(convertedConfig(config, document.plan()), convertedFormat(document.plan(), dtype)));
     m_facts->setFact(QStringLiteral("bytes"), beforeAfter(bytesText(before), bytesText(after)));
     m_facts->setFact(QStringLiteral("expected"), percentText(document.expectedError()));
+    if (const auto& statistics = m_workspace.statistics()) {
+        const MemoryBound bound =
+            conversionBound(model, *statistics, document.plan(), 0, 0, m_workspace.runOptions());
+        m_facts->setFact(QStringLiteral("memory"), bytesText(static_cast<double>(bound.total())));
+    }
     const QString weights = bytesText(static_cast<double>(model.model->weightBytes()));
     if (conversion) {
         m_facts->setFact(

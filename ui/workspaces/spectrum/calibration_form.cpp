@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/workspaces/spectrum/calibration_form.h"
 
+#include "core/evaluation/error_table.h"
+#include "core/evaluation/memory_bound.h"
 #include "ui/model/units.h"
 #include "ui/model/workspace.h"
 #include "ui/widgets/job_progress.h"
@@ -187,8 +189,15 @@ void CalibrationForm::refresh() {
     const bool running = m_progress->running();
     const QString problem = m_corpus->problem();
     m_problem->setText(problem.isEmpty() ? m_corpus->fact() : problem);
-    m_tokens->setText(
-        tr("%1 tokens in all").arg(countText(std::int64_t{m_samples->value()} * m_length->value())));
+    QString amount =
+        tr("%1 tokens in all").arg(countText(std::int64_t{m_samples->value()} * m_length->value()));
+    if (const auto& model = m_workspace.model()) {
+        const MemoryBound bound = calibrationBound(*model, options(), kCalibrationErrorPoints, true);
+        const QString memory = bytesText(static_cast<double>(bound.total()));
+        amount += bound.streamed ? tr(" · at most %1 of memory, layer by layer").arg(memory)
+                                 : tr(" · at most %1 of memory").arg(memory);
+    }
+    m_tokens->setText(amount);
     for (QWidget* field : std::initializer_list<QWidget*>{m_corpus, m_samples, m_length, m_seed, m_load}) {
         field->setEnabled(!running);
     }
@@ -234,12 +243,16 @@ void CalibrationForm::calibrate() {
     if (!m_calibrate->isEnabled()) {
         return;
     }
+    follow(m_workspace.calibrate(m_corpus->spec(), options()));
+}
+
+CalibrationOptions CalibrationForm::options() const {
     CalibrationOptions options;
     options.samples = m_samples->value();
     options.sequence_length = m_length->value();
     options.seed = static_cast<std::uint64_t>(m_seed->value());
     options.run = m_workspace.runOptions();
-    follow(m_workspace.calibrate(m_corpus->spec(), options));
+    return options;
 }
 
 void CalibrationForm::loadStatistics() {

@@ -4,6 +4,8 @@
 // cancelled can be continued. GUI thread.
 #pragma once
 
+#include "core/calibration/calibrate.h"
+
 #include <QWidget>
 
 class QLabel;
@@ -38,6 +40,7 @@ private:
     void refresh();
     void browse();
     void calibrate();
+    CalibrationOptions options() const;
     void loadStatistics();
     void follow(Job* job);
 

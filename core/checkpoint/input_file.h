@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// A file that stays open and is read at given places, without being mapped: what is read is memory of the
+// reader's own and ends with it. The file that was opened is the one that is read, even when another takes
+// its name. Immutable; any thread.
+#pragma once
+
+#include "core/checkpoint/mapped_file.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+
+namespace eigenscope {
+
+class InputFile {
+public:
+    static std::shared_ptr<const InputFile> open(
+        const std::filesystem::path& file);  // throws Io, InvalidInput
+    ~InputFile();
+    InputFile(const InputFile&) = delete;
+    InputFile& operator=(const InputFile&) = delete;
+
+    std::uint64_t size() const { return m_size; }
+    // Bytes [offset, offset + to.size()). Throws when the file ends before.
+    void read(std::uint64_t offset, std::span<std::byte> to) const;
+    std::shared_ptr<const MappedFile> map() const;
+
+private:
+    InputFile(std::filesystem::path path, int fd, std::uint64_t size)
+        : m_path(std::move(path)), m_fd(fd), m_size(size) {}
+
+    std::filesystem::path m_path;
+    int m_fd;
+    std::uint64_t m_size;
+};
+
+}  // namespace eigenscope
