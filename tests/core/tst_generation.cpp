@@ -136,11 +136,11 @@ private slots:
         // Ranks 5 and 3 for keys, 6 and 4 for values, 2 heads, 2 bytes, 10 + 6 positions.
         const std::size_t cache = 2 * (5 + 3 + 6 + 4) * 2 * 16;
         QCOMPARE(result.kv_cache_bytes, cache);
-        // 4 rows: hidden, norm, ids; query 32, key 2 * 5, value 2 * 6, output 4 * 6 against up and gate of
-        // 56; logits.
+        // 4 rows: hidden, norm, ids; a step's position, 16 bytes; query 32, key 2 * 5, value 2 * 6, output 4
+        // * 6 against up and gate of 56; logits.
         const auto line = [](std::size_t floats) { return (floats * 4 + 63) / 64 * 64; };
         const std::size_t scratch =
-            2 * line(4 * 32) + line(4) +
+            2 * line(4 * 32) + line(4) + line(4) +
             std::max(line(4 * 32) + line(4 * 10) + line(4 * 12) + line(4 * 24), 2 * line(4 * 56)) + 128 * 4;
         QCOMPARE(result.peak_memory_bytes,
                  static_cast<std::size_t>(golden.open.model->weightBytes()) + cache + scratch);
