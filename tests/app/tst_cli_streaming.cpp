@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-3.0-or-later
+// SPDX-License-Identifier: Apache-2.0
 // A checkpoint larger than what the process may take: calibration, layer errors and conversion under a limit
 // on its address space, which counts all memory and every mapped file, so that nothing of the weights can
 // hide. The resident peak must stay within what was stated beforehand, and results must be those of a run
