@@ -25,6 +25,11 @@ struct AttentionBench {
     CodeFormat format;
 };
 
+// 16-bit caches are read with 16-bit arithmetic, as models of that dtype run.
+Compute computeOf(DType dtype) {
+    return dtype == DType::F32 ? Compute::F32 : dtype == DType::F16 ? Compute::F16 : Compute::BF16;
+}
+
 KvView layout(const AttentionBench& a, std::int32_t width) {
     KvView view{nullptr, a.dtype, a.batch, a.kv_heads, width, a.context};
     setFormat(view, a.format, a.queries);
@@ -68,6 +73,7 @@ void runAttention(OpRun& run, const AttentionBench& a) {
         lift.table = rotaryTable(run, a.context, kHeadDim);
         p.lift = &lift;
     }
+    p.compute = computeOf(a.dtype);
     p.output = static_cast<float*>(run.filled(rows * a.value_width * 4, std::vector<std::byte>(4096)));
     run.execute([&] { run.backend().attention(run.stream(), p); });
 }
@@ -98,6 +104,7 @@ OpCase& add(std::vector<OpCase>& cases, const AttentionBench& a, const std::stri
     op_case.traits.cache = a.dtype;
     op_case.traits.quantised = a.format.bits != 0;
     op_case.traits.lift = a.lift;
+    op_case.traits.compute = computeOf(a.dtype);
     op_case.run = [a](OpRun& run) { runAttention(run, a); };
     cases.push_back(std::move(op_case));
     return cases.back();
