@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Losses of a text. A vocabulary is as wide as 128k tokens, so logits are made and used up some rows at a time:
-// the output head is read once for each part, a tenth of a layer-by-layer pass at most.
+// Losses of a text. A vocabulary is as wide as 128k tokens, so logits are made and used up some rows at a
+// time: the output head is read once for each part, a tenth of a layer-by-layer pass at most.
 #include "core/model/session.h"
 #include "core/model/transformer.h"
 

@@ -64,8 +64,8 @@ __device__ __forceinline__ void loadMatrix2Transposed(unsigned (&to)[2], const v
                  : "memory");
 }
 
-// Transposes an 8 x 8 matrix of 16-bit elements that lies in a warp's registers: a lane gives elements t, t + 1
-// of row g and gets elements g of rows t, t + 1.
+// Transposes an 8 x 8 matrix of 16-bit elements that lies in a warp's registers: a lane gives elements t, t +
+// 1 of row g and gets elements g of rows t, t + 1.
 __device__ __forceinline__ unsigned transposeMatrix(unsigned from) {
     unsigned to;
     asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(to) : "r"(from));

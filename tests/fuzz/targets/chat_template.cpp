@@ -17,10 +17,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         fuzz::inputFile("tokenizer_config.json", parts[1]);
     fuzz::read([&] {
         const auto chat = ChatTemplate::load(fuzz::inputFolder());
-        const std::vector<ChatMessage> conversation{{"system", "Be brief."},
-                                                    {"user", " Why?\n"},
-                                                    {"assistant", "\u00DCber all <s>"},
-                                                    {"user", "So"}};
+        const std::vector<ChatMessage> conversation{
+            {"system", "Be brief."}, {"user", " Why?\n"}, {"assistant", "\u00DCber all <s>"}, {"user", "So"}};
         for (std::size_t first : {std::size_t{0}, std::size_t{1}})
             fuzz::read([&] { static_cast<void>(chat->apply(std::span(conversation).subspan(first))); });
         fuzz::read([&] { static_cast<void>(chat->apply({})); });

@@ -121,9 +121,7 @@ inline unsigned transposeMatrix(unsigned from) {
     return mine.to;
 }
 
-inline void copyAsync16(void* shared, const void* global) {
-    emulation::queueCopy(shared, global, 16, 16);
-}
+inline void copyAsync16(void* shared, const void* global) { emulation::queueCopy(shared, global, 16, 16); }
 inline void copyAsync16(void* shared, const void* global, bool valid) {
     emulation::queueCopy(shared, global, 16, valid ? 16 : 0);
 }
