@@ -88,8 +88,9 @@ std::optional<KvFormat> Run::kvFormat() const { return formatOf(m_options.kv, m_
 RunOptions Run::runOptions(const OpenModel& model) { return runOptions(model, kvFormat(), "--kv-format"); }
 
 RunOptions Run::secondRunOptions(const OpenModel& model) {
-    const auto second = formatOf(m_options.kv, m_options.kv.format2);
-    return second ? runOptions(model, second, "--kv-format2") : runOptions(model);
+    if (m_options.kv.format2.empty())
+        return runOptions(model);
+    return runOptions(model, formatOf(m_options.kv, m_options.kv.format2), "--kv-format2");
 }
 
 RunOptions Run::runOptions(const OpenModel& model, const std::optional<KvFormat>& format,
@@ -200,9 +201,11 @@ void addKvFormatOption(CLI::App& app, CommonOptions& options) {
 }
 
 void addKvFormat2Option(CLI::App& app, CommonOptions& options) {
-    app.add_option("--kv-format2", options.kv.format2, "Format of MODEL2's KV cache (auto: as --kv-format)")
-        ->check(CLI::IsMember(formatNames()))
-        ->capture_default_str();
+    app.add_option(
+           "--kv-format2", options.kv.format2,
+           "Format of MODEL2's KV cache; auto: what it was planned with, else its dtype. Without it, as "
+           "--kv-format")
+        ->check(CLI::IsMember(formatNames()));
 }
 
 void addKvDetailOptions(CLI::App& app, CommonOptions& options) {

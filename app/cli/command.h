@@ -30,7 +30,8 @@ public:
 
 // What `--kv-format` and its companions say.
 struct KvArguments {
-    std::string format = "auto", format2 = "auto", keys = "token";
+    std::string format = "auto", keys = "token";
+    std::string format2;  // empty: as format
     int group = 32, recent = 0;
     bool quantised = false;  // set by a command whose own options ask for codes that these describe
 };

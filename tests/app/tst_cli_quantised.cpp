@@ -54,6 +54,16 @@ private slots:
         // The likelihoods of one are taken on the device, of the other on the host.
         QVERIFY(qAbs(compared["perplexity"][0].toDouble() / dense["perplexity"].toDouble() - 1) < 1e-7);
         QVERIFY(compared["kl_divergence"].toDouble() > 0);
+        // A plain quantised cache beside the second model as it is; without a word on the second, both.
+        for (const auto& [options, second] :
+             {std::pair(QStringList{"--kv-format2", "auto"}, "f32"), std::pair(QStringList{}, "q4")}) {
+            RUN_JSON(beside,
+                     QStringList{"compare", smallModel("llama"), smallModel("llama"), "--text", smallText(),
+                                 "--windows", "2", "--sequence-length", "64", "--kv-format", "q4"} +
+                         options);
+            QCOMPARE(beside["kv_format"][0].toString(), QString("q4"));
+            QCOMPARE(beside["kv_format"][1].toString(), QString(second));
+        }
         QVERIFY(compared["generations"][1]["kv_cache_bytes"].toInt() <
                 compared["generations"][0]["kv_cache_bytes"].toInt());
     }
