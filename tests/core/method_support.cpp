@@ -51,6 +51,21 @@ MethodGolden openMethodGolden(const std::string& name, std::shared_ptr<Backend> 
     return golden;
 }
 
+CalibrationOptions goldenCalibration(const MethodGolden& golden) {
+    CalibrationOptions options;
+    options.samples = golden.expected["samples"];
+    options.sequence_length = golden.expected["sequence_length"];
+    options.seed = golden.expected["seed"];
+    return options;
+}
+
+PerplexityOptions goldenWindows(const MethodGolden& golden) {
+    PerplexityOptions options;
+    options.sequence_length = golden.expected["evaluation_length"];
+    options.windows = golden.expected["compared_windows"];
+    return options;
+}
+
 namespace {
 
 double uniform(std::mt19937_64& random) { return static_cast<double>(random() >> 11) * 0x1p-53 - 0.5; }
@@ -108,26 +123,13 @@ Statistics randomStatistics(int layers, int query_heads, int kv_heads, int head_
 
 Conversion convertAsExpected(const MethodGolden& golden) {
     JobContext job;
-    CalibrationOptions options;
-    options.samples = golden.expected["samples"];
-    options.sequence_length = golden.expected["sequence_length"];
-    options.seed = golden.expected["seed"];
     Conversion c;
-    c.statistics = calibrate(job, golden.open, golden.text, options);
+    c.statistics = calibrate(job, golden.open, golden.text, goldenCalibration(golden));
     c.spectrum = computeSpectrum(job, *golden.open.backend, c.statistics, "eigen");
     c.plan = fullPlan(*c.spectrum, 1);
     applyThresholds(c.plan, *c.spectrum, golden.expected["convert_at"], golden.expected["convert_at"]);
     c.converted = convertInMemory(job, golden.open, c.statistics, *c.spectrum, c.plan);
     return c;
-}
-
-std::string errorOf(const std::function<void()>& f) {
-    try {
-        f();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return {};
 }
 
 std::vector<float> allLogits(const OpenModel& model, const std::vector<TokenId>& ids, std::int64_t chunk) {

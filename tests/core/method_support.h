@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tests of calibration, spectra, conversion and evaluation share: the golden data of
-// tests/golden/method, made-up statistics, and the text of an expected error.
+// tests/golden/method and made-up statistics.
 #pragma once
 
+#include "core/calibration/calibrate.h"
 #include "core/calibration/statistics.h"
+#include "core/evaluation/perplexity.h"
 #include "core/model/model.h"
 #include "core/spectrum/rank_plan.h"
+#include "tests/support/error_text.h"
 
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +32,8 @@ struct MethodGolden {
 std::vector<std::string> methodGoldenNames();  // "llama", "opt", "mpt"
 std::filesystem::path methodGoldenDirectory(const std::string& name);
 MethodGolden openMethodGolden(const std::string& name, std::shared_ptr<Backend> backend);
+CalibrationOptions goldenCalibration(const MethodGolden& golden);  // how it was calibrated
+PerplexityOptions goldenWindows(const MethodGolden& golden);       // what two models were compared on
 
 // Statistics of random rows, the same for the same seed on every machine; consistent and savable.
 Statistics randomStatistics(int layers, int query_heads, int kv_heads, int head_dim, bool rotary,
@@ -44,9 +48,6 @@ struct Conversion {
 };
 // Calibrates as the golden data was made and converts at its threshold (energy, any rank).
 Conversion convertAsExpected(const MethodGolden& golden);
-
-// what() of the Error that f throws; "" when it throws none.
-std::string errorOf(const std::function<void()>& f);
 
 // Logits [ids, vocab] of one call sequence in chunks of `chunk` tokens, on the host.
 std::vector<float> allLogits(const OpenModel& model, const std::vector<TokenId>& ids,

@@ -5,7 +5,7 @@
 #include "core/calibration/attention_moments.h"
 #include "core/calibration/calibrate.h"
 #include "core/compression/convert.h"
-#include "tests/core/method_support.h"
+#include "tests/core/method_rows.h"
 #include "tests/support/backends.h"
 #include "tests/support/temporary_directory.h"
 
@@ -26,30 +26,15 @@ constexpr double kEigenvalueError = 1e-5;  // of the largest
 constexpr double kLogitError = 2e-5;       // of the logits' range; low-rank weights are not orthonormal here
 
 CalibrationOptions goldenOptions(const MethodGolden& golden) {
-    CalibrationOptions options;
-    options.samples = golden.expected["samples"];
-    options.sequence_length = golden.expected["sequence_length"];
-    options.seed = golden.expected["seed"];
+    CalibrationOptions options = goldenCalibration(golden);
     options.attention_queries = options.sequence_length;  // all of them
     return options;
 }
 
-void addRows() {
-    QTest::addColumn<QString>("name");
-    QTest::addColumn<QString>("backend");
-    for (const auto& backend : hostBackends()) {
-        for (const std::string& name : methodGoldenNames())
-            QTest::newRow((name + " on " + backend->info().backend).c_str())
-                << QString::fromStdString(name) << QString::fromStdString(backend->info().backend);
-    }
-}
-
 MethodGolden fetchGolden() {
-    QFETCH(QString, name);
-    QFETCH(QString, backend);
-    MethodGolden golden = openMethodGolden(name.toStdString(), hostBackend(backend.toStdString()));
-    golden.data = std::make_shared<const SafetensorsFile>(methodGoldenDirectory(name.toStdString()) /
-                                                          "attention_aware.golden");
+    MethodGolden golden = fetchMethodGolden();
+    golden.data = std::make_shared<const SafetensorsFile>(
+        methodGoldenDirectory(golden.open.model->config.family) / "attention_aware.golden");
     return golden;
 }
 
@@ -106,13 +91,13 @@ void damage(Statistics& s) {
 class TestAttentionAware : public QObject {
     Q_OBJECT
 private slots:
-    void momentsEqualTheSumsOverPairs_data() { addRows(); }
+    void momentsEqualTheSumsOverPairs_data() { addMethodRows(); }
     void momentsEqualTheSumsOverPairs();
-    void spectraEqualTheSvd_data() { addRows(); }
+    void spectraEqualTheSvd_data() { addMethodRows(); }
     void spectraEqualTheSvd();
     void droppedEigenvaluesAreTheError();
     void meansAreWhereTheyBelong();
-    void fullRankIsLossless_data() { addRows(); }
+    void fullRankIsLossless_data() { addMethodRows(); }
     void fullRankIsLossless();
     void deadDimensionsStayFinite();
     void sampledPositions();

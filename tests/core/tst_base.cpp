@@ -6,13 +6,13 @@
 #include "core/base/hash.h"
 #include "core/base/job_context.h"
 #include "core/base/json.h"
+#include "tests/support/error_text.h"
 
 #include <QTemporaryDir>
 #include <QTest>
 
 #include <csignal>
 #include <fstream>
-#include <functional>
 #include <thread>
 
 #include <sys/stat.h>
@@ -20,19 +20,10 @@
 #include <unistd.h>
 
 using namespace eigenscope;
+using namespace eigenscope::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-// What an operation says when it fails; empty when it does not.
-std::string messageOf(const std::function<void()>& operation) {
-    try {
-        operation();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return {};
-}
 
 int entriesIn(const fs::path& folder) {
     return static_cast<int>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
@@ -46,7 +37,7 @@ bool contains(const std::string& text, const std::string& part) {
 
 #define VERIFY_MESSAGE(operation, part)                                                 \
     do {                                                                                \
-        const std::string said = messageOf([&] { operation; });                         \
+        const std::string said = errorOf([&] { operation; });                           \
         QVERIFY2(contains(said, part), ("said: '" + said + "'").c_str());               \
         QVERIFY2(said.find('\n') == std::string::npos, "an error message is one line"); \
     } while (false)

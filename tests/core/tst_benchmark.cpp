@@ -8,6 +8,7 @@
 #include "core/benchmark/work.h"
 #include "core/report/benchmark_csv.h"
 #include "tests/support/backends.h"
+#include "tests/support/error_text.h"
 #include "tests/support/golden_model.h"
 #include "tests/support/random_checkpoint.h"
 #include "tests/support/temporary_directory.h"
@@ -23,16 +24,6 @@ using namespace eigenscope;
 using namespace eigenscope::test;
 
 namespace {
-
-template <typename Call>
-std::string messageOf(Call call) {
-    try {
-        call();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "(no error)";
-}
 
 bool contains(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
@@ -325,7 +316,7 @@ private slots:
             BenchmarkOptions options = quick();
             change(options);
             JobContext job;
-            return messageOf([&] { benchmark(job, open, options); });
+            return errorOf([&] { benchmark(job, open, options); });
         };
         const std::string beyond = message([](BenchmarkOptions& o) { o.contexts = {20, 65}; });
         QVERIFY2(contains(beyond, "65") && contains(beyond, "64 positions of tiny"), beyond.c_str());
@@ -352,7 +343,7 @@ private slots:
         small->free = static_cast<std::size_t>(std::ceil((fixed + 128.0 * 30) / 0.95));
         JobContext job;
         bool measured = false;
-        const std::string text = messageOf(
+        const std::string text = errorOf(
             [&] { benchmark(job, open, options, false, [&](const BenchmarkRow&) { measured = true; }); });
         QVERIFY2(
             contains(text, "context 60") && contains(text, "are free") && contains(text, "a context of 30"),

@@ -5,7 +5,7 @@
 #include "core/calibration/calibrate.h"
 #include "core/compression/convert.h"
 #include "core/spectrum/rank_plan.h"
-#include "tests/core/method_support.h"
+#include "tests/core/method_rows.h"
 #include "tests/support/backends.h"
 #include "tests/support/temporary_directory.h"
 
@@ -33,30 +33,6 @@ constexpr Kind kKinds[] = {{"keys", &LayerStatistics::keys},
                            {"values", &LayerStatistics::values},
                            {"outputs", &LayerStatistics::outputs}};
 
-CalibrationOptions goldenOptions(const MethodGolden& golden) {
-    CalibrationOptions options;
-    options.samples = golden.expected["samples"];
-    options.sequence_length = golden.expected["sequence_length"];
-    options.seed = golden.expected["seed"];
-    return options;
-}
-
-void addRows() {
-    QTest::addColumn<QString>("name");
-    QTest::addColumn<QString>("backend");
-    for (const auto& backend : hostBackends()) {
-        for (const std::string& name : methodGoldenNames())
-            QTest::newRow((name + " on " + backend->info().backend).c_str())
-                << QString::fromStdString(name) << QString::fromStdString(backend->info().backend);
-    }
-}
-
-MethodGolden fetchGolden() {
-    QFETCH(QString, name);
-    QFETCH(QString, backend);
-    return openMethodGolden(name.toStdString(), hostBackend(backend.toStdString()));
-}
-
 double largestGramError(const Moments& found, const std::vector<double>& expected) {
     double largest = 0;
     const auto n = static_cast<std::size_t>(found.width);
@@ -77,9 +53,9 @@ double largestGramError(const Moments& found, const std::vector<double>& expecte
 class TestCalibration : public QObject {
     Q_OBJECT
 private slots:
-    void momentsEqualTheRows_data() { addRows(); }
+    void momentsEqualTheRows_data() { addMethodRows(); }
     void momentsEqualTheRows();
-    void spectraAndRanksEqualTheSvd_data() { addRows(); }
+    void spectraAndRanksEqualTheSvd_data() { addMethodRows(); }
     void spectraAndRanksEqualTheSvd();
     void threadsChangeRoundingOnly();
     void describesTheRun();
@@ -90,9 +66,9 @@ private slots:
 };
 
 void TestCalibration::momentsEqualTheRows() {
-    const MethodGolden golden = fetchGolden();
+    const MethodGolden golden = fetchMethodGolden();
     JobContext job;
-    const Statistics s = calibrate(job, golden.open, golden.text, goldenOptions(golden));
+    const Statistics s = calibrate(job, golden.open, golden.text, goldenCalibration(golden));
     for (std::size_t layer = 0; layer < s.layers.size(); ++layer) {
         for (const Kind& kind : kKinds) {
             const std::string name = "layers." + std::to_string(layer) + "." + kind.name;
@@ -117,9 +93,9 @@ void TestCalibration::momentsEqualTheRows() {
 }
 
 void TestCalibration::spectraAndRanksEqualTheSvd() {
-    const MethodGolden golden = fetchGolden();
+    const MethodGolden golden = fetchMethodGolden();
     JobContext job;
-    const Statistics s = calibrate(job, golden.open, golden.text, goldenOptions(golden));
+    const Statistics s = calibrate(job, golden.open, golden.text, goldenCalibration(golden));
     for (bool shared : {false, true}) {
         const auto spectrum =
             computeSpectrum(job, *golden.open.backend, s, "eigen", {.share_key_basis = shared});
@@ -163,7 +139,7 @@ void TestCalibration::threadsChangeRoundingOnly() {
     for (const auto& backend : hostBackends()) {
         const MethodGolden golden = openMethodGolden("llama", backend);
         JobContext job;
-        CalibrationOptions options = goldenOptions(golden);
+        CalibrationOptions options = goldenCalibration(golden);
         options.run.threads = 1;
         const Statistics one = calibrate(job, golden.open, golden.text, options);
         options.run.threads = 3;

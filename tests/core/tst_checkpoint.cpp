@@ -4,25 +4,16 @@
 #include "core/base/atomic_output.h"
 #include "core/base/fail.h"
 #include "core/checkpoint/checkpoint.h"
+#include "tests/support/error_text.h"
 
 #include <QTemporaryDir>
 #include <QTest>
 
-#include <functional>
-
 using namespace eigenscope;
+using namespace eigenscope::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string messageOf(const std::function<void()>& operation) {
-    try {
-        operation();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return {};
-}
 
 void writeWeights(const fs::path& file,
                   const std::vector<std::pair<std::string, std::vector<float>>>& tensors) {
@@ -41,7 +32,7 @@ const fs::path kSharded = fs::path(EIGENSCOPE_SOURCE_DIR) / "tests" / "golden" /
 
 #define VERIFY_REFUSED(path, part)                                                        \
     do {                                                                                  \
-        const std::string said = messageOf([&] { Checkpoint::open(path); });              \
+        const std::string said = errorOf([&] { Checkpoint::open(path); });                \
         QVERIFY2(said.find(part) != std::string::npos, ("said: '" + said + "'").c_str()); \
     } while (false)
 
@@ -88,7 +79,7 @@ private slots:
         QCOMPARE(checkpoint->config().at("hidden_size").get<int>(), 16);
         QCOMPARE(checkpoint->name(), std::string("sharded"));
         QVERIFY(!checkpoint->find("model.norm"));
-        QVERIFY(messageOf([&] {
+        QVERIFY(errorOf([&] {
                     checkpoint->at("model.norm");
                 }).ends_with("there is no tensor 'model.norm' in the weights"));
     }

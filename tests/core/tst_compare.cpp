@@ -2,7 +2,7 @@
 // Divergence and layer errors against float64 in transformers, where the converted model is the original with
 // its keys and values projected on the same subspaces.
 #include "core/evaluation/compare.h"
-#include "tests/core/method_support.h"
+#include "tests/core/method_rows.h"
 #include "tests/support/backends.h"
 #include "tests/support/golden_model.h"
 
@@ -13,39 +13,12 @@
 using namespace eigenscope;
 using namespace eigenscope::test;
 
-namespace {
-
-void addRows() {
-    QTest::addColumn<QString>("name");
-    QTest::addColumn<QString>("backend");
-    for (const auto& backend : hostBackends()) {
-        for (const std::string& name : methodGoldenNames())
-            QTest::newRow((name + " on " + backend->info().backend).c_str())
-                << QString::fromStdString(name) << QString::fromStdString(backend->info().backend);
-    }
-}
-
-MethodGolden fetchGolden() {
-    QFETCH(QString, name);
-    QFETCH(QString, backend);
-    return openMethodGolden(name.toStdString(), hostBackend(backend.toStdString()));
-}
-
-PerplexityOptions goldenOptions(const MethodGolden& golden) {
-    PerplexityOptions options;
-    options.sequence_length = golden.expected["evaluation_length"];
-    options.windows = golden.expected["compared_windows"];
-    return options;
-}
-
-}  // namespace
-
 class TestCompare : public QObject {
     Q_OBJECT
 private slots:
-    void divergenceEqualsTheReference_data() { addRows(); }
+    void divergenceEqualsTheReference_data() { addMethodRows(); }
     void divergenceEqualsTheReference();
-    void layerErrorsEqualTheReference_data() { addRows(); }
+    void layerErrorsEqualTheReference_data() { addMethodRows(); }
     void layerErrorsEqualTheReference();
     void perplexitiesArePairedWithPerplexity();
     void chunksChangeRoundingOnly();
@@ -55,11 +28,11 @@ private slots:
 };
 
 void TestCompare::divergenceEqualsTheReference() {
-    const MethodGolden golden = fetchGolden();
+    const MethodGolden golden = fetchMethodGolden();
     const Conversion conversion = convertAsExpected(golden);
     JobContext job;
     const ComparisonResult result =
-        compareModels(job, golden.open, conversion.converted, golden.text, goldenOptions(golden));
+        compareModels(job, golden.open, conversion.converted, golden.text, goldenWindows(golden));
     const std::vector<double> expected = golden.numbers("token_kl");
     QCOMPARE(result.token_kl.size(), expected.size());
     double mean = 0;
@@ -79,7 +52,7 @@ void TestCompare::divergenceEqualsTheReference() {
 }
 
 void TestCompare::layerErrorsEqualTheReference() {
-    const MethodGolden golden = fetchGolden();
+    const MethodGolden golden = fetchMethodGolden();
     const Conversion conversion = convertAsExpected(golden);
     JobContext job;
     const std::vector<double> expected = golden.numbers("layer_errors");
@@ -96,7 +69,7 @@ void TestCompare::perplexitiesArePairedWithPerplexity() {
     const MethodGolden golden = openMethodGolden("llama", referenceBackend());
     const Conversion conversion = convertAsExpected(golden);
     JobContext job;
-    const PerplexityOptions options = goldenOptions(golden);
+    const PerplexityOptions options = goldenWindows(golden);
     const ComparisonResult both = compareModels(job, golden.open, conversion.converted, golden.text, options);
     const PerplexityResult first = perplexity(job, golden.open, golden.text, options);
     const PerplexityResult second = perplexity(job, conversion.converted, golden.text, options);
@@ -116,7 +89,7 @@ void TestCompare::chunksChangeRoundingOnly() {
     const MethodGolden golden = openMethodGolden("opt", referenceBackend());
     const Conversion conversion = convertAsExpected(golden);
     JobContext job;
-    PerplexityOptions options = goldenOptions(golden);
+    PerplexityOptions options = goldenWindows(golden);
     const ComparisonResult whole =
         compareModels(job, golden.open, conversion.converted, golden.text, options);
     options.chunk = 7;
@@ -130,7 +103,7 @@ void TestCompare::aModelAgreesWithItself() {
     const MethodGolden golden = openMethodGolden("mpt", referenceBackend());
     JobContext job;
     const ComparisonResult result =
-        compareModels(job, golden.open, golden.open, golden.text, goldenOptions(golden));
+        compareModels(job, golden.open, golden.open, golden.text, goldenWindows(golden));
     QCOMPARE(result.kl_divergence, 0.0);
     QCOMPARE(result.top1_agreement, 1.0);
     const std::vector<std::vector<TokenId>> windows{{1, 2, 3, 4, 5, 6, 7}, {9, 8, 7}};
@@ -142,7 +115,7 @@ void TestCompare::badInput() {
     const GoldenModel other = openGoldenModel("opt", referenceBackend());
     JobContext job;
     const std::string message =
-        errorOf([&] { compareModels(job, golden.open, other.open, golden.text, goldenOptions(golden)); });
+        errorOf([&] { compareModels(job, golden.open, other.open, golden.text, goldenWindows(golden)); });
     QVERIFY2(message.find("vocabulary of 288") != std::string::npos, message.c_str());
     QVERIFY(!errorOf([&] { layerErrors(job, golden.open, golden.open, {}, {}); }).empty());
     QVERIFY(!errorOf([&] { layerErrors(job, golden.open, golden.open, {{}}, {}); }).empty());
@@ -165,7 +138,7 @@ void TestCompare::cancels() {
         bool cancelled = false;
         try {
             if (stage == "comparing")
-                compareModels(job, golden.open, golden.open, golden.text, goldenOptions(golden));
+                compareModels(job, golden.open, golden.open, golden.text, goldenWindows(golden));
             else
                 layerErrors(job, golden.open, golden.open, {{1, 2, 3}, {4, 5}}, {});
         } catch (const Cancelled&) {

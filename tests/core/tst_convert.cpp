@@ -5,7 +5,7 @@
 #include "core/generation/generate.h"
 #include "core/model/kv_cache.h"
 #include "core/model/transformer.h"
-#include "tests/core/method_support.h"
+#include "tests/core/method_rows.h"
 #include "tests/support/backends.h"
 #include "tests/support/id_tokenizer.h"
 #include "tests/support/random_checkpoint.h"
@@ -24,22 +24,6 @@ namespace {
 // Logits are a few hundred float32 operations deep, each with a relative rounding error of 6e-8; low-rank
 // weights are rounded to float32 once more. Of the range of the logits.
 constexpr double kLogitError = 1e-5;
-
-void addRows() {
-    QTest::addColumn<QString>("name");
-    QTest::addColumn<QString>("backend");
-    for (const auto& backend : hostBackends()) {
-        for (const std::string& name : methodGoldenNames())
-            QTest::newRow((name + " on " + backend->info().backend).c_str())
-                << QString::fromStdString(name) << QString::fromStdString(backend->info().backend);
-    }
-}
-
-MethodGolden fetchGolden() {
-    QFETCH(QString, name);
-    QFETCH(QString, backend);
-    return openMethodGolden(name.toStdString(), hostBackend(backend.toStdString()));
-}
 
 std::vector<TokenId> firstIds(const MethodGolden& golden, std::size_t count) {
     std::vector<TokenId> ids = golden.ids("ids");
@@ -104,9 +88,9 @@ std::vector<double> elements(const Tensor& tensor) {  // of a host backend
 class TestConvert : public QObject {
     Q_OBJECT
 private slots:
-    void logitsEqualTheProjectedOriginal_data() { addRows(); }
+    void logitsEqualTheProjectedOriginal_data() { addMethodRows(); }
     void logitsEqualTheProjectedOriginal();
-    void fullRankIsLossless_data() { addRows(); }
+    void fullRankIsLossless_data() { addMethodRows(); }
     void fullRankIsLossless();
     void fullRankIsLosslessWithAnyBasis_data();
     void fullRankIsLosslessWithAnyBasis();
@@ -124,7 +108,7 @@ private slots:
 };
 
 void TestConvert::logitsEqualTheProjectedOriginal() {
-    const MethodGolden golden = fetchGolden();
+    const MethodGolden golden = fetchMethodGolden();
     const auto count = static_cast<std::size_t>(golden.record("converted.logits").shape[0]);
     const std::vector<TokenId> ids = firstIds(golden, count);
     const std::vector<float> original = singles(golden.numbers("original.logits"));
@@ -138,7 +122,7 @@ void TestConvert::logitsEqualTheProjectedOriginal() {
 }
 
 void TestConvert::fullRankIsLossless() {
-    const MethodGolden golden = fetchGolden();
+    const MethodGolden golden = fetchMethodGolden();
     const Conversion low = convertAsExpected(golden);
     const std::vector<TokenId> ids = firstIds(golden, 60);
     const std::vector<float> expected = allLogits(golden.open, ids);

@@ -7,6 +7,7 @@
 #include "core/model/model_config.h"
 #include "core/tokenizer/tokenizer.h"
 #include "kernels/api/error.h"
+#include "tests/support/error_text.h"
 #include "tests/support/random_checkpoint.h"
 #include "tests/support/temporary_directory.h"
 
@@ -26,18 +27,8 @@ void writeAtOnce(const std::filesystem::path& file, const std::string& text) {
 
 namespace fs = std::filesystem;
 
-template <typename Call>
-std::string messageOf(Call call) {
-    try {
-        call();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "(no error)";
-}
-
 std::string configMessage(const Json& config) {
-    return messageOf([&] { readModelConfig(config, "config.json"); });
+    return errorOf([&] { readModelConfig(config, "config.json"); });
 }
 
 const std::string kDeepJson = std::string(100000, '[') + std::string(100000, ']');
@@ -138,7 +129,7 @@ private slots:
         QFETCH(int, family);
         QFETCH(QByteArray, field);
         const Json good = familyFields()[static_cast<std::size_t>(family)].config;
-        QCOMPARE(configMessage(good), std::string("(no error)"));
+        QCOMPARE(configMessage(good), std::string(""));
         const std::string expected =
             "config.json: " + field.toStdString() + ": expected an integer from 1 to ";
         for (const char* value :
@@ -163,7 +154,7 @@ private slots:
         const DescriptionRow& row = kDescriptionRows[index];
         Json config = tinyLlamaConfig();
         config["eigen_attention"] = description();
-        QCOMPARE(configMessage(config), std::string("(no error)"));
+        QCOMPARE(configMessage(config), std::string(""));
         config[Json::json_pointer(std::string("/eigen_attention") + row.pointer)] = Json::parse(row.value);
         const std::string said = configMessage(config);
         QVERIFY2(said.starts_with(std::string("config.json: eigen_attention") + row.message), said.c_str());
@@ -189,7 +180,7 @@ private slots:
         }
         const auto said = [&](const std::string& text) {
             write(name.constData(), text);
-            return messageOf([&] {
+            return errorOf([&] {
                 if (name == "config.json" || name == "model.safetensors.index.json")
                     Checkpoint::open(m_directory.path());
                 else
@@ -212,7 +203,7 @@ private slots:
             const std::string whole = family.config.dump();
             for (std::size_t size = 0; size < whole.size(); ++size) {
                 const fs::path file = write("config.json", whole.substr(0, size));
-                const std::string said = messageOf([&] { Checkpoint::readConfig(m_directory.path()); });
+                const std::string said = errorOf([&] { Checkpoint::readConfig(m_directory.path()); });
                 QVERIFY2(said.starts_with(file.string() + ": "), said.c_str());
             }
         }
@@ -233,10 +224,10 @@ private slots:
         }
         const auto said = [&](const std::string& text) {
             writeAtOnce(index, text);
-            return messageOf([&] { Checkpoint::open(directory.path()); });
+            return errorOf([&] { Checkpoint::open(directory.path()); });
         };
         const std::string good = R"({"weight_map": {"t": "a.safetensors", "u": "b.safetensors"}})";
-        QCOMPARE(said(good), std::string("(no error)"));
+        QCOMPARE(said(good), std::string(""));
         for (std::size_t size = 0; size < good.size(); ++size)
             QVERIFY2(said(good.substr(0, size)).starts_with(index.string() + ": "),
                      std::to_string(size).c_str());

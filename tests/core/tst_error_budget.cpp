@@ -6,7 +6,7 @@
 #include "core/evaluation/error_table.h"
 #include "core/spectrum/allocation.h"
 #include "core/spectrum/error_budget.h"
-#include "tests/core/method_support.h"
+#include "tests/core/method_rows.h"
 #include "tests/support/backends.h"
 #include "tests/support/temporary_directory.h"
 
@@ -32,11 +32,7 @@ Calibrated calibrated(const std::string& name, std::shared_ptr<Backend> backend)
     Calibrated c{openMethodGolden(name, std::move(backend)), nullptr, {}, nullptr};
     c.expected = std::make_shared<SafetensorsFile>(methodGoldenDirectory(name) / "allocation.golden");
     JobContext job;
-    CalibrationOptions options;
-    options.samples = c.golden.expected["samples"];
-    options.sequence_length = c.golden.expected["sequence_length"];
-    options.seed = c.golden.expected["seed"];
-    c.statistics = calibrate(job, c.golden.open, c.golden.text, options);
+    c.statistics = calibrate(job, c.golden.open, c.golden.text, goldenCalibration(c.golden));
     c.spectrum = computeSpectrum(job, *c.golden.open.backend, c.statistics, "eigen");
     return c;
 }
@@ -71,7 +67,7 @@ LayerErrorTable anyTable() {
 class TestErrorBudget : public QObject {
     Q_OBJECT
 private slots:
-    void tablesAgreeWithPyTorch_data();
+    void tablesAgreeWithPyTorch_data() { addMethodRows(); }
     void tablesAgreeWithPyTorch();
     void pathsAreOfOneThreshold();
     void smallestRanksWithinTheBudget();
@@ -83,16 +79,6 @@ private slots:
     void badArguments();
     void cancels();
 };
-
-void TestErrorBudget::tablesAgreeWithPyTorch_data() {
-    QTest::addColumn<QString>("name");
-    QTest::addColumn<QString>("backend");
-    for (const auto& backend : hostBackends()) {
-        for (const std::string& name : methodGoldenNames())
-            QTest::addRow("%s on %s", name.c_str(), backend->info().backend.c_str())
-                << QString::fromStdString(name) << QString::fromStdString(backend->info().backend);
-    }
-}
 
 void TestErrorBudget::tablesAgreeWithPyTorch() {
     QFETCH(QString, name);

@@ -7,7 +7,7 @@
 #include "core/evaluation/fidelity.h"
 #include "core/evaluation/text_diff.h"
 #include "core/spectrum/rank_plan.h"
-#include "tests/core/method_support.h"
+#include "tests/core/method_rows.h"
 #include "tests/support/backends.h"
 #include "tests/support/golden_model.h"
 
@@ -22,16 +22,6 @@ using namespace eigenscope::test;
 
 namespace {
 
-void addRows() {
-    QTest::addColumn<QString>("name");
-    QTest::addColumn<QString>("backend");
-    for (const auto& backend : hostBackends()) {
-        for (const std::string& name : methodGoldenNames())
-            QTest::newRow((name + " on " + backend->info().backend).c_str())
-                << QString::fromStdString(name) << QString::fromStdString(backend->info().backend);
-    }
-}
-
 struct Measured {
     MethodGolden golden, expected;  // expected: its data is fidelity.golden
     eigenscope::test::Conversion conversion;
@@ -44,8 +34,7 @@ Measured prepare(const std::string& name, std::shared_ptr<Backend> backend) {
     m.expected.data =
         std::make_shared<const SafetensorsFile>(methodGoldenDirectory(name) / "fidelity.golden");
     m.conversion = convertAsExpected(m.golden);
-    m.options.sequence_length = m.golden.expected["evaluation_length"];
-    m.options.windows = m.golden.expected["compared_windows"];
+    m.options = goldenWindows(m.golden);
     return m;
 }
 
@@ -114,7 +103,7 @@ void nearAll(const FidelityResult& result,
 class TestFidelity : public QObject {
     Q_OBJECT
 private slots:
-    void layersAndHeadsEqualTheReference_data() { addRows(); }
+    void layersAndHeadsEqualTheReference_data() { addMethodRows(); }
     void layersAndHeadsEqualTheReference();
     void qualityIsThatOfCompare();
     void meansDroppedByTheSoftmaxAreNoError_data();
@@ -122,12 +111,12 @@ private slots:
     void aModelEqualsItself();
     void oneWindowHasNoSpread();
     void halfPrecisionCachesAreSeen();
-    void quantisedCachesEqualTheReference_data() { addRows(); }
+    void quantisedCachesEqualTheReference_data() { addMethodRows(); }
     void quantisedCachesEqualTheReference();
     void latentsAreReadExactlyOrFromCodes();
     void sharedLatentsAreReadByEveryHead();
     void slidingWindowsHideKeys();
-    void diffEqualsTheReference_data() { addRows(); }
+    void diffEqualsTheReference_data() { addMethodRows(); }
     void diffEqualsTheReference();
     void restoringTheOnlyChangedLayerRemovesAll();
     void modelsOfOtherDimensionsAreNotExplained();
@@ -312,10 +301,7 @@ void TestFidelity::sharedLatentsAreReadByEveryHead() {
     for (const std::string& name : methodGoldenNames()) {
         Measured m = prepare(name, referenceBackend());
         JobContext job;
-        CalibrationOptions options;
-        options.samples = m.golden.expected["samples"];
-        options.sequence_length = m.golden.expected["sequence_length"];
-        options.seed = m.golden.expected["seed"];
+        CalibrationOptions options = goldenCalibration(m.golden);
         options.head_group = m.golden.open.model->config.kv_heads;
         const Statistics statistics = calibrate(job, m.golden.open, m.golden.text, options);
         const auto spectrum = computeSpectrum(job, *m.golden.open.backend, statistics, "eigen",

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Prompt to text: against transformers' greedy continuations, and what the result reports.
+#include "core/benchmark/forwarding_backend.h"
 #include "core/generation/generate.h"
 #include "core/tokenizer/utf8.h"
 #include "tests/support/backends.h"
+#include "tests/support/error_text.h"
 #include "tests/support/golden_model.h"
 #include "tests/support/id_tokenizer.h"
 
@@ -16,16 +18,6 @@ using namespace eigenscope::test;
 namespace {
 
 std::string textOf(std::span<const TokenId> ids) { return IdTokenizer(0).decode(ids, true); }
-
-template <typename Call>
-std::string messageOf(Call call) {
-    try {
-        call();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "(no error)";
-}
 
 GenerationResult run(const OpenModel& open, const std::string& prompt, const GenerationOptions& options,
                      const TokenSink& sink = {}) {
@@ -43,49 +35,24 @@ GenerationOptions exactly(int tokens) {
 }
 
 // The reference backend without narrow formats, and in need of downloads.
-class PlainBackend final : public Backend {
+class PlainBackend final : public ForwardingBackend {
 public:
-    PlainBackend() : m_inner(referenceBackend()), m_info(m_inner->info()) { m_info.host_accessible = false; }
+    PlainBackend() : ForwardingBackend(referenceBackend()), m_info(inner().info()) {
+        m_info.host_accessible = false;
+    }
     const DeviceInfo& info() const override { return m_info; }
-    MemoryStats memory() const override { return m_inner->memory(); }
     Support supports(Op, const OpTraits& traits) const override {
         const bool plain = traits.cache == DType::F32 && traits.compute == Compute::F32;
         return plain ? Support{} : Support{false, "this device computes in f32 only"};
     }
-    std::shared_ptr<Buffer> allocate(std::size_t bytes) override { return m_inner->allocate(bytes); }
-    std::shared_ptr<Buffer> adopt(std::span<const std::byte> bytes,
-                                  std::shared_ptr<const void> owner) override {
-        return m_inner->adopt(bytes, std::move(owner));
-    }
-    std::unique_ptr<Stream> createStream(int threads) override { return m_inner->createStream(threads); }
-    void upload(Stream& s, void* to, const void* from, std::size_t bytes) override {
-        m_inner->upload(s, to, from, bytes);
-    }
     void download(Stream& s, void* to, const void* from, std::size_t bytes) override {
         ++downloads;
-        m_inner->download(s, to, from, bytes);
+        ForwardingBackend::download(s, to, from, bytes);
     }
-    void copy(Stream& s, void* to, const void* from, std::size_t bytes) override {
-        m_inner->copy(s, to, from, bytes);
-    }
-    void gemm(Stream& s, const GemmParams& p) override { m_inner->gemm(s, p); }
-    void embed(Stream& s, const EmbedParams& p) override { m_inner->embed(s, p); }
-    void norm(Stream& s, const NormParams& p) override { m_inner->norm(s, p); }
-    void activate(Stream& s, const ActivateParams& p) override { m_inner->activate(s, p); }
-    void add(Stream& s, const AddParams& p) override { m_inner->add(s, p); }
-    void rope(Stream& s, const RopeParams& p) override { m_inner->rope(s, p); }
-    void kvAppend(Stream& s, const KvAppendParams& p) override { m_inner->kvAppend(s, p); }
-    void attention(Stream& s, const AttentionParams& p) override { m_inner->attention(s, p); }
-    void gram(Stream& s, const GramParams& p) override { m_inner->gram(s, p); }
-    void eigh(Stream& s, const EighParams& p) override { m_inner->eigh(s, p); }
-    void nll(Stream& s, const NllParams& p) override { m_inner->nll(s, p); }
-    void argmax(Stream& s, const ArgmaxParams& p) override { m_inner->argmax(s, p); }
-    void convert(Stream& s, const ConvertParams& p) override { m_inner->convert(s, p); }
 
     int downloads = 0;
 
 private:
-    std::shared_ptr<Backend> m_inner;
     DeviceInfo m_info;
 };
 
@@ -174,13 +141,13 @@ private slots:
         QCOMPARE(result.ids.size(), 7u);
         QCOMPARE(result.kv_cache_bytes, std::size_t(96 * 2 * 64 * 4));
         prompt.resize(97, 7);
-        QCOMPARE(messageOf([&] { run(golden.open, textOf(prompt), exactly(1)); }),
+        QCOMPARE(errorOf([&] { run(golden.open, textOf(prompt), exactly(1)); }),
                  "the prompt has 97 tokens, more than the 96 positions of opt");
     }
 
     void emptyPromptStartsFromBos() {
         GoldenModel golden = openGoldenModel("opt", referenceBackend());
-        QCOMPARE(messageOf([&] { run(golden.open, "", exactly(2)); }),
+        QCOMPARE(errorOf([&] { run(golden.open, "", exactly(2)); }),
                  "the prompt is empty and opt has no beginning-of-text token to start from");
         golden.open.tokenizer = std::make_shared<IdTokenizer>(128, std::vector<TokenId>{}, 2);
         QCOMPARE(run(golden.open, "", exactly(2)).prompt_ids, std::vector<TokenId>{2});
@@ -188,16 +155,16 @@ private slots:
 
     void badArgumentsAreNamed() {
         const GoldenModel golden = openGoldenModel("opt", referenceBackend());
-        QCOMPARE(messageOf([&] { run(golden.open, "3", exactly(0)); }),
+        QCOMPARE(errorOf([&] { run(golden.open, "3", exactly(0)); }),
                  "max tokens: expected at least 1, found 0");
         GenerationOptions options = exactly(2);
         options.prefill_chunk = 0;
-        QCOMPARE(messageOf([&] { run(golden.open, "3", options); }),
+        QCOMPARE(errorOf([&] { run(golden.open, "3", options); }),
                  "prefill chunk: expected at least 1, found 0");
         options = exactly(2);
         options.sampling.top_p = 2.0f;
-        QVERIFY(messageOf([&] { run(golden.open, "3", options); }).starts_with("top-p: "));
-        QCOMPARE(messageOf([&] { run(golden.open, "3 128", exactly(2)); }),
+        QVERIFY(errorOf([&] { run(golden.open, "3", options); }).starts_with("top-p: "));
+        QCOMPARE(errorOf([&] { run(golden.open, "3 128", exactly(2)); }),
                  "token id 128 (number 1) is outside the vocabulary, 0 to 127");
     }
 
@@ -245,9 +212,9 @@ private slots:
         bf16.open.backend = std::make_shared<PlainBackend>();
         QVERIFY(resolveCompute({}, bf16.open) == Compute::F32);
         QVERIFY(resolveKvFormat({}, bf16.open) == DType::F32);
-        QCOMPARE(messageOf([&] { resolveCompute(options, bf16.open); }),
+        QCOMPARE(errorOf([&] { resolveCompute(options, bf16.open); }),
                  "compute: this device computes in f32 only");
-        QCOMPARE(messageOf([&] { resolveKvFormat(options, bf16.open); }),
+        QCOMPARE(errorOf([&] { resolveKvFormat(options, bf16.open); }),
                  "kv-format: this device computes in f32 only");
     }
 

@@ -5,7 +5,7 @@
 #include "core/compression/convert.h"
 #include "core/evaluation/sensitivity.h"
 #include "core/model/kv_cache.h"
-#include "tests/core/method_support.h"
+#include "tests/core/method_rows.h"
 #include "tests/support/backends.h"
 #include "tests/support/temporary_directory.h"
 
@@ -48,10 +48,7 @@ struct Fixture {
 Fixture fixture(const std::string& name, const std::string& backend) {
     Fixture f{openMethodGolden(name, hostBackend(backend)), {}, 0};
     f.group = f.golden.open.model->config.kv_heads;
-    CalibrationOptions options;
-    options.samples = f.golden.expected["samples"];
-    options.sequence_length = f.golden.expected["sequence_length"];
-    options.seed = f.golden.expected["seed"];
+    CalibrationOptions options = goldenCalibration(f.golden);
     options.attention_queries = options.sequence_length;  // all of them
     options.head_group = f.group;
     JobContext job;
@@ -77,7 +74,7 @@ constexpr std::pair<const char*, const char*> kMethods[] = {{"eigen", "eigen"}, 
 class TestHeadGroups : public QObject {
     Q_OBJECT
 private slots:
-    void initTestCase_data();
+    void initTestCase_data() { addMethodRows(); }
     void spectraEqualTheSvd();
     void logitsEqualProjectedRows();
     void fullRankIsLossless();
@@ -86,16 +83,6 @@ private slots:
     void sensitivityCountsJointRanks();
     void whatIsRefused();
 };
-
-void TestHeadGroups::initTestCase_data() {
-    QTest::addColumn<QString>("name");
-    QTest::addColumn<QString>("backend");
-    for (const auto& backend : hostBackends()) {
-        for (const std::string& name : methodGoldenNames())
-            QTest::newRow((name + " on " + backend->info().backend).c_str())
-                << QString::fromStdString(name) << QString::fromStdString(backend->info().backend);
-    }
-}
 
 void TestHeadGroups::spectraEqualTheSvd() {
     Fixture f = fetched();

@@ -5,6 +5,7 @@
 #include "core/model/positions.h"
 #include "core/model/transformer.h"
 #include "tests/support/backends.h"
+#include "tests/support/error_text.h"
 #include "tests/support/golden_model.h"
 #include "tests/support/random_checkpoint.h"
 #include "tests/support/temporary_directory.h"
@@ -20,16 +21,6 @@ using namespace eigenscope;
 using namespace eigenscope::test;
 
 namespace {
-
-template <typename Call>
-std::string messageOf(Call call) {
-    try {
-        call();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "(no error)";
-}
 
 std::shared_ptr<const Model> load(const std::filesystem::path& directory) {
     JobContext job;
@@ -121,11 +112,11 @@ private slots:
             CheckpointTensors changed = tensors;
             changed.erase(name);
             writeCheckpoint(path, json, changed);
-            const std::string missing = messageOf([&] { load(path); });
+            const std::string missing = errorOf([&] { load(path); });
             const bool optional = family.endsWith("low") && name.ends_with(".bias") &&
                                   name.find("k_proj_up") != std::string::npos;
             if (optional) {
-                QCOMPARE(missing, "(no error)");
+                QCOMPARE(missing, "");
             } else {
                 QVERIFY2(missing.starts_with(path.string() + ": tensor " + name + " is missing"),
                          missing.c_str());
@@ -135,7 +126,7 @@ private slots:
             changed[name].shape[0] += 1;
             changed[name].values.resize(tensor.values.size() + static_cast<std::size_t>(stride));
             writeCheckpoint(path, json, changed);
-            const std::string wrong = messageOf([&] { load(path); });
+            const std::string wrong = errorOf([&] { load(path); });
             QVERIFY2(wrong.starts_with((path / "model.safetensors").string() + ": tensor " + name +
                                        ": expected shape ["),
                      wrong.c_str());
@@ -150,7 +141,7 @@ private slots:
         const CheckpointTensors tensors = randomTensors(json, 1);
         json["intermediate_size"] = 50;
         writeCheckpoint(directory / "m", json, tensors);
-        QCOMPARE(messageOf([&] { load(directory / "m"); }),
+        QCOMPARE(errorOf([&] { load(directory / "m"); }),
                  (directory / "m" / "model.safetensors").string() +
                      ": tensor model.layers.0.mlp.gate_proj.weight: expected shape [50, 32] from "
                      "config.json, found "
@@ -256,7 +247,7 @@ private slots:
             writer.write(spec.name, std::vector<std::byte>(spec.bytes()));
         }
         writer.commit();
-        QCOMPARE(messageOf([&] { load(directory / "m"); }),
+        QCOMPARE(errorOf([&] { load(directory / "m"); }),
                  (directory / "m" / "model.safetensors").string() +
                      ": tensor transformer.wte.weight: dtype I8, expected F32, F16 or BF16");
     }
@@ -319,7 +310,7 @@ private slots:
         QVERIFY(std::abs(std::sqrt(squares / count) / 0.02 - 1) < 4 / std::sqrt(2 * count) + 0.01);
         const float* norm = first.model->final_norm.weight.f32();
         QVERIFY(std::all_of(norm, norm + 32, [](float value) { return value == 1.0f; }));
-        QVERIFY(messageOf([&] { first.tokenizer->encode("text"); }).find("has no tokenizer") !=
+        QVERIFY(errorOf([&] { first.tokenizer->encode("text"); }).find("has no tokenizer") !=
                 std::string::npos);
         // With a tokenizer beside it, text is to be had.
         for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
@@ -328,7 +319,7 @@ private slots:
 
         json["torch_dtype"] = "int8";
         std::ofstream(directory / "m" / "config.json") << json.dump();
-        QVERIFY(messageOf([&] {
+        QVERIFY(errorOf([&] {
                     openCheckpoint(directory / "m", LoadFormat::Dummy);
                 }).ends_with("torch_dtype: expected float32, float16 or bfloat16"));
         // What a lying configuration asks for has no addresses, and takes no memory to find out.
@@ -337,7 +328,7 @@ private slots:
             json[key] = 1 << 20;
         json["num_hidden_layers"] = 4096;
         std::ofstream(directory / "m" / "config.json") << json.dump();
-        const std::string message = messageOf([&] { openCheckpoint(directory / "m", LoadFormat::Dummy); });
+        const std::string message = errorOf([&] { openCheckpoint(directory / "m", LoadFormat::Dummy); });
         QVERIFY2(message.find("no addresses for ") != std::string::npos ||
                      message.find("head_dim") != std::string::npos,
                  message.c_str());
@@ -355,7 +346,7 @@ private slots:
             QCOMPARE(checkpoint->name(), std::string(preset.title));
             QCOMPARE(checkpoint->parameterCount(), parameters.at(std::string(preset.name)));
         }
-        QVERIFY(messageOf([] {
+        QVERIFY(errorOf([] {
                     openCheckpoint("preset:gpt-9");
                 }).starts_with("preset:gpt-9: there is no such preset (known: tinyllama-1.1b, "));
     }

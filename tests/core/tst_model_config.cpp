@@ -3,6 +3,7 @@
 #include "core/model/model_config.h"
 #include "core/model/positions.h"
 #include "kernels/api/error.h"
+#include "tests/support/error_text.h"
 #include "tests/support/random_checkpoint.h"
 
 #include <QTest>
@@ -14,19 +15,9 @@ using namespace eigenscope::test;
 
 namespace {
 
-template <typename Call>
-std::string messageOf(Call call) {
-    try {
-        call();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "(no error)";
-}
-
 std::string refusal(Json config, std::string_view key, Json value) {
     config[Json::json_pointer(std::string(key))] = std::move(value);
-    return messageOf([&] { readModelConfig(config, "config.json"); });
+    return errorOf([&] { readModelConfig(config, "config.json"); });
 }
 
 Json without(Json config, const std::string& key) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/base/atomic_output.h"
 #include "core/evaluation/perplexity.h"
-#include "tests/core/method_support.h"
+#include "tests/core/method_rows.h"
 #include "tests/support/backends.h"
 #include "tests/support/id_tokenizer.h"
 #include "tests/support/temporary_directory.h"
@@ -30,7 +30,7 @@ PerplexityOptions optionsOf(int length, BosRule bos = BosRule::First) {
 class TestPerplexity : public QObject {
     Q_OBJECT
 private slots:
-    void equalsTheReference_data();
+    void equalsTheReference_data() { addMethodRows(); }
     void equalsTheReference();
     void chunksAndThreadsChangeRoundingOnly();
     void windowsFollowTheBosRule();
@@ -40,20 +40,8 @@ private slots:
     void cancels();
 };
 
-void TestPerplexity::equalsTheReference_data() {
-    QTest::addColumn<QString>("name");
-    QTest::addColumn<QString>("backend");
-    for (const auto& backend : hostBackends()) {
-        for (const std::string& name : methodGoldenNames())
-            QTest::newRow((name + " on " + backend->info().backend).c_str())
-                << QString::fromStdString(name) << QString::fromStdString(backend->info().backend);
-    }
-}
-
 void TestPerplexity::equalsTheReference() {
-    QFETCH(QString, name);
-    QFETCH(QString, backend);
-    const MethodGolden golden = openMethodGolden(name.toStdString(), hostBackend(backend.toStdString()));
+    const MethodGolden golden = fetchMethodGolden();
     JobContext job;
     const int length = golden.expected["evaluation_length"];
     const PerplexityResult first = perplexity(job, golden.open, golden.text, optionsOf(length));

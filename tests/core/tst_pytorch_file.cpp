@@ -9,6 +9,7 @@
 #include "core/checkpoint/unpickler.h"
 #include "core/checkpoint/zip_archive.h"
 #include "tests/core/pytorch_support.h"
+#include "tests/support/error_text.h"
 
 #include <QTemporaryDir>
 #include <QTest>
@@ -28,15 +29,6 @@ namespace {
 
 const fs::path kGolden = fs::path(EIGENSCOPE_SOURCE_DIR) / "tests" / "golden" / "checkpoint";
 const fs::path kPytorch = kGolden / "pytorch";
-
-std::string messageOf(const std::function<void()>& operation) {
-    try {
-        operation();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return {};
-}
 
 std::string contentsOf(const fs::path& file) {
     std::ifstream stream(file, std::ios::binary);
@@ -310,7 +302,7 @@ private:
     void refused(const std::vector<Damage>& table, bool pickles = false) const {
         for (const Damage& row : table) {
             const std::string contents = pickles ? onePickle(row.file) : row.file;
-            const std::string said = messageOf([&] { touch(readPytorchFile(file(contents))); });
+            const std::string said = errorOf([&] { touch(readPytorchFile(file(contents))); });
             QVERIFY2(said.find(row.message) != std::string::npos,
                      (std::string(row.name) + ": said '" + said + "'").c_str());
             QVERIFY2(said.find("pytorch_model.bin: ") != std::string::npos, said.c_str());
@@ -376,15 +368,15 @@ private slots:
     }
 
     void otherFormats() {
-        const std::string legacy = messageOf([&] { readPytorchFile(kPytorch / "legacy.bin"); });
+        const std::string legacy = errorOf([&] { readPytorchFile(kPytorch / "legacy.bin"); });
         QVERIFY2(
             legacy.ends_with("legacy.bin: is in PyTorch's format from before version 1.6, which is not read: "
                              "convert it to safetensors, or load and save it again with a newer PyTorch"),
             legacy.c_str());
-        const std::string big = messageOf([&] { readPytorchFile(kPytorch / "byteorder.bin"); });
+        const std::string big = errorOf([&] { readPytorchFile(kPytorch / "byteorder.bin"); });
         QVERIFY2(big.ends_with("byteorder: is 'big', expected 'little'"), big.c_str());
         const fs::path pointer = file("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
-        const std::string lfs = messageOf([&] { readWeightFile(pointer); });
+        const std::string lfs = errorOf([&] { readWeightFile(pointer); });
         QVERIFY2(lfs.ends_with(
                      "is a Git LFS pointer, the weights themselves were not downloaded: run git lfs pull"),
                  lfs.c_str());
@@ -402,16 +394,16 @@ private slots:
         for (const char* name : {"views.bin", "deflated.bin"}) {
             const std::string whole = contentsOf(kPytorch / name);
             for (std::size_t size = 0; size < whole.size(); ++size)
-                QVERIFY2(!messageOf([&] { readPytorchFile(file(whole.substr(0, size))); }).empty(),
+                QVERIFY2(!errorOf([&] { readPytorchFile(file(whole.substr(0, size))); }).empty(),
                          std::to_string(size).c_str());
         }
     }
 
     void everyTruncatedPickleIsRefused() {
         const std::string whole = pickledDictionary({{"w", pickledTensor({})}, {"v", pickledTensor({})}});
-        QVERIFY(messageOf([&] { readPytorchFile(file(onePickle(whole))); }).empty());
+        QVERIFY(errorOf([&] { readPytorchFile(file(onePickle(whole))); }).empty());
         for (std::size_t size = 0; size < whole.size(); ++size)
-            QVERIFY2(!messageOf([&] { readPytorchFile(file(onePickle(whole.substr(0, size)))); }).empty(),
+            QVERIFY2(!errorOf([&] { readPytorchFile(file(onePickle(whole.substr(0, size)))); }).empty(),
                      std::to_string(size).c_str());
     }
 
@@ -426,7 +418,7 @@ private slots:
         };
         int read = 0, refused = 0;
         const auto attempt = [&](const std::string& contents) {
-            const std::string said = messageOf([&] { touch(readPytorchFile(file(contents))); });
+            const std::string said = errorOf([&] { touch(readPytorchFile(file(contents))); });
             ++(said.empty() ? read : refused);
         };
         const std::string views = contentsOf(kPytorch / "views.bin"),

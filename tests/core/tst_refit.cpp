@@ -5,7 +5,7 @@
 #include "core/calibration/calibrate.h"
 #include "core/compression/convert.h"
 #include "core/compression/refit.h"
-#include "tests/core/method_support.h"
+#include "tests/core/method_rows.h"
 #include "tests/support/backends.h"
 #include "tests/support/temporary_directory.h"
 
@@ -47,39 +47,21 @@ std::vector<std::vector<TokenId>> windowsOf(const MethodGolden& golden) {
     return windows;
 }
 
-CalibrationOptions goldenCalibration(const MethodGolden& golden) {
-    CalibrationOptions options;
-    options.samples = golden.expected["samples"];
-    options.sequence_length = golden.expected["sequence_length"];
-    options.seed = golden.expected["seed"];
-    return options;
-}
-
-void families() {
-    QTest::addColumn<QString>("name");
-    QTest::addColumn<QString>("backend");
-    for (const auto& backend : hostBackends()) {
-        for (const std::string& name : methodGoldenNames())
-            QTest::addRow("%s on %s", name.c_str(), backend->info().backend.c_str())
-                << QString::fromStdString(name) << QString::fromStdString(backend->info().backend);
-    }
-}
-
 }  // namespace
 
 class TestRefit : public QObject {
     Q_OBJECT
 private slots:
-    void logitsAgreeWithPyTorch_data() { families(); }
+    void logitsAgreeWithPyTorch_data() { addMethodRows(); }
     void logitsAgreeWithPyTorch();
     void normalEquationsHold();
     void nothingToLearnFromChangesNothing();
     void fullRankStaysTheOriginal();
     void refittedModelsAreWrittenAndRead();
-    void centredBasesAgreeWithNumpy_data() { families(); }
+    void centredBasesAgreeWithNumpy_data() { addMethodRows(); }
     void centredBasesAgreeWithNumpy();
     void centringBelongsToEigen();
-    void averagedSamplesAgreeWithNumpy_data() { families(); }
+    void averagedSamplesAgreeWithNumpy_data() { addMethodRows(); }
     void averagedSamplesAgreeWithNumpy();
     void averagesNeedADivisor();
     void badArguments();

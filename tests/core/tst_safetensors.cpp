@@ -5,29 +5,21 @@
 #include "core/base/fail.h"
 #include "core/base/json.h"
 #include "core/checkpoint/safetensors.h"
+#include "tests/support/error_text.h"
 
 #include <QTemporaryDir>
 #include <QTest>
 
 #include <cstring>
 #include <fstream>
-#include <functional>
 #include <numeric>
 #include <random>
 
 using namespace eigenscope;
+using namespace eigenscope::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string messageOf(const std::function<void()>& operation) {
-    try {
-        operation();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return {};
-}
 
 // A file of this header and so many bytes of data.
 std::string fileOf(const std::string& header, std::size_t data_bytes) {
@@ -88,7 +80,7 @@ private slots:
         QCOMPARE(opened.metadata().at("note"), std::string("zwölf \"quoted\"\n"));
         QVERIFY(!opened.find("none"));
         QVERIFY(
-            messageOf([&] { opened.at("none"); }).ends_with("dtypes.safetensors: there is no tensor 'none'"));
+            errorOf([&] { opened.at("none"); }).ends_with("dtypes.safetensors: there is no tensor 'none'"));
     }
 
     void dtypes() {
@@ -194,16 +186,16 @@ private slots:
         QFETCH(QByteArray, contents);
         QFETCH(QByteArray, message);
         writeTextFile(file("x"), contents.toStdString());
-        const std::string said = messageOf([&] { SafetensorsFile{file("x")}; });
+        const std::string said = errorOf([&] { SafetensorsFile{file("x")}; });
         QVERIFY2(said.find(message.toStdString()) != std::string::npos, ("said: '" + said + "'").c_str());
         QVERIFY(said.find('\n') == std::string::npos);
     }
 
     void filesThatCannotBeOpened() {
-        QVERIFY(messageOf([&] {
+        QVERIFY(errorOf([&] {
                     SafetensorsFile{file("none")};
                 }).ends_with("cannot open: No such file or directory"));
-        QVERIFY(messageOf([&] {
+        QVERIFY(errorOf([&] {
                     SafetensorsFile{m_temporary.path().toStdString()};
                 }).ends_with("is not a regular file"));
     }
@@ -222,7 +214,7 @@ private slots:
         const std::string whole = readTextFile(kGolden / "dtypes.safetensors");
         for (std::size_t size = 0; size < whole.size(); ++size) {
             writeAtOnce(file("x"), whole.substr(0, size));
-            QVERIFY2(!messageOf([&] { SafetensorsFile{file("x")}; }).empty(), std::to_string(size).c_str());
+            QVERIFY2(!errorOf([&] { SafetensorsFile{file("x")}; }).empty(), std::to_string(size).c_str());
         }
     }
 
@@ -280,17 +272,17 @@ private slots:
         };
         {
             SafetensorsWriter writer(file("out"), specs(), {});
-            QVERIFY(messageOf([&] {
+            QVERIFY(errorOf([&] {
                         writer.write("b", bytesOf(two));
                     }).ends_with("b: written out of order, expected 'a'"));
-            QVERIFY(messageOf([&] { writer.write("a", bytesOf(two).first(7)); }).find("has 7 bytes") !=
+            QVERIFY(errorOf([&] { writer.write("a", bytesOf(two).first(7)); }).find("has 7 bytes") !=
                     std::string::npos);
             writer.write("a", bytesOf(two));
-            QVERIFY(messageOf([&] { writer.commit(); }).ends_with("b: was announced but not written"));
+            QVERIFY(errorOf([&] { writer.commit(); }).ends_with("b: was announced but not written"));
         }
         QCOMPARE(leftovers(), 0);
         const auto fails = [&](std::vector<TensorSpec> list, const char* part) {
-            return messageOf([&] { SafetensorsWriter(file("out"), std::move(list), {}); }).find(part) !=
+            return errorOf([&] { SafetensorsWriter(file("out"), std::move(list), {}); }).find(part) !=
                    std::string::npos;
         };
         QVERIFY(fails({{"a", FileDType::F32, {2}}, {"a", FileDType::F32, {2}}}, "the name is taken"));
@@ -299,7 +291,7 @@ private slots:
         QVERIFY(fails({{"a", FileDType::F32, {std::int64_t{1} << 62}}}, "cannot be written"));
         QVERIFY(fails({{"\xff", FileDType::F32, {1}}}, "not valid UTF-8"));
         QCOMPARE(leftovers(), 0);
-        QVERIFY(messageOf([&] { SafetensorsWriter(file("no/out"), {}, {}); }).find("cannot write") !=
+        QVERIFY(errorOf([&] { SafetensorsWriter(file("no/out"), {}, {}); }).find("cannot write") !=
                 std::string::npos);
     }
 };

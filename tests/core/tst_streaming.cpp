@@ -10,7 +10,7 @@
 #include "core/evaluation/sensitivity.h"
 #include "core/model/streamed_weights.h"
 #include "core/model/transformer.h"
-#include "tests/core/method_support.h"
+#include "tests/core/method_rows.h"
 #include "tests/support/backends.h"
 #include "tests/support/random_checkpoint.h"
 #include "tests/support/temporary_directory.h"
@@ -32,22 +32,6 @@ OpenModel streamedOf(const OpenModel& resident) {
     open.checkpoint = Checkpoint::open(resident.checkpoint->directory(), Checkpoint::Access::Headers);
     open.model = streamModel(job, resident.backend, open.checkpoint);
     return open;
-}
-
-void addRows() {
-    QTest::addColumn<QString>("name");
-    QTest::addColumn<QString>("backend");
-    for (const auto& backend : hostBackends()) {
-        for (const std::string& name : methodGoldenNames())
-            QTest::newRow((name + " on " + backend->info().backend).c_str())
-                << QString::fromStdString(name) << QString::fromStdString(backend->info().backend);
-    }
-}
-
-MethodGolden fetchGolden() {
-    QFETCH(QString, name);
-    QFETCH(QString, backend);
-    return openMethodGolden(name.toStdString(), hostBackend(backend.toStdString()));
 }
 
 RunOptions oneThread(StateStorage storage = StateStorage::File) {
@@ -99,20 +83,20 @@ private slots:
     void openingDescribes();
     void streamsWhenItDoesNotFit();
     void partsComeOneAtATime();
-    void logits_data() { addRows(); }
+    void logits_data() { addMethodRows(); }
     void logits();
-    void calibration_data() { addRows(); }
+    void calibration_data() { addMethodRows(); }
     void calibration();
-    void calibrationGoesOn_data() { addRows(); }
+    void calibrationGoesOn_data() { addMethodRows(); }
     void calibrationGoesOn();
     void keptStatesAreNotMixedUp();
-    void layerErrorTables_data() { addRows(); }
+    void layerErrorTables_data() { addMethodRows(); }
     void layerErrorTables();
-    void conversion_data() { addRows(); }
+    void conversion_data() { addMethodRows(); }
     void conversion();
-    void refitting_data() { addRows(); }
+    void refitting_data() { addMethodRows(); }
     void refitting();
-    void measurements_data() { addRows(); }
+    void measurements_data() { addMethodRows(); }
     void measurements();
     void statesInMemoryAndInAFile();
     void randomWeights();
@@ -188,7 +172,7 @@ void TestStreaming::partsComeOneAtATime() {
 }
 
 void TestStreaming::logits() {
-    const MethodGolden golden = fetchGolden();
+    const MethodGolden golden = fetchMethodGolden();
     const OpenModel streamed = streamedOf(golden.open);
     std::vector<TokenId> ids = golden.ids("ids");
     ids.resize(40);
@@ -198,7 +182,7 @@ void TestStreaming::logits() {
 }
 
 void TestStreaming::calibration() {
-    const MethodGolden golden = fetchGolden();
+    const MethodGolden golden = fetchMethodGolden();
     const OpenModel streamed = streamedOf(golden.open);
     JobContext job;
     for (const CalibrationOptions& options : {shortOptions(8), shortOptions(0), shortOptions(0, 2)}) {
@@ -211,7 +195,7 @@ void TestStreaming::calibration() {
 }
 
 void TestStreaming::calibrationGoesOn() {
-    const MethodGolden golden = fetchGolden();
+    const MethodGolden golden = fetchMethodGolden();
     const OpenModel streamed = streamedOf(golden.open);
     const TemporaryDirectory directory;
     const auto file = partialFileOf(directory / "x.stats.safetensors");
@@ -283,7 +267,7 @@ void TestStreaming::keptStatesAreNotMixedUp() {
 }
 
 void TestStreaming::layerErrorTables() {
-    const MethodGolden golden = fetchGolden();
+    const MethodGolden golden = fetchMethodGolden();
     const OpenModel streamed = streamedOf(golden.open);
     JobContext job;
     Statistics expected = calibrate(job, golden.open, golden.text, shortOptions(8));
@@ -294,7 +278,7 @@ void TestStreaming::layerErrorTables() {
 }
 
 void TestStreaming::conversion() {
-    const MethodGolden golden = fetchGolden();
+    const MethodGolden golden = fetchMethodGolden();
     const OpenModel streamed = streamedOf(golden.open);
     JobContext job;
     const Statistics statistics = calibrate(job, golden.open, golden.text, shortOptions(8));
@@ -330,7 +314,7 @@ void TestStreaming::conversion() {
 }
 
 void TestStreaming::refitting() {
-    const MethodGolden golden = fetchGolden();
+    const MethodGolden golden = fetchMethodGolden();
     const OpenModel streamed = streamedOf(golden.open);
     JobContext job;
     const Statistics statistics = calibrate(job, golden.open, golden.text, shortOptions(0));
@@ -352,7 +336,7 @@ void TestStreaming::refitting() {
 }
 
 void TestStreaming::measurements() {
-    const MethodGolden golden = fetchGolden();
+    const MethodGolden golden = fetchMethodGolden();
     const OpenModel streamed = streamedOf(golden.open);
     JobContext job;
     PerplexityOptions options;

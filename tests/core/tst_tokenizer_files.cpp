@@ -5,6 +5,7 @@
 #include "core/base/fail.h"
 #include "core/base/json.h"
 #include "core/tokenizer/tokenizer.h"
+#include "tests/support/error_text.h"
 
 #include <QTemporaryDir>
 #include <QTest>
@@ -16,20 +17,12 @@
 #include <random>
 
 using namespace eigenscope;
+using namespace eigenscope::test;
 namespace fs = std::filesystem;
 
 namespace {
 
 const fs::path kGolden = fs::path(EIGENSCOPE_SOURCE_DIR) / "tests" / "golden" / "tokenizer";
-
-std::string messageOf(const std::function<void()>& operation) {
-    try {
-        operation();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return {};
-}
 
 void writeAtOnce(const fs::path& file, const std::string& contents) {
     fs::remove(file);
@@ -40,7 +33,7 @@ void writeAtOnce(const fs::path& file, const std::string& contents) {
 
 #define VERIFY_REFUSED(directory, part)                                                   \
     do {                                                                                  \
-        const std::string said = messageOf([&] { loadTokenizer(directory); });            \
+        const std::string said = errorOf([&] { loadTokenizer(directory); });              \
         QVERIFY2(said.find(part) != std::string::npos, ("said: '" + said + "'").c_str()); \
         QVERIFY2(said.find('\n') == std::string::npos, "an error message is one line");   \
     } while (false)
