@@ -4,6 +4,7 @@
 #include "core/base/fail.h"
 #include "core/base/hash.h"
 #include "core/checkpoint/checkpoint_files.h"
+#include "core/checkpoint/hub_cache.h"
 
 #include <algorithm>
 #include <array>
@@ -37,6 +38,19 @@ void addSample(Fingerprint& fingerprint, const Checkpoint& checkpoint, const Ten
     }
 }
 
+// What of other programs' formats lies there instead; empty: nothing that is known.
+std::string otherFormat(const fs::path& directory) {
+    std::error_code error;
+    for (fs::directory_iterator i(directory, error), last; !error && i != last; i.increment(error)) {
+        if (i->path().extension() == ".gguf")
+            return "; GGUF files are not read";
+        if (i->path().extension() == ".pth")
+            return "; *.pth files as Meta publishes them are not read, the hub has the same model as "
+                   "'...-hf'";
+    }
+    return {};
+}
+
 }  // namespace
 
 fs::path Checkpoint::directoryOf(const fs::path& path) {
@@ -45,14 +59,15 @@ fs::path Checkpoint::directoryOf(const fs::path& path) {
     if (!fs::exists(status))
         failInput(path, "no such file or directory");
     if (fs::is_directory(status))
-        return path;
+        return hubSnapshot(path);
     return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
 Json Checkpoint::readConfig(const fs::path& directory) {
     std::error_code error;
     if (!fs::exists(directory / kConfigFile, error))
-        failInput(directory, "no config.json in this directory, expected a Hugging Face checkpoint");
+        failInput(directory, "no config.json in this directory, expected a Hugging Face checkpoint" +
+                                 otherFormat(directory));
     Json config = readJsonFile(directory / kConfigFile);
     if (!config.is_object())
         failInput(directory / kConfigFile, "expected a JSON object");
@@ -167,8 +182,10 @@ std::string Checkpoint::name() const {
     if (!m_name.empty())
         return m_name;
     std::error_code error;
-    const fs::path full = fs::canonical(m_directory, error);
-    return (error ? m_directory : full).filename().string();
+    const fs::path canonical = fs::canonical(m_directory, error);
+    const fs::path& full = error ? m_directory : canonical;
+    const std::string repository = hubName(full);
+    return repository.empty() ? full.filename().string() : repository;
 }
 
 const TensorRecord* Checkpoint::find(std::string_view name) const {

@@ -25,7 +25,8 @@ public:
     // Mapped: tensors' bytes are at hand. Headers: nothing stays mapped, whatever the size; bytes are fetched
     // with read(), or are at hand after prepareBytes(). A file is mapped while its header is read.
     enum class Access : std::uint8_t { Mapped, Headers };
-    // Accepts the directory or any file in it. Throws naming what is missing and what was looked for.
+    // Accepts the directory, any file in it, or a repository of the hub's cache (hub_cache.h). Throws naming
+    // what is missing and what was looked for.
     static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path,
                                                   Access access = Access::Mapped);
     // Of a configuration alone. `directory` need not exist; an empty name is the directory's.
@@ -47,7 +48,7 @@ public:
     std::int64_t heldBytes() const;
 
     const std::filesystem::path& directory() const { return m_directory; }
-    std::string name() const;  // the directory's name, or a preset's title
+    std::string name() const;  // the directory's or the hub repository's name, or a preset's title
     const Json& config() const { return m_config; }
     std::filesystem::path configFile() const { return m_directory / "config.json"; }
     const std::vector<std::filesystem::path>& shards() const { return m_shards; }

@@ -90,6 +90,43 @@ private slots:
             QCOMPARE(Checkpoint::open(kSharded / name)->directory(), kSharded);
     }
 
+    // The layout is huggingface_hub's: the snapshot's files are links.
+    void repositoriesOfTheHubsCache() {
+        const fs::path repository = folder() / "models--some-org--Tiny-Model-1b";
+        const fs::path blobs = repository / "blobs", snapshots = repository / "snapshots";
+        fs::create_directories(blobs);
+        fs::create_directories(snapshots / "0a1b");
+        VERIFY_REFUSED(repository, "0a1b: no config.json in this directory");
+        writeTextFile(blobs / "c", R"({"model_type": "opt"})");
+        writeWeights(blobs / "w", {{"w", {1.0f}}});
+        fs::create_symlink("../../blobs/c", snapshots / "0a1b" / "config.json");
+        fs::create_symlink("../../blobs/w", snapshots / "0a1b" / "model.safetensors");
+        for (const fs::path& path : {repository, snapshots / "0a1b", snapshots / "0a1b" / "config.json"}) {
+            const auto checkpoint = Checkpoint::open(path);
+            QCOMPARE(checkpoint->directory(), snapshots / "0a1b");
+            QCOMPARE(checkpoint->name(), std::string("Tiny-Model-1b"));
+        }
+        fs::create_directory(snapshots / "2c3d");
+        VERIFY_REFUSED(repository, "snapshots: has 2 snapshots and refs/main names none of them: open one");
+        fs::create_directory(repository / "refs");
+        writeTextFile(repository / "refs" / "main", "0a1b");
+        QCOMPARE(Checkpoint::open(repository)->directory(), snapshots / "0a1b");
+        writeTextFile(repository / "refs" / "main", "../../elsewhere");
+        VERIFY_REFUSED(repository, "refs/main names none of them");
+        fs::remove_all(snapshots);
+        fs::create_directory(snapshots);
+        VERIFY_REFUSED(repository, "snapshots: has no snapshot: the download is not complete");
+    }
+
+    void otherProgramsFormatsAreNamed() {
+        const fs::path gguf = folder(), meta = folder();
+        writeTextFile(gguf / "model.Q4_K_M.gguf", "GGUF");
+        VERIFY_REFUSED(gguf,
+                       "no config.json in this directory, expected a Hugging Face checkpoint; GGUF files");
+        writeTextFile(meta / "consolidated.00.pth", "x");
+        VERIFY_REFUSED(meta, "*.pth files as Meta publishes them are not read");
+    }
+
     void missingThings() {
         VERIFY_REFUSED(folder() / "none", "none: no such file or directory");
         const fs::path empty = folder();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/workspaces/start/start_page.h"
 
+#include "core/checkpoint/hub_cache.h"
 #include "core/model/kv_cache.h"
 #include "core/model/open_checkpoint.h"
 #include "ui/model/units.h"
@@ -60,7 +61,7 @@ StartPage::StartPage(Workspace& workspace, const Theme& theme, QWidget* parent)
     open->body()->addWidget(headline);
     auto* text = mutedLabel(
         tr("Open an OPT, MPT or Llama-family checkpoint: a Hugging Face directory with config.json and "
-           "safetensors. Drop one anywhere on this window, or choose its folder."),
+           "safetensors or PyTorch files. Drop one anywhere on this window, or choose its folder."),
         open);
     text->setWordWrap(true);
     open->body()->addWidget(text);
@@ -165,7 +166,8 @@ QWidget* StartPage::modelRow(const QString& path, const QString& note, bool remo
     layout->setContentsMargins(0, 0, 0, 0);
     layout->setSpacing(kGap);
     auto* open = new QToolButton(row);
-    const QString name = QDir(path).dirName();
+    const std::string repository = hubName(path.toStdString());
+    const QString name = repository.empty() ? QDir(path).dirName() : QString::fromStdString(repository);
     open->setText(name);
     open->setObjectName(QStringLiteral("open-") + name);
     open->setToolTip(path);
