@@ -144,6 +144,9 @@ QProgressBar { background: @line; border: none; border-radius: 3px; max-height: 
 QProgressBar::chunk { background: @key; border-radius: 3px; }
 QTableView, QTreeView, QListView { background: @panel; border: none; gridline-color: @line; selection-background-color: @key_wash; selection-color: @text; alternate-background-color: @window; outline: 0; }
 QTableView::item, QListView::item, QTreeView::item { padding: 3px 6px; }
+QListView[outlined="true"] { border: 1px solid @line; border-radius: 5px; padding: 4px; }
+QListView[outlined="true"]::item { padding: 5px 7px; border: none; border-radius: 4px; }
+QListView[outlined="true"]::item:selected { background: @key_wash; color: @key; }
 QTableView::item:focus { background: transparent; border: none; }
 QTableView::item:selected:focus { background: @key_wash; color: @text; }
 QHeaderView { background: @panel; }

@@ -6,6 +6,7 @@
 #include "ui/widgets/message_bar.h"
 #include "ui/widgets/nav_rail.h"
 #include "ui/widgets/theme.h"
+#include "ui/window/help_window.h"
 #include "ui/window/top_bar.h"
 #include "ui/workspaces/compare/compare_page.h"
 #include "ui/workspaces/convert/convert_page.h"
@@ -28,6 +29,7 @@
 #include <QVBoxLayout>
 
 #include <array>
+#include <map>
 
 namespace eigenscope {
 
@@ -57,7 +59,7 @@ MainWindow::MainWindow(Workspace& workspace, Theme& theme, QWidget* parent)
     QAction* undo = workspace.plan().undoStack().createUndoAction(this);
     QAction* redo = workspace.plan().undoStack().createRedoAction(this);
     undo->setShortcut(QKeySequence::Undo);
-    redo->setShortcut(QKeySequence::Redo);
+    redo->setShortcuts({Qt::CTRL | Qt::SHIFT | Qt::Key_Z, Qt::CTRL | Qt::Key_Y});
     undo->setObjectName(QStringLiteral("undo"));
     redo->setObjectName(QStringLiteral("redo"));
 
@@ -168,6 +170,8 @@ void MainWindow::addMenus() {
     jobs->addAction(tr("&Cancel all"), QKeySequence(Qt::CTRL | Qt::Key_Period), this,
                     [this] { m_workspace.jobs().cancelAll(); });
     auto* help = menuBar()->addMenu(tr("&Help"));
+    help->addAction(tr("&Contents"), QKeySequence::HelpContents, this, &MainWindow::showHelp);
+    help->addSeparator();
     help->addAction(tr("&About Eigenscope"), this, [this] {
         QMessageBox::about(
             this, tr("About Eigenscope"),
@@ -206,6 +210,17 @@ void MainWindow::showPage(PageId page) {
     m_pages->setCurrentIndex(static_cast<int>(page));
     m_rail->setCurrent(static_cast<int>(page));
     m_jobs->setReadout({});
+}
+
+void MainWindow::showHelp() {
+    if (!m_help)
+        m_help = new HelpWindow(m_theme, this);
+    const std::map<PageId, const char*> pages = {{PageId::Start, "start"},
+                                                 {PageId::Model, "checkpoints"},
+                                                 {PageId::Spectrum, "ranks"},
+                                                 {PageId::Convert, "conversion"},
+                                                 {PageId::Compare, "conversion"}};
+    m_help->open(QString::fromLatin1(pages.at(static_cast<PageId>(m_pages->currentIndex()))));
 }
 
 void MainWindow::setDemoFolder(const QString& folder) {

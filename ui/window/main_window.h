@@ -14,6 +14,7 @@ class QToolButton;
 
 namespace eigenscope {
 
+class HelpWindow;
 class JobBar;
 class MessageBar;
 class NavRail;
@@ -44,6 +45,7 @@ private:
     void restoreLayout();
     void chooseModel();
     void rebuildRecentMenu();
+    void showHelp();  // the page that belongs to the current workspace
 
     Workspace& m_workspace;
     Theme& m_theme;
@@ -53,6 +55,7 @@ private:
     JobBar* m_jobs;
     QStackedWidget* m_pages;
     QMenu* m_recent = nullptr;
+    HelpWindow* m_help = nullptr;  // from its first use on
 };
 
 }  // namespace eigenscope
