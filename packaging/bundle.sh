@@ -25,11 +25,11 @@ if [ -e "$output" ]; then
 fi
 
 programs=()
-for name in eigenscope-cli eigenscope-op-check libeigenscope_cuda.so; do
+for name in eigenscope-cli eigenscope-op-check eigenscope-calibration-bench libeigenscope_cuda.so; do
     if [ -e "$build/bin/$name" ]; then
         programs+=("$build/bin/$name")
     elif [ "$name" != libeigenscope_cuda.so ]; then
-        echo "bundle.sh: $build/bin/$name is missing; build the targets eigenscope-cli, eigenscope-op-check and eigenscope_cuda" >&2
+        echo "bundle.sh: $build/bin/$name is missing; build the targets eigenscope-cli, eigenscope-op-check, eigenscope-calibration-bench and eigenscope_cuda" >&2
         exit 1
     else
         echo "bundle.sh: no CUDA module in $build/bin: the bundle computes on the CPU alone" >&2

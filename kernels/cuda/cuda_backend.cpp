@@ -55,6 +55,8 @@ std::string versionText(int version) {
 
 // Throws with the reason unless device 0 can be used.
 cudaDeviceProp queryDevice() {
+    if (const std::string reason = lostDevice(); !reason.empty())
+        throw Error(ErrorCode::Device, reason);
     int driver = 0;
     if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
         throw Error(ErrorCode::Device, "no NVIDIA driver is installed");
