@@ -90,7 +90,7 @@ __device__ void liftKeys(const GeneralParams& g, std::int64_t kv_head, std::int6
 }
 
 template <int kRows, int kTile>
-__global__ void __launch_bounds__(kBlock) generalKernel(GeneralParams g) {
+__global__ void __launch_bounds__(kBlock, kGeneralBlocksPerProcessor) generalKernel(GeneralParams g) {
     static_assert(kRows % kWarps == 0 && kTile <= 32, "a warp has whole rows, a lane one position");
     const AttentionParams& p = g.op;
     const int query_width = p.query_width, value_width = p.values.width, pitch = g.key_pitch;

@@ -31,7 +31,7 @@ __device__ float roundedTo(float x) {
 // Lanes share k, kCount consecutive elements at a time; a fixed tree adds them up. kRows: 1 where there is no
 // other row, else kMostRows. kAhead: loads of weights under way.
 template <typename Weight, typename Arithmetic, int kCount, int kRows>
-__global__ void __launch_bounds__(kThreads) dotGemmKernel(GemmParams p) {
+__global__ void __launch_bounds__(kThreads, kRows == 1 ? 4 : 3) dotGemmKernel(GemmParams p) {
     constexpr int kAhead = kRows == 1 ? 16 / static_cast<int>(sizeof(Weight)) : 2;
     const int lane = static_cast<int>(threadIdx.x % kWarp);
     const std::int64_t row = static_cast<std::int64_t>(blockIdx.y) * kRows, parts = p.k / kCount;

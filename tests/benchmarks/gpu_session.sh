@@ -94,18 +94,28 @@ tail_of() { tail -n 3 "$1" | tr '\n' ' ' | cut -c 1-400; }
 
 # --- programs -------------------------------------------------------------------------------------------------------
 
+# Folders that may have cuBLAS where a bundle was made without: the toolkit's, and those of Python's packages.
+cuda_libraries() {
+    printf '/usr/local/cuda/lib64:/usr/local/cuda/targets/x86_64-linux/lib'
+    "${PYTHON:-python3}" -c 'import glob, sys
+for path in sys.path:
+    for folder in sorted(glob.glob(path + "/nvidia/*/lib")):
+        print(":" + folder, end="")' 2> /dev/null
+}
+
 launcher=()
 prepare_programs() {
     if [ -n "$prebuilt" ]; then
         bin=$prebuilt/bin
         # For these programs alone: others, such as nvidia-smi, must not meet the bundle's libraries.
-        local libraries=$prebuilt/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+        local libraries
+        libraries=$prebuilt/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}:$(cuda_libraries)
         launcher=(env "LD_LIBRARY_PATH=$libraries")
         if ! "${launcher[@]}" "$bin/eigenscope-cli" --version > "$work/version" 2>&1; then
             # An older C library than the one the programs were built with: start them with that one.
             local loader
             loader=$(ls "$bin"/ld-linux* | head -n 1)
-            launcher=("$loader" --library-path "$prebuilt/glibc:$libraries:/usr/local/cuda/lib64:/usr/lib/x86_64-linux-gnu:/usr/lib64")
+            launcher=("$loader" --library-path "$prebuilt/glibc:$libraries:/usr/lib/x86_64-linux-gnu:/usr/lib64")
             if ! "${launcher[@]}" "$bin/eigenscope-cli" --version > "$work/version" 2>&1; then
                 echo "gpu_session.sh: the programs in $prebuilt do not start: $(tail_of "$work/version")" >&2
                 return 1
@@ -313,6 +323,8 @@ for part in "${parts[@]}"; do
     say "$part"
     if [ -n "$absent" ] && [ "$part" != torch ]; then
         result "$part" skipped "$absent"
+    elif [ "$device" = cuda-emulated ] && [[ $part != op_* ]]; then
+        result "$part" skipped 'the emulated device runs op cases alone'
     elif [ $SECONDS -ge $deadline ]; then
         result "$part" stopped "not begun: the session's $minutes minutes are over"
     else
