@@ -72,9 +72,13 @@ def model_bars(session):
         True)
     bar("whole-model prefill, of the product", PREFILL,
         [(row["prefill_compute_fraction"], at) for row, at in zip(models, where) if row["context"] >= 4096], True)
-    calibration = result_of(session, "calibration")
+    runs = result_of(session, "calibration").get("runs", [])
     bar("calibration, times its products", CALIBRATION,
-        [(calibration["times_of_products"], calibration["model"])] if calibration else [], False)
+        [(run["times_of_products"], run["model"]) for run in runs if run["attention_queries"] == 0], False)
+    for run in runs:
+        if run["attention_queries"]:
+            print(f"       calibration with {run['attention_queries']} attention queries a window, {run['samples']} windows: "
+                  f"{run['times_of_products']:.2f} times its products")
 
 
 def main():

@@ -131,6 +131,16 @@ private slots:
         QCOMPARE(cuda.floats(small.y), std::vector<float>(4 * 64, 16.0f));
     }
 
+    // Room for the larger alone.
+    void scratchThatGrowsGivesBackFirst() {
+        Cuda cuda;
+        Product small(cuda, 40000), large(cuda, 80000);  // 4.9 and 9.8 MiB of scratch
+        cuda.backend->gemm(*cuda.stream, small.p);
+        deviceSettings().memory_bytes = runtimeCounts().bytes + (std::size_t{6} << 20);
+        cuda.backend->gemm(*cuda.stream, large.p);
+        QCOMPARE(cuda.floats(large.y), std::vector<float>(80000 * 64, 16.0f));
+    }
+
     void productsThatFail() {
         Cuda cuda;
         Product product(cuda, 9);

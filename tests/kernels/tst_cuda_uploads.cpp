@@ -104,11 +104,13 @@ private slots:
             Cuda cuda;
             std::vector<float> host = counting(1000, 3.0f);
             const auto adopted = cuda.backend->adopt(bytesOf(host), nullptr);
+            std::fill(host.begin(), host.end(), -1.0f);
+            QCOMPARE(cuda.floats(adopted), counting(1000, 3.0f));
+            host = counting(1000, 4.0f);
             const auto uploaded = cuda.backend->allocate(4000);
             cuda.backend->upload(*cuda.stream, uploaded->data(), host.data(), 4000);
             std::fill(host.begin(), host.end(), -1.0f);
-            QCOMPARE(cuda.floats(adopted), counting(1000, 3.0f));
-            QCOMPARE(cuda.floats(uploaded), counting(1000, 3.0f));
+            QCOMPARE(cuda.floats(uploaded), counting(1000, 4.0f));
             QCOMPARE(runtimeCounts().pinned, 0);
         }
     }

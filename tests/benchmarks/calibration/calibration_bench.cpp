@@ -26,7 +26,7 @@ namespace {
 
 struct Options {
     std::string model, device = "auto";
-    int samples = 128, length = 2048;
+    int samples = 128, length = 2048, attention_queries = 0;
 };
 
 bool parse(int argc, char** argv, Options& options) {
@@ -39,12 +39,15 @@ bool parse(int argc, char** argv, Options& options) {
             options.samples = std::atoi(argv[++i]);
         else if (argument == "--length" && more)
             options.length = std::atoi(argv[++i]);
+        else if (argument == "--attention-queries" && more)
+            options.attention_queries = std::atoi(argv[++i]);
         else if (options.model.empty() && !argument.starts_with("--"))
             options.model = argument;
         else
             return false;
     }
-    return !options.model.empty() && options.samples > 0 && options.length > 0;
+    return !options.model.empty() && options.samples > 0 && options.length > 0 &&
+           options.attention_queries >= 0;
 }
 
 // A byte a token: presets have no tokenizer, and which tokens they are changes no time.
@@ -105,6 +108,7 @@ nlohmann::ordered_json measure(const Options& options, std::shared_ptr<Backend> 
     model.tokenizer = std::make_shared<ByteTokenizer>();
     CalibrationOptions calibration;
     calibration.samples = options.samples, calibration.sequence_length = options.length;
+    calibration.attention_queries = options.attention_queries;
     const RandomText text(std::int64_t{2} * options.samples * options.length);
     const CalibrationPlan plan = planCalibration(job, model, CorpusSpec(text.path()), calibration);
     const Compute compute = resolveCompute(calibration.run, model);
@@ -123,6 +127,7 @@ nlohmann::ordered_json measure(const Options& options, std::shared_ptr<Backend> 
             {"device", model.backend->info().name},
             {"samples", options.samples},
             {"length", options.length},
+            {"attention_queries", options.attention_queries},
             {"compute", compute == Compute::F32    ? "f32"
                         : compute == Compute::BF16 ? "bf16"
                                                    : "f16"},
@@ -139,7 +144,8 @@ int main(int argc, char** argv) {
     Options options;
     if (!parse(argc, argv, options)) {
         std::fputs(
-            "usage: eigenscope-calibration-bench MODEL [--device NAME] [--samples 128] [--length 2048]\n",
+            "usage: eigenscope-calibration-bench MODEL [--device NAME] [--samples 128] [--length 2048] "
+            "[--attention-queries 0]\n",
             stderr);
         return 2;
     }
