@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::int64_t kWidth = 64;
 
-// A step of one token: a product in 16 bits (scratch, workspace, a plan) and rows of a cache at a position
-// from device memory.
+// A step: a product of two rows in 16 bits (scratch, workspace, a plan), and the first of them to a cache at
+// a position from device memory.
 struct Step {
     explicit Step(Cuda& c) : cuda(c) {
         const std::vector<std::uint16_t> one(kWidth * kWidth, toBf16(0.5f));
@@ -30,7 +30,7 @@ struct Step {
         product.weight = weight->data();
         product.weight_dtype = DType::BF16, product.compute = Compute::BF16;
         product.y = static_cast<float*>(y->data());
-        product.m = 1, product.n = product.k = kWidth;
+        product.m = 2, product.n = product.k = kWidth;
         cuda.backend->gemm(*cuda.stream, product);
         KvAppendParams append;
         append.x = product.y;
@@ -40,8 +40,8 @@ struct Step {
         cuda.backend->kvAppend(*cuda.stream, append);
     }
     void run(std::int64_t at, float value, const std::function<void()>& more = {}) {
-        const std::vector<float> input(kWidth, value);
-        cuda.backend->upload(*cuda.stream, x->data(), input.data(), kWidth * 4);
+        const std::vector<float> input(2 * kWidth, value);
+        cuda.backend->upload(*cuda.stream, x->data(), input.data(), 2 * kWidth * 4);
         cuda.backend->upload(*cuda.stream, position->data(), &at, sizeof at);
         const std::byte signature[] = {std::byte{1}, std::byte{2}};
         cuda.backend->replay(*cuda.stream, signature, [&] {
@@ -60,7 +60,7 @@ struct Step {
 
     Cuda& cuda;
     std::shared_ptr<Buffer> weight,
-        x = cuda.backend->allocate(kWidth * 4), y = cuda.backend->allocate(kWidth * 4),
+        x = cuda.backend->allocate(2 * kWidth * 4), y = cuda.backend->allocate(2 * kWidth * 4),
         cache = cuda.backend->allocate(32 * kWidth * 4), position = cuda.backend->allocate(8);
     int calls = 0;
 };
