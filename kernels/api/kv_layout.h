@@ -66,14 +66,17 @@ EIGENSCOPE_HOST_DEVICE inline std::int64_t kvRingRows(const KvView& v, std::int6
     return !kvNeedsRing(v) ? 0 : rows < v.capacity ? rows : v.capacity;
 }
 
-// The query at `position` reads positions [0, end) from data, the others up to its own from the ring. All of
-// them where there is no ring; else whole groups outside the recent window.
-EIGENSCOPE_HOST_DEVICE inline std::int64_t kvStoredEnd(const KvView& v, std::int64_t position) {
-    if (!kvNeedsRing(v))
-        return position + 1;
-    const std::int64_t span = kvSpan(v);
-    const std::int64_t old = position + 1 - v.recent;
+// The query at `position` of a cache with a ring reads positions [0, end) from data, the others up to its own
+// from the ring: whole groups outside the recent window are stored. Int is 32 bits wide where kernels count
+// positions so.
+template <typename Int>
+EIGENSCOPE_HOST_DEVICE Int kvStoredEnd(Int position, Int recent, Int span) {
+    const Int old = position + 1 - recent;
     return old > 0 ? old / span * span : 0;
+}
+// The same for any cache: all of its positions where there is no ring.
+EIGENSCOPE_HOST_DEVICE inline std::int64_t kvStoredEnd(const KvView& v, std::int64_t position) {
+    return kvNeedsRing(v) ? kvStoredEnd<std::int64_t>(position, v.recent, kvSpan(v)) : position + 1;
 }
 
 // The largest float16 that is not larger; finite for any finite value.

@@ -27,14 +27,6 @@ inline CacheLayout cacheLayout(const KvView& v) {
     return layout;
 }
 
-// The query at `position` reads rows [0, end) from data and those behind them from the ring.
-__device__ inline std::int64_t storedEnd(const CacheLayout& c, std::int64_t position) {
-    if (!c.ring)
-        return position + 1;
-    const std::int64_t end = position + 1 - c.view.recent;
-    return end <= 0 ? 0 : end / c.span * c.span;
-}
-
 template <typename T>
 __device__ void loadElements(const T* row, int width, int lane, float* to) {
     for (int i = lane; i < width; i += 32)
@@ -77,7 +69,8 @@ __device__ inline void loadRows(const CacheLayout& c, std::int64_t head, std::in
                                 std::int64_t first, int count, int tile, float* to, int pitch) {
     const int warp = threadIdx.x / 32, warps = blockDim.x / 32, lane = threadIdx.x % 32;
     const KvView& v = c.view;
-    const std::int64_t end = storedEnd(c, position);
+    const std::int64_t end =
+        c.ring ? kvStoredEnd<std::int64_t>(position, c.view.recent, c.span) : position + 1;
     for (int row = warp; row < tile; row += warps) {
         const std::int64_t t = first + row;
         float* place = to + row * pitch;

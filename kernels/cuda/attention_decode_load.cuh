@@ -4,6 +4,7 @@
 // Rows from `end` on are zero, since weights of zero still multiply them.
 #pragma once
 
+#include "kernels/api/kv_layout.h"
 #include "kernels/cuda/attention_decode.h"
 #include "kernels/cuda/device_math.cuh"
 #include "kernels/cuda/ptx.cuh"
@@ -23,7 +24,7 @@ __device__ inline DecodeHead decodeHead(const DecodeSide& side, int batch, int k
     const std::int64_t head = static_cast<std::int64_t>(batch) * side.heads + kv_head / side.sharing;
     return {side.data + head * side.head_bytes, side.scales + head * side.scale_head_bytes,
             side.exact + head * side.exact_head_bytes,
-            side.ring ? max(0, position + 1 - side.recent) / side.span * side.span : INT_MAX};
+            side.ring ? kvStoredEnd(position, side.recent, side.span) : INT_MAX};
 }
 
 // Rows [t, t + kRows) to a tile of this pitch. Queues copies.

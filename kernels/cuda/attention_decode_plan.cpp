@@ -154,22 +154,20 @@ DecodeSide sideOf(const AttentionParams& p, const KvView& v) {
     return side;
 }
 
+// A part's merge of its warps and its partial results, in the unit of costOf().
+constexpr double kPart = 32.0;
+
 // How long a multiprocessor is busy, in positions of one head: its share of the parts, and what a part costs
 // beside its positions. Guesses in the order of what such kernels take, to choose between plans alone.
-double costOf(std::int64_t blocks, std::int64_t length, int warps, const DecodeLayout& layout,
-              const DeviceLimits& limits, bool merged) {
+double costOf(std::int64_t share, std::int64_t length, int warps, const DecodeLayout& layout,
+              std::int64_t by_shared, bool merged) {
     // A launch of its own, of the order of 2 us: about as long as 130 positions of 512 bytes.
     constexpr double kMerge = 128.0;
-    // A part's merge of its warps and its partial results.
-    constexpr double kPart = 32.0;
     // Until the first products of blocks that start together; with a lift the basis and rotations come first.
     const double begin = layout.kernel.key_steps > 0 ? 192.0 : 64.0;
     constexpr int kEnoughWarps = 8;  // to hide one another's latencies
-    const auto by_shared = static_cast<std::int64_t>((limits.shared_bytes + kReserved) /
-                                                     (layout.sharedBytes(warps) + kReserved));
     const std::int64_t resident =
         std::clamp<std::int64_t>(by_shared, 1, std::max(1, 2 * kEnoughWarps / warps));
-    const std::int64_t share = (blocks + limits.multiprocessors - 1) / limits.multiprocessors;
     const double together = static_cast<double>(std::min(share, resident) * warps);
     const double idle = together < kEnoughWarps ? 0.25 * (kEnoughWarps - together) / kEnoughWarps : 0.0;
     return static_cast<double>(share) * (static_cast<double>(length) * (1.0 + idle) + kPart) +
@@ -211,18 +209,28 @@ std::optional<AttentionPlan> planDecode(const AttentionParams& p, const DeviceLi
         positions = std::min<std::int64_t>(p.query_position + p.query_length,
                                            p.window + p.query_length + layout->kernel.chunk() - 2);
     const std::int64_t heads = std::int64_t{1} * p.batch * p.kv_heads;
+    const double no_less = static_cast<double>(heads * positions) / limits.multiprocessors;
     AttentionPlan best;
     double least = std::numeric_limits<double>::infinity();
     for (const int warps : {4, 8, 7, 6, 5, 3, 2, 1}) {
         // Fewer than four warps only where shared memory is short.
         if (layout->sharedBytes(warps) > limits.shared_bytes || (warps < 4 && best.tile_positions != 0))
             continue;
-        const std::int64_t tile = warps * layout->kernel.chunk();
-        for (std::int64_t wanted = 1; wanted <= std::min(kMaxSplits, (positions + tile - 1) / tile);
-             ++wanted) {
-            const std::int64_t length = (positions + wanted * tile - 1) / (wanted * tile) * tile;
+        const std::int64_t tile = warps * layout->kernel.chunk(), tiles = (positions + tile - 1) / tile;
+        const std::int64_t most = std::min(kMaxSplits, tiles);
+        const auto by_shared = static_cast<std::int64_t>((limits.shared_bytes + kReserved) /
+                                                         (layout->sharedBytes(warps) + kReserved));
+        // From one length of a part to the next shorter one: of several numbers of parts that give the same
+        // length, the first stands for all.
+        for (std::int64_t wanted = 1, of_part = tiles; wanted <= most;
+             wanted = of_part > 1 ? (tiles + of_part - 2) / (of_part - 1) : most + 1) {
+            of_part = (tiles + wanted - 1) / wanted;
+            const std::int64_t length = of_part * tile;
             const std::int64_t splits = (positions + length - 1) / length;
-            const double cost = costOf(heads * splits, length, warps, *layout, limits, splits > 1);
+            const std::int64_t share = (heads * splits + limits.multiprocessors - 1) / limits.multiprocessors;
+            if (no_less + static_cast<double>(share) * kPart >= least)
+                break;  // more parts cost more still
+            const double cost = costOf(share, length, warps, *layout, by_shared, splits > 1);
             if (cost < least) {
                 least = cost;
                 best.splits = static_cast<int>(splits), best.split_length = length;

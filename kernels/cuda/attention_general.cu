@@ -26,10 +26,12 @@ struct GeneralParams {
     int splits = 1;
     int group = 1, head_tiles = 1;  // query heads of a key/value head, and tiles that they take
     int queries = 1;                // positions that share a tile
-    int key_pitch = 0;              // floats between keys
+    unsigned query_tiles = 1;
+    int key_pitch = 0;  // floats between keys
 };
 
-// Where a block is: its rows are (query first_query + r / heads, head first_head + r % heads).
+// Where a block is: its rows are (query first_query + r / heads, head first_head + r % heads). Tiles of all
+// heads are counted in x, the one dimension of a grid that takes more than 65535.
 struct BlockTile {
     std::int64_t b, kv_head, first_query;
     int queries, first_head, heads, rows;
@@ -39,11 +41,12 @@ template <int kRows>
 __device__ BlockTile blockTile(const GeneralParams& g) {
     const AttentionParams& p = g.op;
     BlockTile tile{};
-    const int head_tile = blockIdx.y % g.head_tiles;
-    const std::int64_t bh = blockIdx.y / g.head_tiles;
+    const unsigned query_tile = blockIdx.x % g.query_tiles, head = blockIdx.x / g.query_tiles;
+    const int head_tile = static_cast<int>(head % static_cast<unsigned>(g.head_tiles));
+    const std::int64_t bh = head / static_cast<unsigned>(g.head_tiles);
     tile.b = bh / p.kv_heads;
     tile.kv_head = bh % p.kv_heads;
-    tile.first_query = static_cast<std::int64_t>(blockIdx.x) * g.queries;
+    tile.first_query = static_cast<std::int64_t>(query_tile) * g.queries;
     tile.queries = min(g.queries, static_cast<int>(p.query_length - tile.first_query));
     tile.first_head = head_tile * kRows;
     tile.heads = min(g.group - tile.first_head, kRows);
@@ -87,7 +90,7 @@ __device__ void liftKeys(const GeneralParams& g, std::int64_t kv_head, std::int6
 }
 
 template <int kRows, int kTile>
-__global__ void __launch_bounds__(kBlock) generalKernel(GeneralParams g) {
+__global__ void __launch_bounds__(kBlock, kGeneralBlocksPerProcessor) generalKernel(GeneralParams g) {
     static_assert(kRows % kWarps == 0 && kTile <= 32, "a warp has whole rows, a lane one position");
     const AttentionParams& p = g.op;
     const int query_width = p.query_width, value_width = p.values.width, pitch = g.key_pitch;
@@ -125,7 +128,7 @@ __global__ void __launch_bounds__(kBlock) generalKernel(GeneralParams g) {
         p.window > 0 && first_position + 1 > p.window ? first_position + 1 - p.window : 0;
     const std::int64_t origin =
         p.window > 0 && query_position + 1 > p.window ? query_position + 1 - p.window : 0;
-    const std::int64_t part = origin + static_cast<std::int64_t>(blockIdx.z) * g.split_length;
+    const std::int64_t part = origin + static_cast<std::int64_t>(blockIdx.y) * g.split_length;
     std::int64_t begin = seen > part ? seen : part;
     std::int64_t end = first_position + tile.queries;
     if (end > part + g.split_length)
@@ -203,7 +206,7 @@ __global__ void __launch_bounds__(kBlock) generalKernel(GeneralParams g) {
 
     const std::int64_t all_rows = std::int64_t{1} * p.batch * p.query_length * p.query_heads;
     for (int r = warp; r < tile.rows; r += kWarps) {
-        const std::int64_t row = rowIndex(r), place = blockIdx.z * all_rows + row;
+        const std::int64_t row = rowIndex(r), place = blockIdx.y * all_rows + row;
         float* to = g.splits > 1 ? g.partials.output + place * value_width : p.output + row * value_width;
         const float scale = g.splits > 1 ? 1.0f : 1.0f / total[r];
         for (int i = lane; i < value_width; i += 32)
@@ -235,8 +238,8 @@ void launchGeneralAttention(const AttentionParams& p, const AttentionPlan& plan,
     g.head_tiles = (g.group + tiles.rows - 1) / tiles.rows;
     g.queries = generalQueriesPerTile(p, tiles);
     g.key_pitch = oddPitch(p.query_width);
-    const dim3 grid(static_cast<unsigned>((p.query_length + g.queries - 1) / g.queries),
-                    static_cast<unsigned>(p.batch * p.kv_heads * g.head_tiles),
+    g.query_tiles = static_cast<unsigned>((p.query_length + g.queries - 1) / g.queries);
+    const dim3 grid(static_cast<unsigned>(p.batch * p.kv_heads * g.head_tiles) * g.query_tiles,
                     static_cast<unsigned>(plan.splits));
     const auto kernel = tiles.rows == 16
                             ? (tiles.positions == 32 ? generalKernel<16, 32> : generalKernel<16, 8>)

@@ -11,6 +11,9 @@ struct GeneralTiles {
     int rows = 16, positions = 32;
 };
 
+// Blocks that registers let a multiprocessor run at a time: a fourth would have them spilled.
+inline constexpr int kGeneralBlocksPerProcessor = 3;
+
 // Floats of shared memory in order: queries [rows, query_width], keys [positions, pitch], values [positions,
 // values.width], latents [positions, keys.width] with a lift, weights [rows, positions], sums [rows,
 // values.width], and three numbers a row.

@@ -11,7 +11,6 @@ namespace eigenscope::cuda {
 namespace {
 
 constexpr std::int64_t kLeastPart = 256;  // positions; a shorter part costs more to merge than it saves
-constexpr int kBlocksPerProcessor = 4;    // of this many threads keep a multiprocessor busy
 constexpr int kMaxSplits = 128;
 
 }  // namespace
@@ -49,7 +48,7 @@ AttentionPlan planGeneral(const AttentionParams& p, const DeviceLimits& limits) 
     const std::int64_t blocks = std::int64_t{1} * p.batch * p.kv_heads *
                                 ((group + tiles->rows - 1) / tiles->rows) *
                                 ((p.query_length + queries - 1) / queries);
-    const std::int64_t wanted = std::int64_t{limits.multiprocessors} * kBlocksPerProcessor;
+    const std::int64_t wanted = std::int64_t{limits.multiprocessors} * kGeneralBlocksPerProcessor;
     AttentionPlan plan;
     plan.path = AttentionPath::General;
     plan.tile_rows = tiles->rows;

@@ -18,15 +18,10 @@ struct Interval {
     int begin, end;
 };
 
-// The first position that a query at `position` does not read from data, in caches with a ring.
-__device__ inline int storedEnd(const PrefillCache& c, int position) {
-    return max(0, position + 1 - c.recent) / c.span * c.span;
-}
-
 __device__ inline Interval cut(const PrefillCache& c, bool from_ring, int position, Interval seen) {
     if (c.ring_rows == 0)
         return seen;
-    const int end = storedEnd(c, position);
+    const int end = kvStoredEnd(position, c.recent, c.span);
     return from_ring ? Interval{max(seen.begin, end), seen.end} : Interval{seen.begin, min(seen.end, end)};
 }
 

@@ -55,6 +55,8 @@ std::string versionText(int version) {
 
 // Throws with the reason unless device 0 can be used.
 cudaDeviceProp queryDevice() {
+    if (const std::string reason = lostDevice(); !reason.empty())
+        throw Error(ErrorCode::Device, reason);
     int driver = 0;
     if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
         throw Error(ErrorCode::Device, "no NVIDIA driver is installed");
@@ -87,6 +89,7 @@ public:
         m_info.host_accessible = false;
         m_info.replays = true;
         m_limits = {properties.multiProcessorCount, properties.sharedMemPerBlockOptin};
+        m_reads_host = properties.pageableMemoryAccessUsesHostPageTables != 0;
         probe();
         checkCublas(cublasLtCreate(&m_handle), "cuBLASLt cannot be started");
     }
@@ -122,9 +125,12 @@ public:
 
     std::unique_ptr<Stream> createStream(int) override { return std::make_unique<CudaStream>(); }
 
-    // From pageable memory the driver takes its own copy before it returns, so `host` may change afterwards.
+    // From pageable memory the driver takes its own copy before it returns, so `host` may change afterwards;
+    // a GPU that reads the host's memory by itself takes none.
     void upload(Stream& stream, void* device, const void* host, std::size_t bytes) override {
         copyAsync(stream, device, host, bytes, cudaMemcpyHostToDevice, "copy to the GPU");
+        if (m_reads_host)
+            stream.synchronize();
     }
     void download(Stream& stream, void* host, const void* device, std::size_t bytes) override {
         copyAsync(stream, host, device, bytes, cudaMemcpyDeviceToHost, "copy from the GPU");
@@ -146,6 +152,7 @@ public:
                 const std::function<void()>& queue) override {
         // Before the capture, which must not depend on another queue.
         CudaStream& own = ready(stream);
+        own.noteReplay();
         own.replayer().run(signature, queue);
     }
 
@@ -227,6 +234,7 @@ private:
 
     DeviceInfo m_info;
     DeviceLimits m_limits;
+    bool m_reads_host = false;
     Uploads m_uploads;
     cublasLtHandle_t m_handle = nullptr;
 };

@@ -22,9 +22,12 @@ std::string gib(std::size_t bytes) {
     return text;
 }
 
-// Errors of the process, not of a call: every later call returns them as well.
+// Errors of the process, not of a call: every later call returns them as well. Those of a capture do not
+// count, though calls return them as long as it lasts: they end with it.
 bool isSticky(cudaError_t status) {
-    return status != cudaErrorMemoryAllocation && cudaFree(nullptr) == status;
+    const bool of_capture =
+        status >= cudaErrorStreamCaptureUnsupported && status <= cudaErrorStreamCaptureWrongThread;
+    return status != cudaErrorMemoryAllocation && !of_capture && cudaFree(nullptr) == status;
 }
 
 }  // namespace
@@ -49,10 +52,14 @@ void checkCuda(cudaError_t status, const char* what) {
     throw Error(status == cudaErrorMemoryAllocation ? ErrorCode::OutOfMemory : ErrorCode::Device, message);
 }
 
+// Where the GPU has failed, cuBLASLt says no more than that something did.
 void checkCublas(cublasStatus_t status, const char* what) {
-    if (status != CUBLAS_STATUS_SUCCESS)
-        throw Error(status == CUBLAS_STATUS_ALLOC_FAILED ? ErrorCode::OutOfMemory : ErrorCode::Device,
-                    std::string(what) + ": " + cublasLtGetStatusString(status));
+    if (status == CUBLAS_STATUS_SUCCESS)
+        return;
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE)
+        checkCuda(cudaGetLastError(), what);
+    throw Error(status == CUBLAS_STATUS_ALLOC_FAILED ? ErrorCode::OutOfMemory : ErrorCode::Device,
+                std::string(what) + ": " + cublasLtGetStatusString(status));
 }
 
 DeviceMemory::DeviceMemory(std::size_t bytes) : m_bytes(bytes) {

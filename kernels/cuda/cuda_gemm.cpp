@@ -93,6 +93,12 @@ void gemm(cublasLtHandle_t handle, CudaStream& stream, const GemmParams& p) {
             multiplyWidened(handle, stream, p);
         return;
     }
+    // One row, a step of decode, is bound by the weights: the kernel that rounds x as it reads it needs no
+    // launch before it to do so.
+    if (p.compute != Compute::F32 && p.m == 1) {
+        launchDotGemm(p, stream.queue());
+        return;
+    }
     const void* x = p.x;
     if (p.compute != Compute::F32) {
         ConvertParams convert;

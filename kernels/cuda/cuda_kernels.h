@@ -24,8 +24,6 @@ void launchArgmax(const ArgmaxParams& p, cudaStream_t stream);
 std::size_t gramScratchBytes(const GramParams& p);
 void launchGram(const GramParams& p, void* scratch, cudaStream_t stream);
 
-// y[m, n] += bias[n].
-void launchAddBias(float* y, const float* bias, std::int64_t m, std::int64_t n, cudaStream_t stream);
 // The whole product in float32 with factors rounded as p.compute says: for the few rows of decode when the
 // weights' dtype is not the arithmetic's, and for whatever cuBLASLt has no algorithm for.
 void launchDotGemm(const GemmParams& p, cudaStream_t stream);

@@ -26,10 +26,12 @@ void CudaStream::synchronize() {
         for (unsigned op = 0; op <= static_cast<unsigned>(Op::Convert); ++op)
             if (m_queued >> op & 1u)
                 ops += (ops.empty() ? "" : ", ") + std::string(nameOf(static_cast<Op>(op)));
-        m_queued = 0;
+        if (m_replayed)
+            ops += ops.empty() ? "a recorded step" : ", a recorded step";
+        m_queued = 0, m_replayed = false;
         checkCuda(status, ("GPU work (" + (ops.empty() ? std::string("copies") : ops) + ")").c_str());
     }
-    m_queued = 0;
+    m_queued = 0, m_replayed = false;
 }
 
 void CudaStream::refuseWhileRecording(const char* what) const {

@@ -35,6 +35,7 @@ public:
     MatmulPlans& plans() { return m_plans; }
     Replayer& replayer() { return *m_replayer; }
     void note(Op op) { m_queued |= 1u << static_cast<unsigned>(op); }
+    void noteReplay() { m_replayed = true; }
     std::uint64_t uploads_seen = 0;  // Uploads::await
 
 private:
@@ -46,6 +47,7 @@ private:
     std::optional<GraphRecorder> m_recorder;
     std::optional<Replayer> m_replayer;
     unsigned m_queued = 0;  // a bit an op that was queued since the last wait
+    bool m_replayed = false;
 };
 
 }  // namespace eigenscope::cuda

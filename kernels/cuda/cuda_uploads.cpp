@@ -40,6 +40,7 @@ void Uploads::copy(void* device, const void* host, std::size_t bytes, cudaEvent_
         checkCuda(cudaStreamWaitEvent(m_queue, after, 0), kWhat);
     if (m_pageable) {
         checkCuda(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, m_queue), kWhat);
+        checkCuda(cudaStreamSynchronize(m_queue), kWhat);  // `host` may be read as long as the copy runs
     } else {
         for (std::size_t done = 0; done < bytes; done += kStagingBytes) {
             Staging& staging = m_staging[m_turn];

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products without cuBLASLt: a warp a column of y, which reads its row of the weights once for up to
-// kRows rows of x. Bound by reading the weights while x has few rows.
+// kMostRows rows of x. Bound by reading the weights while x has few rows.
+//
+// Counted for one row of 16-bit weights, the product of decode, on an H200: a multiprocessor gets 18 bytes of
+// weights a clock from memory, for which its first cache, which gives 128 bytes, is busy for less than half
+// of a clock (x comes from there too, twice as wide), and issues about 40 of its 128 operations a lane and
+// clock to multiply and to round x. What must be under way to hide some 800 clocks of latency is 14 KiB; 32
+// warps with eight loads of 8 bytes a lane have 64 KiB.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/device_math.cuh"
 #include "kernels/cuda/launch.cuh"
@@ -10,7 +16,7 @@ namespace eigenscope::cuda {
 namespace {
 
 constexpr int kWarp = 32;
-constexpr int kRows = 8;  // rows of x that share one reading of the weights
+constexpr int kMostRows = 8;  // rows of x that share one reading of the weights
 
 template <typename T, int kCount>
 struct alignas(sizeof(T) * kCount) Several {
@@ -22,35 +28,46 @@ __device__ float roundedTo(float x) {
     return toFloat(fromFloat<T>(x));
 }
 
-// Lanes share k, kCount consecutive elements at a time; a fixed tree adds them up.
-template <typename Weight, typename Arithmetic, int kCount>
-__global__ void dotGemmKernel(GemmParams p) {
+// Lanes share k, kCount consecutive elements at a time; a fixed tree adds them up. kRows: 1 where there is no
+// other row, else kMostRows. kAhead: loads of weights under way.
+template <typename Weight, typename Arithmetic, int kCount, int kRows>
+__global__ void __launch_bounds__(kThreads, kRows == 1 ? 4 : 3) dotGemmKernel(GemmParams p) {
+    constexpr int kAhead = kRows == 1 ? 16 / static_cast<int>(sizeof(Weight)) : 2;
     const int lane = static_cast<int>(threadIdx.x % kWarp);
     const std::int64_t row = static_cast<std::int64_t>(blockIdx.y) * kRows, parts = p.k / kCount;
-    const int rows = static_cast<int>(p.m - row < kRows ? p.m - row : kRows);
+    const int rows = kRows == 1 ? 1 : static_cast<int>(p.m - row < kRows ? p.m - row : kRows);
     for (std::int64_t column = firstIndex() / kWarp; column < p.n; column += indexStep() / kWarp) {
         const auto* weight = static_cast<const Several<Weight, kCount>*>(p.weight) + column * parts;
         const auto* x = reinterpret_cast<const Several<float, kCount>*>(p.x) + row * parts;
         float sums[kRows] = {};
-        for (std::int64_t i = lane; i < parts; i += kWarp) {
-            const Several<Weight, kCount> w = weight[i];
-            float factors[kCount];
+        for (std::int64_t first = lane; first < parts; first += kWarp * kAhead) {
+            Several<Weight, kCount> w[kAhead];
 #pragma unroll
-            for (int c = 0; c < kCount; ++c)
-                factors[c] = roundedTo<Arithmetic>(toFloat(w.values[c]));
+            for (int a = 0; a < kAhead; ++a)
+                if (first + a * kWarp < parts)
+                    w[a] = weight[first + a * kWarp];
 #pragma unroll
-            for (int r = 0; r < kRows; ++r)
-                if (r < rows) {
-                    const Several<float, kCount> v = x[r * parts + i];
+            for (int a = 0; a < kAhead; ++a)
+                if (first + a * kWarp < parts) {
+                    float factors[kCount];
 #pragma unroll
                     for (int c = 0; c < kCount; ++c)
-                        sums[r] += roundedTo<Arithmetic>(v.values[c]) * factors[c];
+                        factors[c] = roundedTo<Arithmetic>(toFloat(w[a].values[c]));
+#pragma unroll
+                    for (int r = 0; r < kRows; ++r)
+                        if (r < rows) {
+                            const Several<float, kCount> v = x[r * parts + first + a * kWarp];
+#pragma unroll
+                            for (int c = 0; c < kCount; ++c)
+                                sums[r] += roundedTo<Arithmetic>(v.values[c]) * factors[c];
+                        }
                 }
         }
         float mine = 0.0f;  // of row `lane`
 #pragma unroll
         for (int r = 0; r < kRows; ++r)
             if (r < rows) {
+#pragma unroll
                 for (int distance = kWarp / 2; distance > 0; distance /= 2)
                     sums[r] += __shfl_xor_sync(~0u, sums[r], distance);
                 if (lane == r)
@@ -63,19 +80,27 @@ __global__ void dotGemmKernel(GemmParams p) {
     }
 }
 
-template <typename Weight, typename Arithmetic>
-void launchPart(const GemmParams& p, cudaStream_t stream) {
-    constexpr int kCount = static_cast<int>(16 / sizeof(Weight));
-    const auto aligned = [](const void* pointer) {
-        return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0;
+template <typename Weight, typename Arithmetic, int kRows>
+void launchRows(const GemmParams& p, cudaStream_t stream) {
+    constexpr int kCount = 4;  // of x, 16 bytes: neighbouring lanes read neighbouring ones
+    const auto aligned = [](const void* pointer, std::size_t bytes) {
+        return reinterpret_cast<std::uintptr_t>(pointer) % bytes == 0;
     };
-    const bool vectors = p.k % kCount == 0 && aligned(p.weight) &&
-                         reinterpret_cast<std::uintptr_t>(p.x) % (kCount * sizeof(float)) == 0;
+    const bool vectors = p.k % kCount == 0 && aligned(p.weight, kCount * sizeof(Weight)) &&
+                         aligned(p.x, kCount * sizeof(float));
     const dim3 grid(blocksFor(p.n * kWarp), static_cast<unsigned>((p.m + kRows - 1) / kRows));
     if (vectors)
-        launch("gemm", dotGemmKernel<Weight, Arithmetic, kCount>, grid, kThreads, 0, stream, p);
+        launch("gemm", dotGemmKernel<Weight, Arithmetic, kCount, kRows>, grid, kThreads, 0, stream, p);
     else
-        launch("gemm", dotGemmKernel<Weight, Arithmetic, 1>, grid, kThreads, 0, stream, p);
+        launch("gemm", dotGemmKernel<Weight, Arithmetic, 1, kRows>, grid, kThreads, 0, stream, p);
+}
+
+template <typename Weight, typename Arithmetic>
+void launchPart(const GemmParams& p, cudaStream_t stream) {
+    if (p.m == 1)
+        launchRows<Weight, Arithmetic, 1>(p, stream);
+    else
+        launchRows<Weight, Arithmetic, kMostRows>(p, stream);
 }
 
 }  // namespace
@@ -84,18 +109,19 @@ void launchDotGemm(const GemmParams& p, cudaStream_t stream) {
     if (p.m * p.n == 0)
         return;
     // Rows of the grid are limited to 65535; more than half a million rows go in several launches.
-    constexpr std::int64_t kMaxRows = std::int64_t{65535} * kRows;
-    const DType arithmetic = p.compute == Compute::F32   ? DType::F32
-                             : p.compute == Compute::F16 ? DType::F16
-                                                         : DType::BF16;
+    constexpr std::int64_t kMaxRows = std::int64_t{65535} * kMostRows;
     for (std::int64_t first = 0; first < p.m; first += kMaxRows) {
         GemmParams part = p;
         part.m = std::min(kMaxRows, p.m - first);
         part.x = p.x + first * p.k;
         part.y = p.y + first * p.n;
+        // Rounding weights to a type that is not theirs is refused before (supportsGemm()).
         withType(p.weight_dtype, [&](auto weight) {
-            withType(arithmetic,
-                     [&](auto rounding) { launchPart<decltype(weight), decltype(rounding)>(part, stream); });
+            using Weight = decltype(weight);
+            if (p.compute == Compute::F32)
+                launchPart<Weight, float>(part, stream);
+            else
+                launchPart<Weight, Weight>(part, stream);
         });
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thread an element (or a pair): embed, activate, add, rope, convert, bias. All bound by memory.
+// One thread an element (or a pair): embed, activate, add, rope, convert. All bound by memory.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/device_math.cuh"
 #include "kernels/cuda/device_position.cuh"
@@ -50,11 +50,6 @@ __global__ void activateKernel(ActivateParams p) {
 __global__ void addKernel(AddParams p) {
     for (std::int64_t i = firstIndex(); i < p.count; i += indexStep())
         p.y[i] += p.x[i];
-}
-
-__global__ void addBiasKernel(float* y, const float* bias, std::int64_t count, std::int64_t n) {
-    for (std::int64_t i = firstIndex(); i < count; i += indexStep())
-        y[i] += bias[i % n];
 }
 
 // One thread a rotated pair.
@@ -117,12 +112,6 @@ void launchAdd(const AddParams& p, cudaStream_t stream) {
     if (p.count == 0)
         return;
     launch("add", addKernel, blocksFor(p.count), kThreads, 0, stream, p);
-}
-
-void launchAddBias(float* y, const float* bias, std::int64_t m, std::int64_t n, cudaStream_t stream) {
-    if (m * n == 0)
-        return;
-    launch("gemm bias", addBiasKernel, blocksFor(m * n), kThreads, 0, stream, y, bias, m * n, n);
 }
 
 void launchRope(const RopeParams& p, cudaStream_t stream) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/shared_limit.h"
 
 #include <cuda_runtime.h>
 
@@ -14,12 +15,7 @@ namespace eigenscope::cuda {
 template <typename... Params, typename... Args>
 void launch(const char* what, void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t shared_bytes,
             cudaStream_t stream, Args... args) {
-    constexpr std::size_t kAlwaysAllowed = std::size_t{48} << 10;
-    if (shared_bytes > kAlwaysAllowed)
-        checkCuda(
-            cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                 cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
-            what);
+    allowSharedMemory(reinterpret_cast<const void*>(kernel), shared_bytes, what);
     kernel<<<grid, block, shared_bytes, stream>>>(static_cast<Params>(args)...);
     checkCuda(cudaGetLastError(), what);
 }

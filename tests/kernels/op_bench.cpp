@@ -158,6 +158,12 @@ void runBench(const BenchOptions& options, Backend& device) {
                  {"skipped", Json::array()}};
     std::printf("%-86s %10s %9s %7s %10s %7s %6s\n", "case", "us", "GB/s", "copy", "GFLOP/s", "gemm",
                 "dense");
+    // After each case: a run that is stopped leaves what it has.
+    const auto save = [&] {
+        if (!options.json.empty())
+            writeTextFile(options.json, json.dump(1) + "\n");
+    };
+    save();
     std::map<std::string, double> dense;
     for (const OpCase& op_case : benchCases()) {
         if (op_case.name.find(options.filter) == std::string::npos)
@@ -169,9 +175,8 @@ void runBench(const BenchOptions& options, Backend& device) {
             json["rows"].push_back(measure(op_case, options, device, ceilings, dense));
         }
         std::fflush(stdout);
+        save();
     }
-    if (!options.json.empty())
-        writeTextFile(options.json, json.dump(1) + "\n");
 }
 
 }  // namespace eigenscope::optest

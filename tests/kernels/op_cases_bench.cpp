@@ -22,23 +22,24 @@ OpCase& add(std::vector<OpCase>& cases, std::string name, Op op, double bytes, d
     return cases.back();
 }
 
-void addGemm(std::vector<OpCase>& cases, std::int64_t m, DType weight, Compute compute) {
-    constexpr std::int64_t n = 4096, k = 4096;
-    OpCase& op_case = add(
-        cases,
-        "m=" + std::to_string(m) + " 4096x4096 " + std::string(nameOf(weight)) + " compute " + name(compute),
-        Op::Gemm,
-        static_cast<double>(n * k) * static_cast<double>(sizeOf(weight)) +
-            4.0 * static_cast<double>(m * (n + k)),
-        m == 1 ? 0.0 : 2.0 * static_cast<double>(m * n * k), [=](OpRun& run) {
-            GemmParams p;
-            p.m = m, p.n = n, p.k = k;
-            p.weight_dtype = weight, p.compute = compute;
-            p.x = run.input(run.normal(m * k));
-            p.weight = run.input(run.normal(n * k), weight);
-            p.y = run.output("y", kAny, m * n);
-            run.execute([&] { run.backend().gemm(run.stream(), p); });
-        });
+void addGemm(std::vector<OpCase>& cases, std::int64_t m, DType weight, Compute compute,
+             std::int64_t n = 4096) {
+    constexpr std::int64_t k = 4096;
+    OpCase& op_case = add(cases,
+                          "m=" + std::to_string(m) + " " + std::to_string(n) + "x4096 " +
+                              std::string(nameOf(weight)) + " compute " + name(compute),
+                          Op::Gemm,
+                          static_cast<double>(n * k) * static_cast<double>(sizeOf(weight)) +
+                              4.0 * static_cast<double>(m * (n + k)),
+                          m == 1 ? 0.0 : 2.0 * static_cast<double>(m * n * k), [=](OpRun& run) {
+                              GemmParams p;
+                              p.m = m, p.n = n, p.k = k;
+                              p.weight_dtype = weight, p.compute = compute;
+                              p.x = run.input(run.normal(m * k));
+                              p.weight = run.input(run.normal(n * k), weight);
+                              p.y = run.output("y", kAny, m * n);
+                              run.execute([&] { run.backend().gemm(run.stream(), p); });
+                          });
     op_case.traits.weight = weight;
     op_case.traits.compute = compute;
 }
@@ -157,6 +158,9 @@ void addBenchCases(std::vector<OpCase>& cases) {
         addGemm(cases, m, DType::BF16, Compute::F32);
         addGemm(cases, m, DType::BF16, Compute::BF16);
     }
+    // More than a GPU's caches hold. One row and two take different kernels where a backend has one for one.
+    for (std::int64_t m : {1, 2})
+        addGemm(cases, m, DType::BF16, Compute::BF16, 28672);
     addAttentionBenchCases(cases);
     addRows(cases);
     addStatistics(cases);

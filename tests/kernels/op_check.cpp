@@ -110,6 +110,7 @@ int check(const Options& options, Backend& device) {
             case Outcome::Failed:
                 ++failed;
                 std::printf("FAIL  %s: %s\n", op_case.name.c_str(), result.detail.c_str());
+                std::fflush(stdout);  // a device that hangs later must not take the line with it
                 break;
             case Outcome::Unsupported:
                 ++skipped;

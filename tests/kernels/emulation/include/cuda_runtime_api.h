@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernels use of the CUDA toolkit's header of this name, executed by the block emulator.
+// What the kernels use of the CUDA toolkit's header of this name, executed by the block emulator; what the
+// host code uses of it is in runtime_api.h.
 #pragma once
 
 #include "tests/kernels/emulation/block_emulator.h"
+#include "tests/kernels/emulation/runtime_api.h"
 
 #include <algorithm>
 #include <cmath>
@@ -27,10 +29,6 @@
 #define gridDim (::eigenscope::emulation::gridSize())
 
 using dim3 = eigenscope::emulation::Dim3;
-using cudaStream_t = struct EmulatedStream*;
-enum cudaError_t { cudaSuccess = 0 };
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-
 struct alignas(8) float2 {
     float x, y;
 };
