@@ -55,17 +55,22 @@ double BenchmarkRow::prefillTokensPerSecond() const {
     return hasPrefill() ? static_cast<double>(context) * batch / ttft.median : 0.0;
 }
 
-double BenchmarkRow::attentionBandwidthFraction() const {
-    return static_cast<double>(cache_bytes_read) / attention.median / ceilings.copy.bytes_per_second;
+double BenchmarkRow::attentionBoundSeconds() const {
+    return static_cast<double>(cache_bytes_read) / ceilings.copy.bytes_per_second;
 }
 
-double BenchmarkRow::decodeBoundFraction() const {
-    return static_cast<double>(weight_bytes_read + cache_bytes_read) / ceilings.copy.bytes_per_second /
-           tpot.median;
+double BenchmarkRow::decodeBoundSeconds() const {
+    return static_cast<double>(weight_bytes_read + cache_bytes_read) / ceilings.copy.bytes_per_second;
 }
+
+double BenchmarkRow::prefillBoundSeconds() const { return prefill_flops / ceilings.product.flops_per_second; }
+
+double BenchmarkRow::attentionBandwidthFraction() const { return attentionBoundSeconds() / attention.median; }
+
+double BenchmarkRow::decodeBoundFraction() const { return decodeBoundSeconds() / tpot.median; }
 
 double BenchmarkRow::prefillComputeFraction() const {
-    return hasPrefill() ? prefill_flops / ttft.median / ceilings.product.flops_per_second : 0.0;
+    return hasPrefill() ? prefillBoundSeconds() / ttft.median : 0.0;
 }
 
 void checkBenchmark(const BenchmarkOptions& options, const ModelConfig& config, const std::string& name) {

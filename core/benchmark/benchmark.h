@@ -64,6 +64,11 @@ struct BenchmarkRow {
     bool hasPrefill() const { return ttft.samples > 0; }
     double tokensPerSecond() const { return batch / tpot.median; }
     double prefillTokensPerSecond() const;  // 0 without prefill
+    // Seconds that the ceilings leave at least: the cache once at the copy's rate, weights and cache once,
+    // the prefill's arithmetic at the matrix product's rate.
+    double attentionBoundSeconds() const;
+    double decodeBoundSeconds() const;
+    double prefillBoundSeconds() const;
     // Bytes of the cache over the attention op's time, as a fraction of the copy.
     double attentionBandwidthFraction() const;
     // The time that weights and cache take at the copy's rate / the time of a step.

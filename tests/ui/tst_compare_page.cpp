@@ -330,6 +330,25 @@ private slots:
         QVERIFY(!comparison.leftFormat() && !comparison.rightFormat());
     }
 
+    // The smallest window has room for every row of figures.
+    void figuresKeepTheirHeight() {
+        m_ui->window->resize(m_ui->window->minimumSize());
+        QCOMPARE(m_ui->window->size(), QSize(1024, 720));
+        QCoreApplication::processEvents();
+        auto* panel = m_ui->window->findChild<MeasurementPanel*>();
+        m_ui->grab("compare-small");
+        int rows = 0;
+        for (auto* label : panel->findChildren<QLabel*>()) {
+            if (label->isVisible()) {
+                QVERIFY2(label->height() >= label->fontMetrics().height(),
+                         qPrintable(QStringLiteral("%1: %2 pixels").arg(label->text()).arg(label->height())));
+                ++rows;
+            }
+        }
+        QVERIFY(rows > 3 * 8);
+        m_ui->window->resize(1440, 900);
+    }
+
     void aMissingTextGivesAMessage() {
         auto* panel = m_ui->window->findChild<MeasurementPanel*>();
         panel->suggestText("/nowhere/text.txt");

@@ -61,8 +61,10 @@ private slots:
 
     void theKeyOpensThePageOfTheWorkspace() {
         WindowFixture ui;
-        const std::pair<PageId, const char*> pages[] = {
-            {PageId::Start, "First steps"}, {PageId::Spectrum, "Ranks"}, {PageId::Convert, "Conversion"}};
+        const std::pair<PageId, const char*> pages[] = {{PageId::Start, "First steps"},
+                                                        {PageId::Spectrum, "Ranks"},
+                                                        {PageId::Convert, "Conversion"},
+                                                        {PageId::Benchmark, "Benchmarks"}};
         for (const auto& [page, title] : pages) {
             ui.window->showPage(page);
             ui.window->activateWindow();
@@ -114,7 +116,7 @@ private slots:
         QVERIFY(checked >= 5);
         for (const QMenu* menu : ui.window->menuBar()->findChildren<QMenu*>()) {
             for (const QAction* action : menu->actions()) {
-                if (action->shortcut() == QKeySequence(QStringLiteral("Ctrl+5")))
+                if (action->shortcut() == QKeySequence(QStringLiteral("Ctrl+6")))
                     QVERIFY2(keys.contains(action->text()), qPrintable(action->text()));
             }
         }

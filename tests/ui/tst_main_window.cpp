@@ -168,6 +168,8 @@ private slots:
         QVERIFY(QTest::qWaitForWindowActive(ui.window.get()));
         QTest::keyClick(ui.window.get(), Qt::Key_2, Qt::ControlModifier);
         QCOMPARE(ui.find<NavRail>("navRail")->current(), static_cast<int>(PageId::Model));
+        QTest::keyClick(ui.window.get(), Qt::Key_6, Qt::ControlModifier);
+        QCOMPARE(ui.find<NavRail>("navRail")->current(), static_cast<int>(PageId::Benchmark));
         const QColor light = ui.theme->colours().panel;
         ui.settings.setTheme(ThemeChoice::Dark);
         QVERIFY(ui.theme->colours().dark);

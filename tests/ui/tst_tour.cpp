@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole tour with real widgets: open, calibrate, drag, convert, compare, light and dark. Pictures of
-// every workspace are left in EIGENSCOPE_SCREENSHOTS (or the build's screenshots folder) to be looked at.
+// The whole tour with real widgets: open, calibrate, drag, convert, compare, measure, light and dark.
+// Pictures of every workspace are left in EIGENSCOPE_SCREENSHOTS (or the build's screenshots folder) to be
+// looked at.
 #include "tests/ui/window_fixture.h"
+#include "ui/model/benchmark_run.h"
 #include "ui/model/comparison.h"
+#include "ui/widgets/kv_format_box.h"
 #include "ui/widgets/segmented_control.h"
+#include "ui/workspaces/benchmark/benchmark_page.h"
 #include "ui/workspaces/compare/compare_page.h"
 #include "ui/workspaces/convert/tradeoff_panel.h"
 
@@ -46,6 +50,8 @@ private slots:
             picture(ui, "spectrum-empty");
             ui.window->showPage(PageId::Compare);
             picture(ui, "compare-empty");
+            ui.window->showPage(PageId::Benchmark);
+            picture(ui, "benchmark-empty");
             ui.window->showPage(PageId::Start);
         }
         QTest::mouseClick(ui.find<QToolButton>("open-" + model), Qt::LeftButton);
@@ -107,6 +113,7 @@ private slots:
         QTRY_VERIFY_WITH_TIMEOUT(page->comparison().fidelity().has_value() && !ui.jobs.busy(), 120000);
         pictures(ui, model, "fidelity", PageId::Compare);
         pictures(ui, model, "start", PageId::Start);
+        runBenchmark(ui, model);
     }
 
 private:
@@ -122,6 +129,25 @@ private:
         pictures(ui, model, "trade-off", PageId::Convert);
         ui.jobs.cancelAll();
         QTRY_VERIFY_WITH_TIMEOUT(!ui.jobs.busy(), 20000);
+    }
+
+    // Original and converted, then both again with a quantised cache.
+    void runBenchmark(WindowFixture& ui, const QString& model) {
+        ui.window->showPage(PageId::Benchmark);
+        auto* page = static_cast<BenchmarkPage*>(ui.window->page(PageId::Benchmark));
+        auto* start = ui.find<QPushButton>("runBenchmark");
+        const std::size_t rows = 8;  // four contexts that suit 512 positions, two models
+        for (std::size_t run = 1; run <= 2; ++run) {
+            QTest::mouseClick(start, Qt::LeftButton);
+            QTRY_VERIFY_WITH_TIMEOUT(page->run().records().size() == run * rows && !ui.jobs.busy(), 240000);
+            if (run == 1) {
+                auto* format = page->findChild<KvFormatBox*>("benchmarkFormat");
+                format->setFocus();
+                QTest::keyClick(format, Qt::Key_4);
+                pictures(ui, model, "benchmark", PageId::Benchmark);
+            }
+        }
+        pictures(ui, model, "benchmark-formats", PageId::Benchmark);
     }
 
     void picture(WindowFixture& ui, const QString& name) {

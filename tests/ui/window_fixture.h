@@ -15,11 +15,12 @@
 namespace eigenscope {
 
 struct WindowFixture {
-    explicit WindowFixture(ThemeChoice look = ThemeChoice::Light)
+    explicit WindowFixture(ThemeChoice look = ThemeChoice::Light,
+                           std::shared_ptr<Backend> backend = createCpuBackend())
         : settings(std::make_unique<QSettings>(folder.filePath("settings.ini"), QSettings::IniFormat)) {
         settings.setTheme(look);
         theme = std::make_unique<Theme>(settings);
-        workspace = std::make_unique<Workspace>(BackendChoice{createCpuBackend(), {}}, 0, jobs, settings);
+        workspace = std::make_unique<Workspace>(BackendChoice{std::move(backend), {}}, 0, jobs, settings);
         window = std::make_unique<MainWindow>(*workspace, *theme);
         window->setDemoFolder(demoFolder());
         window->resize(1440, 900);

@@ -53,6 +53,13 @@ QString millisecondsText(double ms) {
                        : threeDigits(ms) + QStringLiteral(" ms");
 }
 
+QString secondsText(double seconds) {
+    return seconds < 999.5e-6 ? threeDigits(seconds * 1e6) + QStringLiteral(" µs")
+                              : millisecondsText(seconds * 1e3);
+}
+
+QString figureText(double value) { return threeDigits(value); }
+
 QString perplexityText(double perplexity) { return threeDigits(perplexity); }
 
 }  // namespace eigenscope

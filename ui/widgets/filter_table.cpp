@@ -98,15 +98,27 @@ void FilterTable::updateCount() {
     }
 }
 
-void FilterTable::copySelection() {
+void FilterTable::copySelection() const {
+    QModelIndexList rows = m_view->selectionModel()->selectedRows();
+    std::sort(rows.begin(), rows.end());
+    copyRows(rows);
+}
+
+void FilterTable::copyAll() const {
+    QModelIndexList rows;
+    for (int row = 0; row < m_proxy->rowCount(); ++row) {
+        rows.append(m_proxy->index(row, 0));
+    }
+    copyRows(rows);
+}
+
+void FilterTable::copyRows(const QModelIndexList& rows) const {
     QStringList lines;
     QStringList header;
     for (int column = 0; column < m_proxy->columnCount(); ++column) {
         header.append(m_proxy->headerData(column, Qt::Horizontal).toString());
     }
     lines.append(header.join(QLatin1Char('\t')));
-    QModelIndexList rows = m_view->selectionModel()->selectedRows();
-    std::sort(rows.begin(), rows.end());
     for (const QModelIndex& row : rows) {
         QStringList cells;
         for (int column = 0; column < m_proxy->columnCount(); ++column) {

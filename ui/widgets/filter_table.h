@@ -3,6 +3,7 @@
 // clear the filter. Ctrl+F focuses it.
 #pragma once
 
+#include <QModelIndex>
 #include <QWidget>
 
 class QAbstractItemModel;
@@ -20,13 +21,15 @@ public:
     FilterTable(QAbstractItemModel* model, int filter_column, const QString& noun, QWidget* parent = nullptr);
     QTableView* view() { return m_view; }
     int sourceRow(const QModelIndex& index) const;
+    void copyAll() const;  // all rows that are shown, as Ctrl+C copies selected ones
 
 protected:
     bool eventFilter(QObject* watched, QEvent* event) override;
 
 private:
     void updateCount();
-    void copySelection();
+    void copySelection() const;
+    void copyRows(const QModelIndexList& rows) const;  // by their first cells
 
     QSortFilterProxyModel* m_proxy;
     QTableView* m_view;

@@ -57,6 +57,14 @@ std::optional<KvFormat> KvFormatChoice::format() const {
     return format;
 }
 
+void KvFormatChoice::setFormat(const std::optional<KvFormat>& format) {
+    m_box->setFormat(format);
+    if (format && format->bits != 0) {
+        m_groups->setGroups({format->group, format->keys, format->recent});
+    }
+    sync();
+}
+
 void KvFormatChoice::sync() {
     const std::optional<KvFormat> format = m_box->format();
     const bool codes = format && format->bits != 0;

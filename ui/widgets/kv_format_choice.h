@@ -20,7 +20,8 @@ class KvFormatChoice : public QWidget {
     Q_OBJECT
 public:
     explicit KvFormatChoice(QWidget* parent = nullptr);
-    std::optional<KvFormat> format() const;  // empty: automatic
+    std::optional<KvFormat> format() const;                 // empty: automatic
+    void setFormat(const std::optional<KvFormat>& format);  // silent
     KvFormatBox* box() const { return m_box; }
     KvGroupsBox* groups() const { return m_groups; }
 

@@ -7,7 +7,7 @@
 
 namespace eigenscope {
 
-enum class PageId { Start, Model, Spectrum, Convert, Compare };
+enum class PageId { Start, Model, Spectrum, Convert, Compare, Benchmark };
 
 class Page : public QWidget {
     Q_OBJECT

@@ -88,6 +88,7 @@ QWidget#jobBar { border-top: 1px solid @line; }
 QWidget#navRail { border-right: 1px solid @line; }
 QLabel[role="title"] { font-weight: 600; }
 QLabel[role="muted"] { color: @muted; }
+QLabel[role="warning"] { color: @bad; }
 QLabel[role="figure"] { font-weight: 600; }
 QLabel[role="hero"] { font-size: 30px; font-weight: 700; }
 QLabel[role="headline"] { font-size: 20px; font-weight: 600; }
@@ -115,7 +116,7 @@ QToolButton[segment="true"]:focus { border-color: @key; }
 QToolButton[segment="true"][edge="left"] { border-top-left-radius: 5px; border-bottom-left-radius: 5px; }
 QToolButton[segment="true"][edge="right"] { border-top-right-radius: 5px; border-bottom-right-radius: 5px; }
 QToolButton[segment="true"][edge="both"] { border-radius: 5px; }
-QToolButton[rail="true"] { border: none; border-left: 3px solid transparent; border-radius: 0; padding: 8px 0 7px 0; color: @muted; }
+QToolButton[rail="true"] { border: none; border-left: 3px solid transparent; border-radius: 0; padding: 8px 0 7px 0; color: @muted; font-size: 12px; }
 QToolButton[rail="true"]:hover { background: @window; }
 QToolButton[rail="true"]:checked { background: @key_wash; border-left-color: @key; color: @key; font-weight: 600; }
 QToolButton[rail="true"]:focus { background: @window; }
@@ -166,6 +167,7 @@ QScrollBar::handle:horizontal { background: @line; border-radius: 4px; min-width
 QScrollBar::handle:hover { background: @muted; }
 QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
 QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
+QAbstractScrollArea::corner { background: transparent; border: none; }
 QScrollArea, QScrollArea > QWidget > QWidget { background: transparent; border: none; }
 QSplitter::handle { background: transparent; }
 QCheckBox { spacing: 7px; }

@@ -8,6 +8,7 @@
 #include "ui/widgets/theme.h"
 #include "ui/window/help_window.h"
 #include "ui/window/top_bar.h"
+#include "ui/workspaces/benchmark/benchmark_page.h"
 #include "ui/workspaces/compare/compare_page.h"
 #include "ui/workspaces/convert/convert_page.h"
 #include "ui/workspaces/model/model_page.h"
@@ -113,7 +114,7 @@ void MainWindow::addPages() {
         const char* icon;
         QString name, tooltip;
     };
-    const std::array<Entry, 5> entries = {{
+    const std::array<Entry, 6> entries = {{
         {new StartPage(m_workspace, m_theme, this), "start", tr("Start"), tr("Open a model")},
         {new ModelPage(m_workspace, m_theme, this), "model", tr("Model"),
          tr("Architecture, weights, tokenizer, KV-cache size")},
@@ -123,6 +124,8 @@ void MainWindow::addPages() {
          tr("Make the low-rank model")},
         {new ComparePage(m_workspace, m_theme, this), "compare", tr("Compare"),
          tr("Original and converted model side by side")},
+        {new BenchmarkPage(m_workspace, m_theme, this), "benchmark", tr("Benchmark"),
+         tr("Latency, throughput and memory over context length")},
     }};
     for (const Entry& entry : entries) {
         m_rail->addPage(QString::fromLatin1(entry.icon), entry.name, entry.tooltip);
@@ -149,7 +152,8 @@ void MainWindow::addMenus() {
     edit->addAction(findChild<QAction*>(QStringLiteral("redo")));
 
     auto* view = menuBar()->addMenu(tr("&View"));
-    const QStringList names = {tr("Start"), tr("Model"), tr("Spectrum"), tr("Convert"), tr("Compare")};
+    const QStringList names = {tr("Start"),   tr("Model"),   tr("Spectrum"),
+                               tr("Convert"), tr("Compare"), tr("Benchmark")};
     for (int i = 0; i < names.size(); ++i) {
         view->addAction(names[i], QKeySequence(QStringLiteral("Ctrl+%1").arg(i + 1)), this,
                         [this, i] { showPage(static_cast<PageId>(i)); });
@@ -219,7 +223,8 @@ void MainWindow::showHelp() {
                                                  {PageId::Model, "checkpoints"},
                                                  {PageId::Spectrum, "ranks"},
                                                  {PageId::Convert, "conversion"},
-                                                 {PageId::Compare, "conversion"}};
+                                                 {PageId::Compare, "conversion"},
+                                                 {PageId::Benchmark, "benchmark"}};
     m_help->open(QString::fromLatin1(pages.at(static_cast<PageId>(m_pages->currentIndex()))));
 }
 

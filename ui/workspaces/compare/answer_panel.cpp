@@ -35,7 +35,9 @@ AnswerPanel::AnswerPanel(const Theme& theme, QWidget* parent) : Panel({}, parent
     m_text->setProperty("flat", true);
     m_text->setAccessibleName(tr("Answer"));
     m_text->setObjectName(QStringLiteral("answer"));
-    m_text->setMinimumHeight(80);
+    // Takes what room there is; in a small window the figures below need it more.
+    m_text->setMinimumHeight(48);
+    m_text->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Ignored);
     body()->addWidget(m_text, 1);
     m_figures = mutedLabel({}, this);
     m_figures->setTextFormat(Qt::RichText);

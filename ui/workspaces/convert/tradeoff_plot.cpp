@@ -2,12 +2,12 @@
 #include "ui/workspaces/convert/tradeoff_plot.h"
 
 #include "ui/model/units.h"
+#include "ui/widgets/plot_legend.h"
 #include "ui/widgets/theme.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 namespace eigenscope {
 
@@ -41,17 +41,7 @@ TradeoffPlot::TradeoffPlot(const Theme& theme, QWidget* parent)
     m_plan_text->position->setTypeX(QCPItemPosition::ptPlotCoords);
     m_plan_text->position->setTypeY(QCPItemPosition::ptAxisRectRatio);
     m_plan_text->setPadding(QMargins(4, 2, 0, 0));
-    // Below the plot: there are many curves, and they fill it.
-    axisRect()->insetLayout()->take(legend);
-    plotLayout()->addElement(1, 0, legend);
-    plotLayout()->setRowStretchFactor(1, 0.001);
-    legend->setFillOrder(QCPLegend::foColumnsFirst);
-    legend->setBorderPen(Qt::NoPen);
-    legend->setMargins(QMargins(8, 0, 8, 0));
-    legend->setRowSpacing(0);
-    legend->setColumnSpacing(16);
-    legend->setIconSize(30, 16);
-    legend->setVisible(true);
+    placeLegendBelow(*this);
     setPlanRatio(1.0);
     setPoints({}, {});
     TradeoffPlot::restyle();
@@ -168,9 +158,7 @@ void TradeoffPlot::restyle() {
     m_plan_line->setPen(QPen(c.text, 1.2, Qt::DotLine));
     m_plan_text->setColor(c.text);
     m_plan_text->setFont(small);
-    legend->setFont(small);
-    legend->setTextColor(c.text);
-    legend->setBrush(QBrush(c.panel));
+    restyleLegend(*this, c);
     for (int i = 0; i < graphCount(); ++i) {
         if (static_cast<std::size_t>(i) < m_curves.size()) {
             style(graph(i), m_curves[static_cast<std::size_t>(i)]);
@@ -185,31 +173,11 @@ void TradeoffPlot::restyle() {
             bars->setPen(QPen(faint, 1.0));
         }
     }
-    wrapLegend();
-}
-
-// The most columns whose widest entries, one beside the other, fit.
-void TradeoffPlot::wrapLegend() {
-    const QFontMetrics metrics(legend->font());
-    const int extra = legend->iconSize().width() + legend->iconTextPadding() + legend->columnSpacing();
-    const int room = width() - legend->margins().left() - legend->margins().right();
-    int columns = std::max(1, std::min(graphCount(), 4));
-    for (; columns > 1; --columns) {
-        std::vector<int> widest(static_cast<std::size_t>(columns), 0);
-        for (int i = 0; i < graphCount(); ++i) {
-            int& column = widest[static_cast<std::size_t>(i % columns)];
-            column = std::max(column, metrics.horizontalAdvance(graph(i)->name()) + extra);
-        }
-        if (std::accumulate(widest.begin(), widest.end(), 0) <= room) {
-            break;
-        }
-    }
-    legend->setWrap(columns);
-    legend->setFillOrder(legend->fillOrder(), true);  // those that are there, anew
+    wrapLegend(*this);
 }
 
 void TradeoffPlot::resizeEvent(QResizeEvent* event) {
-    wrapLegend();
+    wrapLegend(*this);
     Plot::resizeEvent(event);
 }
 

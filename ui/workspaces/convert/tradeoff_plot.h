@@ -31,7 +31,6 @@ protected:
 private:
     void rebuild();
     QColor colour(const TradeoffCurve& curve) const;
-    void wrapLegend();  // as many columns as the width has room for
     void style(QCPGraph* graph, const TradeoffCurve& curve) const;
 
     std::vector<TradeoffCurve> m_curves;
