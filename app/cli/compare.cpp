@@ -31,8 +31,22 @@ void compare(Run& run, const Options& options) {
     const OpenModel second = run.open(options.second);
     // Refuses what the second model cannot do before the first one has run.
     const RunOptions runs[] = {run.runOptions(first), run.secondRunOptions(second)};
-    const ComparisonResult result =
-        compareModels(run.job(), first, second, options.text, options.perplexity.options(runs[0]), runs[1]);
+    const PerplexityOptions perplexity = options.perplexity.options(runs[0]);
+    const auto windows = commonWindows(run.job(), first, second, options.text, perplexity);
+    MemoryBound bound =
+        comparisonBound(first, second, static_cast<std::int64_t>(windows.size()),
+                        static_cast<std::int64_t>(windows.front().size()) - 1, perplexity, runs[1]);
+    std::vector<GenerationOptions> generations_of(has_prompt ? 2 : 0, options.generation.options);
+    for (std::size_t i = 0; i < generations_of.size(); ++i) {
+        const OpenModel& model = i == 0 ? first : second;
+        generations_of[i].run = runs[i];
+        const auto tokens = static_cast<std::int64_t>(model.tokenizer->encode(options.prompt).size());
+        MemoryBound writing = generationBound(model, tokens, generations_of[i]);
+        writing.weights = bound.weights;  // both stay open
+        bound = largerOf(bound, writing);
+    }
+    run.stateMemory(bound);
+    const ComparisonResult result = compareWindows(run.job(), first, second, windows, perplexity, runs[1]);
     const KvFormat formats[] = {resolveKvFormat(runs[0], first), resolveKvFormat(runs[1], second)};
     const std::string format_texts[] = {kvFormatText(formats[0], first.model->config),
                                         kvFormatText(formats[1], second.model->config)};
@@ -47,9 +61,8 @@ void compare(Run& run, const Options& options) {
     std::vector<GenerationResult> generated;
     if (has_prompt) {
         for (const OpenModel* model : {&first, &second}) {
-            GenerationOptions generation = options.generation.options;
-            generation.run = runs[model == &second ? 1 : 0];
-            generated.push_back(generate(run.job(), *model, options.prompt, generation));
+            generated.push_back(
+                generate(run.job(), *model, options.prompt, generations_of[model == &second ? 1 : 0]));
             json["generations"].push_back(toJson(generated.back()));
             generations += generationText(model->name, generated.back());
         }
@@ -61,6 +74,7 @@ void compare(Run& run, const Options& options) {
             same ? "\nBoth wrote the same.\n"
                  : fmt::format("\nThey differ from new token {} on.\n", differ.first - a.begin() + 1);
     }
+    addMemory(json, bound);
     json["device"] = run.deviceJson();
     run.console().printResult(json);
     run.console().print(

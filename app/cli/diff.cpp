@@ -80,6 +80,9 @@ void runDiff(Run& run, const Options& options) {
     const std::vector<TokenId> ids =
         has_prompt ? first.tokenizer->encode(options.prompt)
                    : diffIds(run.job(), first, second, options.text, options.sequence_length);
+    const MemoryBound bound =
+        diffBound(first, second, static_cast<std::int64_t>(ids.size()), first_run, second_run);
+    run.stateMemory(bound);
     const TextDiff diff = diffText(run.job(), first, second, ids, first_run, second_run);
 
     const std::ptrdiff_t divergence = diff.firstDivergence();
@@ -105,6 +108,7 @@ void runDiff(Run& run, const Options& options) {
         json["csv"] = options.csv;
         run.console().message("tokens written to " + options.csv);
     }
+    addMemory(json, bound);
     json["device"] = run.deviceJson();
     run.console().printResult(json);
     run.console().print(

@@ -67,10 +67,16 @@ void runFidelity(Run& run, const Options& options) {
     const OpenModel first = run.open(options.first);
     const OpenModel second = run.open(options.second);
     const RunOptions second_run = run.secondRunOptions(second);
+    const PerplexityOptions perplexity = options.perplexity.options(run.runOptions(first));
+    const auto windows = commonWindows(run.job(), first, second, options.text, perplexity);
+    const MemoryBound bound =
+        fidelityBound(first, second, static_cast<std::int64_t>(windows.size()),
+                      static_cast<std::int64_t>(windows.front().size()) - 1, perplexity, second_run);
+    run.stateMemory(bound);
     const FidelityResult result =
-        measureFidelity(run.job(), first, second, options.text,
-                        options.perplexity.options(run.runOptions(first)), second_run);
+        fidelityOfWindows(run.job(), first, second, windows, perplexity, second_run);
     ResultJson json = toJson(result.quality);
+    addMemory(json, bound);
     json["layers"] = ResultJson::array();
     for (std::size_t i = 0; i < result.layers.size(); ++i)
         json["layers"].push_back(layerJson(i, result.layers[i]));

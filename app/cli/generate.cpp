@@ -28,8 +28,14 @@ void generateText(Run& run, const Options& options) {
         generation.add_special_tokens = false;
     }
 
-    model.tokenizer->encode(prompt);  // a model that takes no text says so before anything is printed
+    // A model that takes no text says so before anything is printed.
+    const MemoryBound bound = generationBound(
+        model,
+        static_cast<std::int64_t>(model.tokenizer->encode(prompt, generation.add_special_tokens).size()),
+        generation);
     Console& console = run.console();
+    if (bound.streamed)
+        run.stateMemory(bound);
     console.print(options.chat ? "" : options.prompt);
     // Streamed text and a progress line would write over each other.
     JobContext silent(run.job().stopToken());
@@ -40,6 +46,7 @@ void generateText(Run& run, const Options& options) {
                                                      console.flush();
                                              });
     ResultJson json = toJson(result);
+    addMemory(json, bound);
     json["device"] = run.deviceJson();
     console.printResult(json);
     console.print("\n");
@@ -51,8 +58,10 @@ void generateText(Run& run, const Options& options) {
 }  // namespace
 
 Command addGenerate(CLI::App& app, CommonOptions& common) {
-    CLI::App* sub =
-        app.add_subcommand("generate", "Continue a prompt (greedy unless a temperature is given)");
+    CLI::App* sub = app.add_subcommand(
+        "generate",
+        "Continue a prompt (greedy unless a temperature is given). A model that is streamed (--stream) is "
+        "read anew for every token");
     auto options = std::make_shared<Options>();
     sub->add_option("MODEL", options->model, "Checkpoint directory, original or converted")->required();
     sub->add_option("--prompt,-p", options->prompt, "Text to continue")->required();

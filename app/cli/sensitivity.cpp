@@ -99,17 +99,36 @@ ResultJson paths(const LayerErrorTable& table) {
     return result;
 }
 
-SensitivityTable measureDivergence(Run& run, const Options& options, const OpenModel& model,
-                                   const Statistics& statistics, const Spectrum& spectrum) {
+using Windows = std::vector<std::vector<TokenId>>;
+
+// Empty with --errors-only.
+Windows windowsOf(Run& run, const Options& options, const OpenModel& model) {
+    if (options.errors_only)
+        return {};
     PerplexityOptions windows;
     windows.windows = options.windows;
     windows.sequence_length = options.sequence_length;
-    windows.run = run.runOptions(model);
-    const auto ids = evaluationWindows(run.job(), *model.tokenizer, model.model->config.max_positions,
-                                       options.text, windows);
+    return evaluationWindows(run.job(), *model.tokenizer, model.model->config.max_positions, options.text,
+                             windows);
+}
+
+MemoryBound boundOf(Run& run, const Options& options, const OpenModel& model, const Statistics& statistics,
+                    const Windows& windows) {
+    const int head_group = options.basis.resolved(statistics).head_group;
+    const std::vector<int> ranks = rankGrid(statistics.head_dim * head_group, options.grid);
+    const QuantisedGrid quantised = quantisedGrid(options, ranks);
+    const std::size_t candidates = 2 * (ranks.size() + quantised.bits.size() * quantised.ranks.size());
+    const std::int64_t length = windows.empty() ? 0 : static_cast<std::int64_t>(windows.front().size()) - 1;
+    return sensitivityBound(model, statistics, static_cast<std::int64_t>(windows.size()), length,
+                            static_cast<std::int64_t>(candidates), head_group, run.runOptions(model));
+}
+
+SensitivityTable measureDivergence(Run& run, const Options& options, const OpenModel& model,
+                                   const Statistics& statistics, const Spectrum& spectrum,
+                                   const Windows& ids) {
     const std::vector<int> ranks = rankGrid(spectrum.basisWidth(), options.grid);
     SensitivityTable table = measureSensitivity(run.job(), model, statistics, spectrum, ids, ranks,
-                                                windows.run, quantisedGrid(options, ranks));
+                                                run.runOptions(model), quantisedGrid(options, ranks));
     table.text = std::filesystem::path(options.text).filename().string();
     table.fingerprint = readCorpus(run.job(), *model.tokenizer, options.text).fingerprint;
     return table;
@@ -159,6 +178,9 @@ void runSensitivity(Run& run, const Options& options) {
     checkWritableFile(options.statistics);
     Statistics statistics = loadStatistics(options.statistics);
     const OpenModel model = run.open(options.model);
+    const Windows windows = windowsOf(run, options, model);
+    const MemoryBound bound = boundOf(run, options, model, statistics, windows);
+    run.stateMemory(bound);
     const auto spectrum = options.basis.compute(run, statistics);
     ResultJson json;
     std::string text;
@@ -168,7 +190,7 @@ void runSensitivity(Run& run, const Options& options) {
     json["center"] = options.basis.options.center;
     json["head_group"] = spectrum->options().head_group;
     if (!options.errors_only) {
-        const SensitivityTable table = measureDivergence(run, options, model, statistics, *spectrum);
+        const SensitivityTable table = measureDivergence(run, options, model, statistics, *spectrum, windows);
         statistics.tables.set(table);
         addDivergence(table, statistics.layers.size(), json, text);
     }
@@ -178,6 +200,7 @@ void runSensitivity(Run& run, const Options& options) {
     statistics.tables.set(errors);
     addErrors(errors, json, text);
     saveStatistics(statistics, options.statistics);
+    addMemory(json, bound);
     json["device"] = run.deviceJson();
     run.console().printResult(json);
     run.console().print(text + factLines({{"Method", options.basis.method},

@@ -115,7 +115,7 @@ ResultJson rowOf(const TradeoffPoint& point, const TradeoffCurve& curve) {
 }
 
 void printTradeoff(Run& run, const Options& options, const TradeoffResult& result,
-                   const std::vector<TradeoffCurve>& curves) {
+                   const std::vector<TradeoffCurve>& curves, const MemoryBound& bound) {
     ResultJson json;
     json["original"] = {{"perplexity", result.original.perplexity},
                         {"standard_error", result.original.standard_error},
@@ -141,12 +141,25 @@ void printTradeoff(Run& run, const Options& options, const TradeoffResult& resul
         json["csv"] = options.csv;
     if (!options.svg.empty())
         json["svg"] = options.svg;
+    addMemory(json, bound);
     json["device"] = run.deviceJson();
     run.console().printResult(json);
     run.console().print(
         tableLines(table) + "\n" +
         factLines({{"Text", fmt::format("{}, {} windows", options.text, result.original.windows)},
                    {"Device", run.deviceText()}}));
+}
+
+MemoryBound boundOf(const OpenModel& model, const Statistics& statistics,
+                    const std::vector<TradeoffCurve>& curves, const TradeoffOptions& options) {
+    int head_group = 1;
+    for (const TradeoffCurve& curve : curves)
+        head_group = std::max(head_group, curve.options.head_group);
+    const int refit_length =
+        options.refit_windows.empty() ? 0 : static_cast<int>(options.refit_windows.front().size());
+    return tradeoffBound(model, statistics, head_group, static_cast<std::int64_t>(options.windows.size()),
+                         static_cast<std::int64_t>(options.windows.front().size()) - 1,
+                         static_cast<int>(options.refit_windows.size()), refit_length, options.run);
 }
 
 void runTradeoff(Run& run, const Options& options) {
@@ -177,12 +190,14 @@ void runTradeoff(Run& run, const Options& options) {
         tradeoff.refit_windows =
             evaluationWindows(run.job(), *model.tokenizer, positions, options.refit_text, windows);
     }
+    const MemoryBound bound = boundOf(model, statistics, curves, tradeoff);
+    run.stateMemory(bound);
     const TradeoffResult result = measureTradeoff(run.job(), model, statistics, curves, tradeoff);
     if (!options.csv.empty())
         writeTextFile(options.csv, tradeoffCsv(result, curves));
     if (!options.svg.empty())
         writeTextFile(options.svg, tradeoffSvg(result, curves));
-    printTradeoff(run, options, result, curves);
+    printTradeoff(run, options, result, curves, bound);
 }
 
 }  // namespace

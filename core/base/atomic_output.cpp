@@ -2,6 +2,7 @@
 #include "core/base/atomic_output.h"
 
 #include "core/base/fail.h"
+#include "core/base/regular_file.h"
 #include "core/base/temporary_sibling.h"
 
 #include <algorithm>
@@ -157,35 +158,20 @@ void writeTextFile(const fs::path& target, std::string_view text) {
     file.commit();
 }
 
-std::string readTextFile(const fs::path& file, std::size_t max_bytes) {
-    const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        failIo(file, "open", errno);
-    struct Closer {
-        int fd;
-        ~Closer() { close(fd); }
-    } closer{fd};
-    struct stat status {};
-    if (fstat(fd, &status) != 0)
-        failIo(file, "open", errno);
-    if (S_ISDIR(status.st_mode))
-        failInput(file, "is a directory, expected a file");
-    // Read to the end rather than by size: pipes are welcome.
+std::string readTextFile(const fs::path& path, std::size_t max_bytes) {
+    const RegularFile file(path);
+    // Read to the end rather than by size: files of /proc say that they are empty.
     std::string text;
     std::size_t used = 0;
-    text.resize(std::min<std::size_t>(S_ISREG(status.st_mode) ? status.st_size + 1 : 65536, max_bytes + 1));
+    text.resize(static_cast<std::size_t>(std::min<std::uint64_t>(file.size(), max_bytes)) + 1);
     for (;;) {
-        const ssize_t got = read(fd, text.data() + used, text.size() - used);
-        if (got < 0) {
-            if (errno == EINTR)
-                continue;
-            failIo(file, "read", errno);
-        }
+        const std::size_t got =
+            file.read(std::as_writable_bytes(std::span(text.data() + used, text.size() - used)));
         if (got == 0)
             break;
-        used += static_cast<std::size_t>(got);
+        used += got;
         if (used > max_bytes)
-            failInput(file, "is larger than " + std::to_string(max_bytes) + " bytes");
+            failInput(path, "is larger than " + std::to_string(max_bytes) + " bytes");
         if (used == text.size())
             text.resize(std::min(2 * text.size(), max_bytes + 1));
     }

@@ -52,6 +52,7 @@ private:
 
 // Whole text file written atomically.
 void writeTextFile(const std::filesystem::path& target, std::string_view text);
+// The whole of a regular file (regular_file.h); throws when it is larger than `max_bytes`.
 std::string readTextFile(const std::filesystem::path& file, std::size_t max_bytes = std::size_t{1} << 30);
 
 }  // namespace eigenscope

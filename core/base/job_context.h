@@ -5,21 +5,16 @@
 // checkCancelled() at least every 100 ms of work.
 #pragma once
 
+#include "kernels/api/cancelled.h"
+
 #include <chrono>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <stop_token>
 #include <string>
 #include <string_view>
 
 namespace eigenscope {
-
-// Thrown by checkCancelled(); deliberately not an Error: nothing went wrong.
-class Cancelled : public std::exception {
-public:
-    const char* what() const noexcept override { return "cancelled"; }
-};
 
 struct Progress {
     std::string stage;  // "calibrating", "converting layer"

@@ -29,15 +29,17 @@ std::vector<float> downloadAsF32(Backend& backend, Stream& stream, const Tensor&
 }
 
 // W_h^T W_h of every query head, [query_heads] of [head_dim, head_dim].
-std::vector<RowMatrixD> headProjections(Backend& backend, const Model& model, int layer) {
+std::vector<RowMatrixD> headProjections(Backend& backend, const Model& model, int layer,
+                                        const JobContext& job) {
     const ModelConfig& config = model.config;
     const auto stream = backend.createStream(0);
-    const LayerLease weights = model.layer(layer);
+    const LayerLease weights = model.layer(layer, job.stopToken());
     const Tensor& weight = weights->attention.output.weight;
     const std::vector<float> values = downloadAsF32(backend, *stream, weight);
     const Eigen::Map<const RowMatrix> output(values.data(), weight.shape()[0], weight.shape()[1]);
     std::vector<RowMatrixD> grams;
     for (int head = 0; head < config.query_heads; ++head) {
+        job.checkCancelled();
         const RowMatrixD block = output.middleCols(head * config.head_dim, config.head_dim).cast<double>();
         grams.emplace_back(block.transpose() * block);
     }
@@ -81,9 +83,16 @@ std::int64_t drawBelow(std::mt19937_64& random, std::int64_t bound) {
 // Weighted sums of keys: of one head, or of several side by side.
 struct KeySums {
     explicit KeySums(int width) : gram(RowMatrixD::Zero(width, width)), sum(Eigen::VectorXd::Zero(width)) {}
-    void add(const RowMatrixD& keys, const Eigen::VectorXd& weights) {
+    void add(const RowMatrixD& keys, const Eigen::VectorXd& weights, const JobContext& job) {
         const RowMatrixD weighted = weights.cwiseSqrt().asDiagonal() * keys;
-        gram.noalias() += weighted.transpose() * weighted;
+        // A thousand columns and more are too much for one call; each column's numbers are the same.
+        constexpr Eigen::Index kColumns = 256;
+        for (Eigen::Index first = 0; first < gram.cols(); first += kColumns) {
+            job.checkCancelled();
+            const Eigen::Index count = std::min(kColumns, gram.cols() - first);
+            gram.middleCols(first, count).noalias() +=
+                weighted.transpose() * weighted.middleCols(first, count);
+        }
         sum.noalias() += keys.transpose() * weights;
     }
     std::size_t count() const { return static_cast<std::size_t>(gram.size() + sum.size()); }
@@ -110,7 +119,7 @@ std::vector<double> outputProjectionGram(Backend& backend, const Model& model, i
     const ModelConfig& config = model.config;
     const auto size = static_cast<std::size_t>(config.head_dim) * static_cast<std::size_t>(config.head_dim);
     std::vector<double> sum(static_cast<std::size_t>(config.kv_heads) * size, 0.0);
-    const std::vector<RowMatrixD> grams = headProjections(backend, model, layer);
+    const std::vector<RowMatrixD> grams = headProjections(backend, model, layer, JobContext());
     for (int head = 0; head < config.query_heads; ++head)
         addTo(sum, grams[static_cast<std::size_t>(head)], head / config.group());
     return sum;
@@ -198,7 +207,7 @@ AttentionMoments::AttentionMoments(Backend& backend, const Model& model, int que
     m_layers.resize(static_cast<std::size_t>(config.layers));
 }
 
-AttentionMoments::Layer& AttentionMoments::opened(int index) {
+AttentionMoments::Layer& AttentionMoments::opened(int index, const JobContext& job) {
     std::unique_ptr<Layer>& layer = m_layers.at(static_cast<std::size_t>(index));
     if (layer)
         return *layer;
@@ -209,8 +218,9 @@ AttentionMoments::Layer& AttentionMoments::opened(int index) {
     auto sums = std::make_unique<Layer>();
     sums->index = index;
     sums->projection.assign(heads * width * width, 0.0);
-    const std::vector<RowMatrixD> grams = headProjections(m_backend, m_model, index);
+    const std::vector<RowMatrixD> grams = headProjections(m_backend, m_model, index, job);
     for (int head = 0; head < config.query_heads; ++head) {
+        job.checkCancelled();
         const RowMatrixD& gram = grams[static_cast<std::size_t>(head)];
         addTo(sums->projection, gram, head / config.group());
         sums->roots.push_back(squareRoot(gram));
@@ -320,7 +330,8 @@ void AttentionMoments::weighHead(const Layer& layer, int head, const JobContext&
 void AttentionMoments::add(int layer_index, Stream& stream, const AttentionTrace& trace,
                            const JobContext& job) {
     Scratch& s = *m_scratch;
-    Layer& layer = opened(layer_index);
+    s.stream->stopWith(job.stopToken());
+    Layer& layer = opened(layer_index, job);
     const ModelConfig& config = m_model.config;
     const int d = config.head_dim;
     s.length = trace.queries.shape[0];
@@ -346,7 +357,7 @@ void AttentionMoments::add(int layer_index, Stream& stream, const AttentionTrace
             s.gram(m_backend, s.seen, target);
         }
         const auto g = static_cast<std::size_t>(kv_head);
-        layer.keys[g].add(s.keyRows(config, kv_head, 1), s.key_weights);
+        layer.keys[g].add(s.keyRows(config, kv_head, 1), s.key_weights, job);
         layer.weight[g] += s.key_weights.sum();
         if (layer.joint.empty())
             continue;
@@ -355,12 +366,12 @@ void AttentionMoments::add(int layer_index, Stream& stream, const AttentionTrace
         s.joint_weights += s.key_weights;
         if ((kv_head + 1) % m_head_group == 0)
             layer.joint[g / static_cast<std::size_t>(m_head_group)].add(
-                s.keyRows(config, kv_head + 1 - m_head_group, m_head_group), s.joint_weights);
+                s.keyRows(config, kv_head + 1 - m_head_group, m_head_group), s.joint_weights, job);
     }
 }
 
 void AttentionMoments::finish(int layer_index, LayerStatistics& statistics) {
-    const Layer& layer = opened(layer_index);
+    const Layer& layer = opened(layer_index, JobContext());
     const ModelConfig& config = m_model.config;
     statistics.logit_queries = Moments(config.kv_heads, config.head_dim);
     Moments& queries = statistics.logit_queries;
@@ -385,7 +396,7 @@ std::size_t AttentionMoments::sumCount() const {
 }
 
 std::vector<double> AttentionMoments::sums(int layer_index) {
-    const Layer& layer = opened(layer_index);
+    const Layer& layer = opened(layer_index, JobContext());
     const auto width = static_cast<std::size_t>(m_model.config.head_dim);
     std::vector<double> result(layer.weight.size() * width * width);
     m_backend.download(*m_scratch->stream, result.data(), layer.queries->data(),
@@ -401,7 +412,7 @@ std::vector<double> AttentionMoments::sums(int layer_index) {
 }
 
 void AttentionMoments::restoreSums(int layer_index, std::span<const double> sums) {
-    Layer& layer = opened(layer_index);
+    Layer& layer = opened(layer_index, JobContext());
     const auto width = static_cast<std::size_t>(m_model.config.head_dim);
     const std::size_t queries = layer.weight.size() * width * width;
     m_backend.upload(*m_scratch->stream, layer.queries->data(), sums.data(), queries * sizeof(double));

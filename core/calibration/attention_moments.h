@@ -54,7 +54,7 @@ public:
 private:
     struct Layer;
     struct Scratch;
-    Layer& opened(int layer);
+    Layer& opened(int layer, const JobContext& job);
     void weighHead(const Layer& layer, int head, const JobContext& job);
     void weighQuery(const Layer& layer, int head, std::size_t sample);
 

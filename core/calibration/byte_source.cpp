@@ -2,15 +2,12 @@
 #include "core/calibration/byte_source.h"
 
 #include "core/base/fail.h"
+#include "core/base/regular_file.h"
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
+#include <span>
 #include <vector>
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <zlib.h>
 
 namespace eigenscope {
@@ -25,9 +22,11 @@ constexpr std::uint64_t kBombStart = std::uint64_t{1} << 30, kBombRatio = 250;
 }  // namespace
 
 struct ByteSource::State {
+    explicit State(const std::filesystem::path& path) : input(path), file(path) {}
+
+    RegularFile input;
     std::filesystem::path file;
-    int fd = -1;
-    std::int64_t file_bytes = 0, consumed = 0;
+    std::int64_t consumed = 0;
     bool compressed = false, ended = false;  // ended: the file, for a compressed one its last member
     std::vector<unsigned char> block = std::vector<unsigned char>(kBlock);
     std::size_t begin = 0, end = 0;  // of what is unread in the block
@@ -38,25 +37,16 @@ struct ByteSource::State {
     ~State() {
         if (stream_open)
             inflateEnd(&stream);
-        if (fd >= 0)
-            close(fd);
     }
 
     // False at the end of the file.
     bool refill() {
         if (begin < end)
             return true;
-        for (;;) {
-            const ssize_t got = ::read(fd, block.data(), block.size());
-            if (got < 0 && errno == EINTR)
-                continue;
-            if (got < 0)
-                failIo(file, "read", errno);
-            begin = 0;
-            end = static_cast<std::size_t>(got);
-            consumed += got;
-            return got > 0;
-        }
+        begin = 0;
+        end = input.read(std::as_writable_bytes(std::span(block)));
+        consumed += static_cast<std::int64_t>(end);
+        return end > 0;
     }
 
     void openStream() {
@@ -121,19 +111,8 @@ struct ByteSource::State {
     }
 };
 
-ByteSource::ByteSource(const std::filesystem::path& file) : m_state(std::make_unique<State>()) {
+ByteSource::ByteSource(const std::filesystem::path& file) : m_state(std::make_unique<State>(file)) {
     State& s = *m_state;
-    s.file = file;
-    s.fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-    if (s.fd < 0)
-        failIo(file, "open", errno);
-    struct stat status {};
-    if (fstat(s.fd, &status) != 0)
-        failIo(file, "open", errno);
-    if (S_ISDIR(status.st_mode))
-        failInput(file, "is a directory, expected a file");
-    s.file_bytes = S_ISREG(status.st_mode) ? status.st_size : 0;
-    // A pipe may hand out its first byte alone; a file does not.
     if (s.refill() && s.end >= 2 && s.block[0] == 0x1f && s.block[1] == 0x8b) {
         s.compressed = true;
         s.openStream();
@@ -148,6 +127,6 @@ std::size_t ByteSource::read(char* target, std::size_t size) {
 
 bool ByteSource::compressed() const { return m_state->compressed; }
 std::int64_t ByteSource::consumed() const { return m_state->consumed; }
-std::int64_t ByteSource::fileBytes() const { return m_state->file_bytes; }
+std::int64_t ByteSource::fileBytes() const { return static_cast<std::int64_t>(m_state->input.size()); }
 
 }  // namespace eigenscope

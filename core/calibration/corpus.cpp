@@ -39,7 +39,7 @@ Corpus readCorpus(JobContext& job, const Tokenizer& tokenizer, const std::filesy
     corpus.file = file;
     corpus.fingerprint = reader.fingerprint();
     job.checkCancelled();
-    corpus.ids = tokenizer.encode(text, add_special);
+    corpus.ids = tokenizer.encode(text, add_special, job.stopToken());
     job.checkCancelled();
     return corpus;
 }

@@ -185,16 +185,16 @@ private:
         Corpus corpus;
         corpus.file = file.file;
         m_job.checkCancelled();
-        corpus.ids = m_tokenizer.encode(document.text);
+        corpus.ids = m_tokenizer.encode(document.text, true, m_job.stopToken());
         m_job.checkCancelled();
         return count > 0 ? sampleWindows(corpus, count, m_length, seed) : Windows();
     }
 
     void addTo(SeparateWindows& separate, PackedWindows& packed, const Document& document) {
         if (m_spec.documents != DocumentRule::Packed && separate.wants(document.record, document.text.size()))
-            separate.add(document.record, m_tokenizer.encode(document.text));
+            separate.add(document.record, m_tokenizer.encode(document.text, true, m_job.stopToken()));
         if (m_spec.documents != DocumentRule::Separate && packed.wants(document.record)) {
-            std::vector<TokenId> ids = m_tokenizer.encode(document.text, false);
+            std::vector<TokenId> ids = m_tokenizer.encode(document.text, false, m_job.stopToken());
             if (const auto separator = separatorOf(m_tokenizer))
                 ids.push_back(*separator);
             packed.add(document.record, std::move(ids));

@@ -3,6 +3,7 @@
 
 #include "core/base/fail.h"
 #include "core/base/hash.h"
+#include "core/base/regular_file.h"
 #include "core/checkpoint/checkpoint_files.h"
 #include "core/checkpoint/hub_cache.h"
 
@@ -64,8 +65,7 @@ fs::path Checkpoint::directoryOf(const fs::path& path) {
 }
 
 Json Checkpoint::readConfig(const fs::path& directory) {
-    std::error_code error;
-    if (!fs::exists(directory / kConfigFile, error))
+    if (!hasRegularFile(directory / kConfigFile))
         failInput(directory, "no config.json in this directory, expected a Hugging Face checkpoint" +
                                  otherFormat(directory));
     Json config = readJsonFile(directory / kConfigFile);

@@ -3,6 +3,7 @@
 
 #include "core/base/fail.h"
 #include "core/base/json.h"
+#include "core/base/regular_file.h"
 
 #include <algorithm>
 
@@ -16,11 +17,6 @@ constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndexFile = "model.safetensors.index.json";
 constexpr const char* kPytorchFile = "pytorch_model.bin";
 constexpr const char* kPytorchIndexFile = "pytorch_model.bin.index.json";
-
-bool isFile(const fs::path& path) {
-    std::error_code error;
-    return fs::is_regular_file(path, error);
-}
 
 // An index may only name its neighbours: a downloaded file must not make the program read elsewhere.
 bool isPlainName(const std::string& name) {
@@ -45,7 +41,7 @@ WeightFiles readIndex(const fs::path& directory, const char* index) {
             entry.fail("'" + name + "' is not the plain name of a file in the directory");
         const auto [position, added] = known.emplace(name, files.shards.size());
         if (added) {
-            if (!isFile(directory / name))
+            if (!hasRegularFile(directory / name))
                 entry.fail("the file '" + name + "' is missing from the directory");
             files.shards.push_back(directory / name);
         }
@@ -60,7 +56,8 @@ std::vector<fs::path> filesNamed(const fs::path& directory, std::string_view beg
     std::error_code error;
     for (fs::directory_iterator i(directory, error), last; !error && i != last; i.increment(error)) {
         const std::string name = i->path().filename().string();
-        if (name.starts_with(begin) && name.ends_with(end) && !name.starts_with('.') && isFile(i->path()))
+        if (name.starts_with(begin) && name.ends_with(end) && !name.starts_with('.') &&
+            hasRegularFile(i->path()))
             files.push_back(i->path());
     }
     if (error)
@@ -72,15 +69,15 @@ std::vector<fs::path> filesNamed(const fs::path& directory, std::string_view beg
 }  // namespace
 
 WeightFiles findWeightFiles(const fs::path& directory) {
-    if (isFile(directory / kSingleFile))
+    if (hasRegularFile(directory / kSingleFile))
         return {{directory / kSingleFile}, {}, {}};
-    if (isFile(directory / kIndexFile))
+    if (hasRegularFile(directory / kIndexFile))
         return readIndex(directory, kIndexFile);
     if (auto files = filesNamed(directory, "", ".safetensors"); !files.empty())
         return {std::move(files), {}, {}};
-    if (isFile(directory / kPytorchFile))
+    if (hasRegularFile(directory / kPytorchFile))
         return {{directory / kPytorchFile}, {}, {}};
-    if (isFile(directory / kPytorchIndexFile))
+    if (hasRegularFile(directory / kPytorchIndexFile))
         return readIndex(directory, kPytorchIndexFile);
     if (auto files = filesNamed(directory, "pytorch_model", ".bin"); !files.empty())
         return {std::move(files), {}, {}};

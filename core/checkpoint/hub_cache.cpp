@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkpoint/hub_cache.h"
 
+#include "core/base/atomic_output.h"
 #include "core/base/fail.h"
+#include "core/base/regular_file.h"
 
-#include <fstream>
 #include <string_view>
 #include <vector>
 
@@ -15,7 +16,6 @@ namespace {
 
 constexpr std::string_view kRepositoryPrefix = "models--";
 constexpr std::string_view kSeparator = "--";
-constexpr std::size_t kLongestCommit = 64;
 
 bool isDirectory(const fs::path& path) {
     std::error_code error;
@@ -25,12 +25,11 @@ bool isDirectory(const fs::path& path) {
 // What refs/main names; empty when there is none or it is no plain name.
 std::string mainCommit(const fs::path& repository) {
     const fs::path file = repository / "refs" / "main";
-    std::error_code error;
-    if (!fs::is_regular_file(file, error) || fs::file_size(file, error) > kLongestCommit)
+    if (!hasRegularFile(file))
         return {};
-    std::string commit;
-    std::ifstream(file) >> commit;
-    return commit.find('/') == std::string::npos && commit != ".." && commit != "." ? commit : std::string();
+    const std::string text = readTextFile(file), commit = text.substr(0, text.find_first_of("\r\n"));
+    const bool plain = commit.find('/') == std::string::npos && commit != ".." && commit != ".";
+    return plain ? commit : std::string();
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 // its name. Immutable; any thread.
 #pragma once
 
+#include "core/base/regular_file.h"
 #include "core/checkpoint/mapped_file.h"
 
 #include <cstddef>
@@ -18,22 +19,15 @@ class InputFile {
 public:
     static std::shared_ptr<const InputFile> open(
         const std::filesystem::path& file);  // throws Io, InvalidInput
-    ~InputFile();
-    InputFile(const InputFile&) = delete;
-    InputFile& operator=(const InputFile&) = delete;
-
-    std::uint64_t size() const { return m_size; }
+    std::uint64_t size() const { return m_file.size(); }
     // Bytes [offset, offset + to.size()). Throws when the file ends before.
     void read(std::uint64_t offset, std::span<std::byte> to) const;
     std::shared_ptr<const MappedFile> map() const;
 
 private:
-    InputFile(std::filesystem::path path, int fd, std::uint64_t size)
-        : m_path(std::move(path)), m_fd(fd), m_size(size) {}
+    explicit InputFile(const std::filesystem::path& path) : m_file(path) {}
 
-    std::filesystem::path m_path;
-    int m_fd;
-    std::uint64_t m_size;
+    RegularFile m_file;
 };
 
 }  // namespace eigenscope

@@ -18,8 +18,10 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 using Vector = Eigen::VectorXd;
 using Rows = Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
 
-// Rows added at a time: some 100 ms of work for the largest models, so that a stop is seen soon.
+// Rows added at a time, and columns of a product between two looks at a stop: a row has thousands of
+// features.
 constexpr std::int64_t kChunk = 128;
+constexpr Eigen::Index kColumns = 512;
 
 // The hidden state after attention and the heads' outputs of one layer.
 struct AfterAttention : LayerObserver {
@@ -54,6 +56,40 @@ void check(const OpenModel& original, const OpenModel& converted,
     }
 }
 
+// Factor L with L L^T = matrix, positive definite, into its lower triangle, a block of columns after the
+// other (G. Golub, C. Van Loan, "Matrix Computations", section 4.2.9): thousands of columns take a minute.
+void choleskyInPlace(const JobContext& job, Matrix& matrix) {
+    constexpr Eigen::Index kBlock = 128;
+    const Eigen::Index n = matrix.rows();
+    for (Eigen::Index at = 0; at < n; at += kBlock) {
+        const Eigen::Index count = std::min(kBlock, n - at), below = at + count;
+        auto diagonal = matrix.block(at, at, count, count);
+        const Eigen::LLT<Matrix> factor(diagonal);
+        diagonal = factor.matrixL();
+        auto panel = matrix.block(below, at, n - below, count);
+        diagonal.triangularView<Eigen::Lower>().transpose().solveInPlace<Eigen::OnTheRight>(panel);
+        for (Eigen::Index column = below; column < n; column += kColumns) {
+            job.checkCancelled();
+            const Eigen::Index columns = std::min(kColumns, n - column);
+            matrix.block(column, column, n - column, columns).noalias() -=
+                panel.bottomRows(n - column) * panel.middleRows(column - below, columns).transpose();
+        }
+    }
+}
+
+// x L L^T = b, some rows after the other.
+void solveRows(const JobContext& job, const Matrix& factor, const Matrix& b, Eigen::Map<Matrix>& x) {
+    constexpr Eigen::Index kRows = 32;
+    const auto lower = factor.triangularView<Eigen::Lower>();
+    x = b;
+    for (Eigen::Index first = 0; first < x.rows(); first += kRows) {
+        job.checkCancelled();
+        auto rows = x.middleRows(first, std::min(kRows, x.rows() - first));
+        lower.transpose().solveInPlace<Eigen::OnTheRight>(rows);
+        lower.solveInPlace<Eigen::OnTheRight>(rows);
+    }
+}
+
 }  // namespace
 
 RefitSums::RefitSums(int features_, int outputs_) : features(features_), outputs(outputs_) {
@@ -64,16 +100,21 @@ RefitSums::RefitSums(int features_, int outputs_) : features(features_), outputs
     residual_sum.assign(o, 0.0);
 }
 
-void RefitSums::add(const float* f, const float* r, std::int64_t count) {
+void RefitSums::add(const JobContext& job, const float* f, const float* r, std::int64_t count) {
     const Matrix x = Rows(f, count, features).cast<double>(), y = Rows(r, count, outputs).cast<double>();
-    Eigen::Map<Matrix>(gram.data(), features, features).noalias() += x.transpose() * x;
-    Eigen::Map<Matrix>(cross.data(), outputs, features).noalias() += y.transpose() * x;
+    Eigen::Map<Matrix> xx(gram.data(), features, features), yx(cross.data(), outputs, features);
+    for (Eigen::Index first = 0; first < features; first += kColumns) {
+        job.checkCancelled();
+        const Eigen::Index columns = std::min<Eigen::Index>(kColumns, features - first);
+        xx.middleCols(first, columns).noalias() += x.transpose() * x.middleCols(first, columns);
+        yx.middleCols(first, columns).noalias() += y.transpose() * x.middleCols(first, columns);
+    }
     Eigen::Map<Vector>(feature_sum.data(), features) += x.colwise().sum().transpose();
     Eigen::Map<Vector>(residual_sum.data(), outputs) += y.colwise().sum().transpose();
     rows += static_cast<double>(count);
 }
 
-RefitChange solveRefit(const RefitSums& sums, double ridge) {
+RefitChange solveRefit(const JobContext& job, const RefitSums& sums, double ridge) {
     const auto features = sums.features, outputs = sums.outputs;
     RefitChange change;
     change.weight.assign(sums.cross.size(), 0.0);
@@ -90,7 +131,8 @@ RefitChange solveRefit(const RefitSums& sums, double ridge) {
     Eigen::Map<Matrix> weight(change.weight.data(), outputs, features);
     if (lambda > 0) {
         gram.diagonal().array() += lambda;
-        weight = gram.ldlt().solve(cross.transpose()).transpose();
+        choleskyInPlace(job, gram);
+        solveRows(job, gram, cross, weight);
     }
     Eigen::Map<Vector>(change.bias.data(), outputs) = r - weight * f;
     return change;
@@ -138,11 +180,11 @@ OpenModel refitOutputs(JobContext& job, const OpenModel& original, const OpenMod
                 residual[k] -= converted_state.state[k];
             for (std::int64_t row = 0; row < length; row += kChunk) {
                 job.checkCancelled();
-                sums.add(converted_state.outputs.data() + row * sums.features,
+                sums.add(job, converted_state.outputs.data() + row * sums.features,
                          residual.data() + row * sums.outputs, std::min(kChunk, length - row));
             }
         }
-        const RefitChange change = solveRefit(sums, options.ridge);
+        const RefitChange change = solveRefit(job, sums, options.ridge);
         {
             const LayerLease lease = model->layer(layer, job.stopToken());
             outputs.set(layer, folder.added(lease->attention.output, change.weight, change.bias));

@@ -35,7 +35,7 @@ struct RefitSums {
 
     RefitSums(int features, int outputs);
     // `count` rows; may be called often.
-    void add(const float* f, const float* r, std::int64_t count);
+    void add(const JobContext& job, const float* f, const float* r, std::int64_t count);
 };
 
 // The change of weight [outputs, features] and bias [outputs] that makes sum |r - D f - b|^2 + lambda |D|^2
@@ -44,7 +44,7 @@ struct RefitSums {
 struct RefitChange {
     std::vector<double> weight, bias;
 };
-RefitChange solveRefit(const RefitSums& sums, double ridge);
+RefitChange solveRefit(const JobContext& job, const RefitSums& sums, double ridge);
 
 // `converted` (from convertInMemory on `original`) with refitted output projections, and saying so. Windows
 // of one length; on the host, or in a file, it holds both models' hidden states of all of them at one layer,

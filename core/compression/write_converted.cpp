@@ -3,6 +3,7 @@
 // original's files, in pieces, the low-rank ones come from the device, a tensor at a time.
 #include "core/base/atomic_output.h"
 #include "core/base/fail.h"
+#include "core/base/regular_file.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/compression/convert.h"
 #include "core/model/family.h"
@@ -236,9 +237,9 @@ void writeWeights(JobContext& job, const Checkpoint& original, TensorList& list,
 
 void copyFiles(const fs::path& from, const fs::path& to) {
     for (std::string_view name : kCopiedFiles) {
-        std::error_code error;
-        if (!fs::is_regular_file(from / name, error))
+        if (!hasRegularFile(from / name))
             continue;
+        std::error_code error;
         fs::copy_file(from / name, to / name, error);
         if (error)
             failIo(from / name, "copy to " + to.string(), error.value());

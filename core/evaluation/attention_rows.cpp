@@ -107,6 +107,7 @@ HeadDifference compareHead(const JobContext& job, const AttentionRows& first, co
     result.weight_distance /= static_cast<double>(first.tokens);
     const RowMatrix c = contribution(first, head);
     result.output_norm = centredSquares(c);
+    job.checkCancelled();
     result.output_difference = centredSquares(c - contribution(second, head));
     return result;
 }

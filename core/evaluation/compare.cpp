@@ -157,12 +157,25 @@ ComparisonResult ComparisonMeter::result() const {
     return result;
 }
 
+std::vector<std::vector<TokenId>> commonWindows(JobContext& job, const OpenModel& first,
+                                                const OpenModel& second, const std::filesystem::path& text,
+                                                const PerplexityOptions& options) {
+    checkSameVocabulary(first, second);
+    const int positions = std::min(first.model->config.max_positions, second.model->config.max_positions);
+    return evaluationWindows(job, *first.tokenizer, positions, text, options);
+}
+
 ComparisonResult compareModels(JobContext& job, const OpenModel& first, const OpenModel& second,
                                const std::filesystem::path& text, const PerplexityOptions& options,
                                const RunOptions& second_run) {
+    return compareWindows(job, first, second, commonWindows(job, first, second, text, options), options,
+                          second_run);
+}
+
+ComparisonResult compareWindows(JobContext& job, const OpenModel& first, const OpenModel& second,
+                                const std::vector<std::vector<TokenId>>& windows,
+                                const PerplexityOptions& options, const RunOptions& second_run) {
     checkSameVocabulary(first, second);
-    const int positions = std::min(first.model->config.max_positions, second.model->config.max_positions);
-    const auto windows = evaluationWindows(job, *first.tokenizer, positions, text, options);
     if (first.model->streamed() || second.model->streamed())
         return compareByLayers(job, first, second, windows, options, second_run);
     const std::size_t predicted = windows.front().size() - 1;

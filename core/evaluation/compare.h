@@ -30,6 +30,14 @@ struct ComparisonResult {
 ComparisonResult compareModels(JobContext& job, const OpenModel& first, const OpenModel& second,
                                const std::filesystem::path& text, const PerplexityOptions& options,
                                const RunOptions& second_run);
+// The same on windows of one length, from evaluationWindows().
+ComparisonResult compareWindows(JobContext& job, const OpenModel& first, const OpenModel& second,
+                                const std::vector<std::vector<TokenId>>& windows,
+                                const PerplexityOptions& options, const RunOptions& second_run);
+// The windows of a text that both models have positions for.
+std::vector<std::vector<TokenId>> commonWindows(JobContext& job, const OpenModel& first,
+                                                const OpenModel& second, const std::filesystem::path& text,
+                                                const PerplexityOptions& options);
 inline ComparisonResult compareModels(JobContext& job, const OpenModel& first, const OpenModel& second,
                                       const std::filesystem::path& text, const PerplexityOptions& options) {
     return compareModels(job, first, second, text, options, options.run);

@@ -208,8 +208,14 @@ FidelityResult measureFidelity(JobContext& job, const OpenModel& first, const Op
                                const std::filesystem::path& text, const PerplexityOptions& options,
                                const RunOptions& second_run) {
     checkPair(first, second);
-    const int positions = std::min(first.model->config.max_positions, second.model->config.max_positions);
-    const auto windows = evaluationWindows(job, *first.tokenizer, positions, text, options);
+    return fidelityOfWindows(job, first, second, commonWindows(job, first, second, text, options), options,
+                             second_run);
+}
+
+FidelityResult fidelityOfWindows(JobContext& job, const OpenModel& first, const OpenModel& second,
+                                 const std::vector<std::vector<TokenId>>& windows,
+                                 const PerplexityOptions& options, const RunOptions& second_run) {
+    checkPair(first, second);
     const std::size_t predicted = windows.front().size() - 1;
     StateRun a(job, first, options.run, static_cast<std::int64_t>(predicted));
     StateRun b(job, second, second_run, static_cast<std::int64_t>(predicted));

@@ -36,6 +36,11 @@ FidelityResult measureFidelity(JobContext& job, const OpenModel& first, const Op
                                const std::filesystem::path& text, const PerplexityOptions& options,
                                const RunOptions& second_run);
 
+// The same on windows of one length, from evaluationWindows().
+FidelityResult fidelityOfWindows(JobContext& job, const OpenModel& first, const OpenModel& second,
+                                 const std::vector<std::vector<TokenId>>& windows,
+                                 const PerplexityOptions& options, const RunOptions& second_run);
+
 // Whether layers and heads of the two can be compared: same numbers of layers, heads and hidden dimensions,
 // on one device.
 bool sameDimensions(const OpenModel& first, const OpenModel& second);

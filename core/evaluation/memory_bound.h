@@ -46,4 +46,36 @@ MemoryBound conversionBound(const OpenModel& model, const Statistics& statistics
 MemoryBound perplexityBound(const OpenModel& model, std::int64_t windows, std::int64_t length,
                             const PerplexityOptions& options);
 
+// Of measuring both models on `windows` windows of `length` tokens: compareWindows(), fidelityOfWindows().
+MemoryBound comparisonBound(const OpenModel& first, const OpenModel& second, std::int64_t windows,
+                            std::int64_t length, const PerplexityOptions& options,
+                            const RunOptions& second_run);
+MemoryBound fidelityBound(const OpenModel& first, const OpenModel& second, std::int64_t windows,
+                          std::int64_t length, const PerplexityOptions& options,
+                          const RunOptions& second_run);
+
+// Of diffText() on `tokens` tokens.
+MemoryBound diffBound(const OpenModel& first, const OpenModel& second, std::int64_t tokens,
+                      const RunOptions& first_run, const RunOptions& second_run);
+
+// Of generate().
+MemoryBound generationBound(const OpenModel& model, std::int64_t prompt_tokens,
+                            const GenerationOptions& options);
+
+// Of measureSensitivity() on `windows` windows of `length` tokens with `candidates` ranks (and bits) a layer,
+// bases of `head_group` heads, and of measuring layer errors after it. Statistics are loaded already. No
+// windows: of the errors alone.
+MemoryBound sensitivityBound(const OpenModel& model, const Statistics& statistics, std::int64_t windows,
+                             std::int64_t length, std::int64_t candidates, int head_group,
+                             const RunOptions& run);
+
+// Of measureTradeoff() with latents of up to `head_group` heads; `refit_windows` of `refit_length` tokens (0:
+// none) for curves with refitted projections. Statistics are loaded already.
+MemoryBound tradeoffBound(const OpenModel& model, const Statistics& statistics, int head_group,
+                          std::int64_t windows, std::int64_t length, int refit_windows, int refit_length,
+                          const RunOptions& run);
+
+// Of two runs, one after the other: the larger of each part.
+MemoryBound largerOf(const MemoryBound& first, const MemoryBound& second);
+
 }  // namespace eigenscope

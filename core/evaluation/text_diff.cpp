@@ -38,6 +38,7 @@ void forRows(const JobContext& job, StateRun& run, const std::vector<float>& fir
 
 std::vector<float> allLogits(StateRun& run, std::size_t rows) {
     std::vector<float> all;
+    all.reserve(rows * static_cast<std::size_t>(run.model().config.vocab_size));
     for (std::size_t at = 0; at < rows; at += kChunk) {
         const std::vector<float>& part = run.logits(at, std::min(kChunk, rows - at));
         all.insert(all.end(), part.begin(), part.end());
@@ -62,12 +63,20 @@ void predictions(const JobContext& job, TextDiff& diff, StateRun& second, const 
             });
 }
 
+// Of the state of `b`, in which `layer` was restored.
+void restoredDivergence(const JobContext& job, TextDiff& diff, StateRun& b, const std::vector<float>& first,
+                        int layer) {
+    const std::size_t rows = diff.tokens.size();
+    double* restored = diff.restored_kl.data() + static_cast<std::size_t>(layer) * rows;
+    forRows(job, b, first, rows, [&](std::size_t row, std::span<const float> p, std::span<const float> q) {
+        restored[row] = compareLogits(p, q).kl;
+    });
+}
+
 // Divergence with each layer restored in turn. `b` walks up the second model; `a` patches.
 void patch(JobContext& job, TextDiff& diff, StateRun& a, StateRun& b, const std::vector<float>& first,
            std::span<const TokenId> ids) {
     const int layers = b.model().config.layers;
-    diff.layers = layers;
-    diff.restored_kl.resize(static_cast<std::size_t>(layers) * ids.size());
     b.start(ids);
     std::vector<float> below;
     for (int layer = 0; layer < layers; ++layer) {
@@ -79,13 +88,44 @@ void patch(JobContext& job, TextDiff& diff, StateRun& a, StateRun& b, const std:
         b.upload(a.download(a.state()));
         for (int above = layer + 1; above < layers; ++above)
             b.runLayer(above);
-        double* restored = diff.restored_kl.data() + static_cast<std::size_t>(layer) * ids.size();
-        forRows(job, b, first, ids.size(),
-                [&](std::size_t row, std::span<const float> p, std::span<const float> q) {
-                    restored[row] = compareLogits(p, q).kl;
-                });
+        restoredDivergence(job, diff, b, first, layer);
         b.upload(below);
         b.runLayer(layer);
+    }
+}
+
+// The same numbers of streamed models, each of whose layers is read once: the states with a layer below
+// restored go through a layer together.
+void patchByLayers(JobContext& job, TextDiff& diff, StateRun& a, StateRun& b, const std::vector<float>& first,
+                   std::span<const TokenId> ids, const StateOptions& storage) {
+    const ModelConfig& config = b.model().config;
+    const auto layers = static_cast<std::size_t>(config.layers);
+    const std::size_t size = ids.size() * static_cast<std::size_t>(config.hidden_size);
+    HiddenStates restored(std::vector<std::size_t>(layers, size), storage);
+    b.start(ids);
+    std::vector<float> below, state(size);
+    for (std::size_t layer = 0; layer < layers; ++layer) {
+        job.progress(kStage, static_cast<std::int64_t>(layer), config.layers);
+        job.checkCancelled();
+        const int index = static_cast<int>(layer);
+        b.download(b.state(), below);
+        a.upload(below);
+        a.runLayer(index);
+        restored.write(layer, a.download(a.state()));
+        for (std::size_t lower = 0; lower < layer; ++lower) {
+            job.checkCancelled();
+            restored.read(lower, state);
+            b.upload(state);
+            b.runLayer(index);
+            restored.write(lower, b.download(b.state()));
+        }
+        b.upload(below);
+        b.runLayer(index);
+    }
+    for (std::size_t layer = 0; layer < layers; ++layer) {
+        restored.read(layer, state);
+        b.upload(state);
+        restoredDivergence(job, diff, b, first, static_cast<int>(layer));
     }
 }
 
@@ -139,8 +179,14 @@ TextDiff diffText(JobContext& job, const OpenModel& first, const OpenModel& seco
     const std::vector<float> logits = allLogits(a, read.size());
     b.run(read);
     predictions(job, diff, b, logits);
-    if (sameDimensions(first, second))
-        patch(job, diff, a, b, logits, read);
+    if (sameDimensions(first, second)) {
+        diff.layers = second.model->config.layers;
+        diff.restored_kl.resize(static_cast<std::size_t>(diff.layers) * read.size());
+        if (first.model->streamed() || second.model->streamed())
+            patchByLayers(job, diff, a, b, logits, read, first_run.states);
+        else
+            patch(job, diff, a, b, logits, read);
+    }
     job.progress(kStage, first.model->config.layers, first.model->config.layers);
     return diff;
 }

@@ -18,6 +18,7 @@ Session::Session(std::shared_ptr<Backend> backend, const Model& model, const Ses
     state.backend = std::move(backend);
     state.options = options;
     state.stream = state.backend->createStream(options.threads);
+    state.stream->stopWith(options.stop);
     state.layout = layoutActivations(model.config, options.max_rows);
     state.arena = state.backend->allocate(state.layout.bytes);
     if (model.config.position == PositionKind::Learned) {

@@ -16,7 +16,8 @@ struct SessionOptions {
     int threads = 0;  // 0: the device's default
     Compute compute = Compute::F32;
     std::int64_t max_rows = 256;  // batch * tokens of one forward call at most: bounds activation memory
-    std::stop_token stop = {};    // looked at between layers; a stop makes forward() throw Cancelled
+    std::stop_token stop = {};    // looked at between layers and within long ops; makes forward() throw
+                                  // Cancelled
     std::size_t loss_bytes = std::size_t{64}
                              << 20;  // of logits at a time in Transformer::nll(), at least a row
 };

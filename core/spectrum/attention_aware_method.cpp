@@ -43,6 +43,19 @@ Decomposition decompose(Backend& backend, Stream& stream, const Matrix& matrix) 
     return result;
 }
 
+// a b, a stretch of rows after the other, so that a stop is seen within products of matrices of thousands.
+template <typename Left, typename Right>
+Matrix product(const Stream& stream, const Left& a, const Right& b) {
+    constexpr Eigen::Index kRows = 256;
+    Matrix result(a.rows(), b.cols());
+    for (Eigen::Index first = 0; first < a.rows(); first += kRows) {
+        stream.checkStop();
+        const Eigen::Index count = std::min(kRows, a.rows() - first);
+        result.middleRows(first, count).noalias() = a.middleRows(first, count) * b;
+    }
+    return result;
+}
+
 struct Roots {
     Matrix root, inverse;  // matrix^(1/2), matrix^(-1/2) with the floor applied in both
     bool nothing = false;  // the matrix counts as zero; the roots are the identity's
@@ -55,8 +68,10 @@ Roots rootsOf(Backend& backend, Stream& stream, const Matrix& matrix) {
         return {Matrix::Identity(n, n), Matrix::Identity(n, n), true};
     const double floor = d.values[0] * kFloor;
     const Vector roots = d.values.cwiseMax(floor).cwiseSqrt();
-    return {d.vectors * roots.asDiagonal() * d.vectors.transpose(),
-            d.vectors * roots.cwiseInverse().asDiagonal() * d.vectors.transpose(), false};
+    const Matrix scaled = d.vectors * roots.asDiagonal();
+    const Matrix unscaled = d.vectors * roots.cwiseInverse().asDiagonal();
+    return {product(stream, scaled, d.vectors.transpose()), product(stream, unscaled, d.vectors.transpose()),
+            false};
 }
 
 // The factors for errors weighted by `weight` on vectors with second moments `moment` (both [width, width]).
@@ -64,7 +79,8 @@ HeadBasis balancedBasis(Backend& backend, Stream& stream, const Matrix& weight, 
     const auto n = weight.rows();
     const Roots roots = rootsOf(backend, stream, moment);
     // Eigenvectors of M^(1/2) W M^(1/2) are Z, its eigenvalues Sigma^2.
-    const Decomposition d = decompose(backend, stream, roots.root * weight * roots.root);
+    const Decomposition d =
+        decompose(backend, stream, product(stream, product(stream, roots.root, weight), roots.root));
     Vector balance = Vector::Ones(n);  // Sigma^(1/2), times a number
     if (d.values[0] >= kNothing) {
         const Vector sigma = d.values.cwiseMax(d.values[0] * kFloor).cwiseSqrt();
@@ -73,8 +89,9 @@ HeadBasis balancedBasis(Backend& backend, Stream& stream, const Matrix& weight, 
         const double total = roots.root.squaredNorm();
         balance = (sigma * (total / sigma.sum())).cwiseSqrt();
     }
-    const Matrix encode = balance.asDiagonal() * d.vectors.transpose() * roots.inverse;
-    const Matrix decode = roots.root * d.vectors * balance.cwiseInverse().asDiagonal();
+    const Matrix balanced = balance.asDiagonal() * d.vectors.transpose();
+    const Matrix encode = product(stream, balanced, roots.inverse);
+    const Matrix decode = product(stream, roots.root, d.vectors) * balance.cwiseInverse().asDiagonal();
     HeadBasis basis;
     basis.width = static_cast<int>(n);
     basis.eigenvalues.assign(static_cast<std::size_t>(n), 0.0);
@@ -178,8 +195,8 @@ LayerBases jointBases(Backend& backend, Stream& stream, const Statistics& statis
 
 }  // namespace
 
-LayerBases computeAttentionAwareBases(Backend& backend, const Statistics& statistics, int layer,
-                                      const BasisOptions& options) {
+LayerBases computeAttentionAwareBases(const JobContext& job, Backend& backend, const Statistics& statistics,
+                                      int layer, const BasisOptions& options) {
     const LayerStatistics& moments = statistics.layers.at(static_cast<std::size_t>(layer));
     if (!moments.hasAttentionMoments())
         throw Error(ErrorCode::InvalidInput,
@@ -187,6 +204,7 @@ LayerBases computeAttentionAwareBases(Backend& backend, const Statistics& statis
                     "again, with --attention-queries above 0");
     const int heads = statistics.kv_heads, width = statistics.head_dim;
     const auto stream = backend.createStream(0);
+    stream->stopWith(job.stopToken());
     if (options.head_group > 1)
         return jointBases(backend, *stream, statistics, moments, options.head_group);
     LayerBases bases;

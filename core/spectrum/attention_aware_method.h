@@ -21,7 +21,7 @@
 namespace eigenscope {
 
 // Throws InvalidInput when the statistics lack the attention moments (made before this method existed).
-LayerBases computeAttentionAwareBases(Backend& backend, const Statistics& statistics, int layer,
-                                      const BasisOptions& options);
+LayerBases computeAttentionAwareBases(const JobContext& job, Backend& backend, const Statistics& statistics,
+                                      int layer, const BasisOptions& options);
 
 }  // namespace eigenscope

@@ -2,6 +2,7 @@
 // Methods that turn a layer's statistics into bases. A method is one file and one row in basis_method.cpp.
 #pragma once
 
+#include "core/base/job_context.h"
 #include "core/calibration/statistics.h"
 #include "kernels/api/backend.h"
 
@@ -37,7 +38,7 @@ struct BasisMethod {
     bool can_center = false;     // BasisOptions::center means something
     bool needs_attention_moments = false;
     bool shares_latents = false;  // by default heads share latents (usualHeadGroup())
-    LayerBases (*compute)(Backend& backend, const Statistics& statistics, int layer,
+    LayerBases (*compute)(const JobContext& job, Backend& backend, const Statistics& statistics, int layer,
                           const BasisOptions& options);
 };
 

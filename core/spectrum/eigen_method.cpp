@@ -109,10 +109,11 @@ void addQueries(const Moments& queries, int width, std::vector<double>& keys) {
 
 }  // namespace
 
-LayerBases computeEigenBases(Backend& backend, const Statistics& statistics, int layer,
+LayerBases computeEigenBases(const JobContext& job, Backend& backend, const Statistics& statistics, int layer,
                              const BasisOptions& options) {
     const LayerStatistics& moments = statistics.layers.at(static_cast<std::size_t>(layer));
     const auto stream = backend.createStream(0);
+    stream->stopWith(job.stopToken());
     const Moments& own_keys = options.head_group > 1 ? moments.joint_keys : moments.keys;
     const Moments& own_values = options.head_group > 1 ? moments.joint_values : moments.values;
     const int count = own_keys.heads, width = own_keys.width;

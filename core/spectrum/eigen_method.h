@@ -13,7 +13,7 @@ namespace eigenscope {
 // their mean matters): rotated keys get theirs back when they are rebuilt, values' goes into the output bias,
 // and other keys' is dropped, since softmax ignores what it adds to a query's scores. The basis is
 // orthonormal: encode is the transpose of decode.
-LayerBases computeEigenBases(Backend& backend, const Statistics& statistics, int layer,
+LayerBases computeEigenBases(const JobContext& job, Backend& backend, const Statistics& statistics, int layer,
                              const BasisOptions& options);
 
 }  // namespace eigenscope

@@ -156,7 +156,7 @@ std::shared_ptr<const Spectrum> computeSpectrum(JobContext& job, Backend& backen
     for (int layer = 0; layer < count; ++layer) {
         job.checkCancelled();
         job.progress("computing spectra", layer, count);
-        layers.push_back(row.compute(backend, statistics, layer, options));
+        layers.push_back(row.compute(job, backend, statistics, layer, options));
     }
     job.progress("computing spectra", count, count);
     return std::make_shared<const Spectrum>(std::string(row.name), options,

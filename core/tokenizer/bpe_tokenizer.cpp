@@ -2,6 +2,7 @@
 #include "core/tokenizer/bpe_tokenizer.h"
 
 #include "core/tokenizer/utf8.h"
+#include "kernels/api/cancelled.h"
 
 #include <algorithm>
 
@@ -38,7 +39,8 @@ std::int32_t BpeTokenizer::size() const {
     return std::max(m_bpe.endId(), m_added.largestId().value_or(-1) + 1);
 }
 
-std::vector<TokenId> BpeTokenizer::encode(std::string_view text, bool add_special) const {
+std::vector<TokenId> BpeTokenizer::encode(std::string_view text, bool add_special,
+                                          const std::stop_token& stop) const {
     std::vector<TokenId> ids;
     if (add_special)
         ids = m_before;
@@ -56,8 +58,11 @@ std::vector<TokenId> BpeTokenizer::encode(std::string_view text, bool add_specia
             }
             const bool at_start = raw.text.data() == valid.data() && segment.text.data() == normalized.data();
             std::string words_text(segment.text);
-            for (const std::string_view word : m_pre_tokenizer.words(words_text, at_start))
-                m_bpe.encodeWord(word, ids);
+            for (const std::string_view word : m_pre_tokenizer.words(words_text, at_start, stop)) {
+                if (stop.stop_requested())
+                    throw Cancelled();
+                m_bpe.encodeWord(word, ids, stop);
+            }
         }
     }
     if (add_special)

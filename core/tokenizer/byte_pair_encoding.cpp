@@ -2,6 +2,7 @@
 #include "core/tokenizer/byte_pair_encoding.h"
 
 #include "core/tokenizer/utf8.h"
+#include "kernels/api/cancelled.h"
 
 #include <algorithm>
 #include <charconv>
@@ -30,6 +31,11 @@ constexpr ByteAlphabet kAlphabet;
 
 std::uint64_t pairKey(TokenId left, TokenId right) {
     return (std::uint64_t{static_cast<std::uint32_t>(left)} << 32) | static_cast<std::uint32_t>(right);
+}
+
+void checkStop(const std::stop_token& stop) {
+    if (stop.stop_requested())
+        throw Cancelled();
 }
 
 // A token of the word while it is being merged; a doubly linked list in an array.
@@ -135,7 +141,7 @@ bool BytePairEncoding::appendBytes(std::string_view character, std::vector<Token
 }
 
 // What merging starts from.
-std::vector<TokenId> BytePairEncoding::symbolsOf(std::string_view word) const {
+std::vector<TokenId> BytePairEncoding::symbolsOf(std::string_view word, const std::stop_token& stop) const {
     std::vector<TokenId> ids;
     ids.reserve(word.size());
     // As in the library, an unknown symbol is written when a known one follows, after the bytes of others.
@@ -146,6 +152,7 @@ std::vector<TokenId> BytePairEncoding::symbolsOf(std::string_view word) const {
         pending = false;
     };
     for (std::size_t begin = 0; begin < word.size();) {
+        checkStop(stop);
         const std::size_t length = m_characters ? readUtf8(word.substr(begin)).bytes : 1;
         const std::string_view symbol = word.substr(begin, length);
         begin += length;
@@ -166,7 +173,8 @@ std::vector<TokenId> BytePairEncoding::symbolsOf(std::string_view word) const {
     return ids;
 }
 
-void BytePairEncoding::encodeWord(std::string_view word, std::vector<TokenId>& ids) const {
+void BytePairEncoding::encodeWord(std::string_view word, std::vector<TokenId>& ids,
+                                  const std::stop_token& stop) const {
     if (m_whole_words_first) {
         if (const auto id = idOf(m_characters ? std::string(word) : byteLevelText(word))) {
             ids.push_back(*id);
@@ -174,7 +182,7 @@ void BytePairEncoding::encodeWord(std::string_view word, std::vector<TokenId>& i
         }
     }
     std::vector<Symbol> symbols;
-    for (const TokenId id : symbolsOf(word)) {
+    for (const TokenId id : symbolsOf(word, stop)) {
         const auto position = static_cast<std::int32_t>(symbols.size());
         symbols.push_back({id, position - 1, position + 1});
     }
@@ -190,9 +198,12 @@ void BytePairEncoding::encodeWord(std::string_view word, std::vector<TokenId>& i
         if (const Merge* merge = mergeOf(symbols[left].id, symbols[right].id))
             queue.push({merge->rank, left, symbols[left].id, symbols[right].id, merge->id});
     };
-    for (std::int32_t i = 0; i < static_cast<std::int32_t>(symbols.size()); ++i)
+    for (std::int32_t i = 0; i < static_cast<std::int32_t>(symbols.size()); ++i) {
+        checkStop(stop);
         consider(i);
+    }
     while (!queue.empty()) {
+        checkStop(stop);
         const Candidate best = queue.top();
         queue.pop();
         Symbol& left = symbols[best.position];

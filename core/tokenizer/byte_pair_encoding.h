@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -43,7 +44,8 @@ public:
     explicit BytePairEncoding(Model model);  // check(model) must have passed
 
     // Appends; O(n log n) in the bytes. Valid UTF-8 where tokens are made of characters.
-    void encodeWord(std::string_view word, std::vector<TokenId>& ids) const;
+    // A stop makes it throw Cancelled: a word may be all of a long text.
+    void encodeWord(std::string_view word, std::vector<TokenId>& ids, const std::stop_token& stop = {}) const;
     bool characters() const { return m_characters; }
     const std::string* text(TokenId id) const;  // as written in the file; null when no token has the id
     std::optional<TokenId> idOf(const std::string& text) const;
@@ -56,7 +58,7 @@ private:
         TokenId id;
     };
     const Merge* mergeOf(TokenId left, TokenId right) const;
-    std::vector<TokenId> symbolsOf(std::string_view word) const;
+    std::vector<TokenId> symbolsOf(std::string_view word, const std::stop_token& stop) const;
     bool appendBytes(std::string_view character, std::vector<TokenId>& ids) const;
 
     std::unordered_map<std::string, TokenId> m_vocabulary;

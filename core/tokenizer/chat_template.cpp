@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/tokenizer/chat_template.h"
 
+#include "core/base/atomic_output.h"
 #include "core/base/fail.h"
+#include "core/base/regular_file.h"
 #include "core/tokenizer/jinja.h"
 #include "core/tokenizer/special_tokens.h"
 
-#include <cerrno>
-#include <fstream>
-#include <iterator>
 #include <vector>
 
 namespace eigenscope {
@@ -16,7 +15,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::uintmax_t kMostBytes = 1 << 20;  // of a template's file
+constexpr std::size_t kMostBytes = 1 << 20;  // of a template's file
 
 struct Source {
     std::string text;
@@ -24,22 +23,14 @@ struct Source {
 };
 
 std::optional<Source> readFile(const fs::path& file) {
-    std::error_code error;
-    if (!fs::is_regular_file(file, error))
+    if (!hasRegularFile(file))
         return std::nullopt;
-    if (fs::file_size(file, error) > kMostBytes)
-        failInput(file, "is too large for a chat template");
-    std::ifstream in(file, std::ios::binary);
-    Source source{{std::istreambuf_iterator<char>(in), {}}, file};
-    if (!in)
-        failIo(file, "read", errno);
-    return source;
+    return Source{readTextFile(file, kMostBytes), file};
 }
 
 // A template, or a list of named ones of which "default" counts.
 std::optional<Source> readMember(const fs::path& file) {
-    std::error_code error;
-    if (!fs::is_regular_file(file, error))
+    if (!hasRegularFile(file))
         return std::nullopt;
     const Json document = readJsonFile(file);
     const auto found = JsonView(document, file).find("chat_template");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/base/fail.h"
+#include "core/base/regular_file.h"
 #include "core/tokenizer/bpe_tokenizer.h"
 #include "core/tokenizer/no_tokenizer.h"
 #include "core/tokenizer/tokenizer_json.h"
@@ -13,11 +14,6 @@ namespace eigenscope {
 namespace fs = std::filesystem;
 
 namespace {
-
-bool isFile(const fs::path& path) {
-    std::error_code error;
-    return fs::is_regular_file(path, error);
-}
 
 // Classes have special tokens of their own where no file says otherwise.
 void addDefault(TokenizerSettings& settings, const BytePairEncoding::Model& model, const char* name,
@@ -52,20 +48,20 @@ std::shared_ptr<const Tokenizer> loadSentencePiece(const fs::path& model, const 
 }  // namespace
 
 bool hasTokenizer(const fs::path& directory) {
-    return isFile(directory / "tokenizer.model") || isFile(directory / "tokenizer.json") ||
-           (isFile(directory / "vocab.json") && isFile(directory / "merges.txt"));
+    return hasRegularFile(directory / "tokenizer.model") || hasRegularFile(directory / "tokenizer.json") ||
+           (hasRegularFile(directory / "vocab.json") && hasRegularFile(directory / "merges.txt"));
 }
 
 std::shared_ptr<const Tokenizer> loadTokenizer(const fs::path& directory) {
     const fs::path model = directory / "tokenizer.model", json = directory / "tokenizer.json",
                    vocabulary = directory / "vocab.json", merges = directory / "merges.txt";
-    const bool has_model = isFile(model);
+    const bool has_model = hasRegularFile(model);
     if (!hasTokenizer(directory))
         failInput(
             directory,
             "no tokenizer found, looked for tokenizer.model, tokenizer.json, and vocab.json with merges.txt");
     TokenizerSettings settings = readTokenizerSettings(directory);
-    if (isFile(json)) {
+    if (hasRegularFile(json)) {
         const Json document = readJsonFile(json);
         const JsonView view(document, json);
         // A SentencePiece model is often saved in both forms; its own library reads the original one.

@@ -7,7 +7,7 @@ namespace eigenscope {
 
 void NoTokenizer::refuse() const { failUnsupported(m_model + ": " + m_reason); }
 
-std::vector<TokenId> NoTokenizer::encode(std::string_view, bool) const { refuse(); }
+std::vector<TokenId> NoTokenizer::encode(std::string_view, bool, const std::stop_token&) const { refuse(); }
 
 std::string NoTokenizer::decode(std::span<const TokenId>, bool) const { refuse(); }
 

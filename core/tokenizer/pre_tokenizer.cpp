@@ -4,6 +4,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "core/base/fail.h"
 #include "core/tokenizer/normalizer.h"
+#include "kernels/api/cancelled.h"
 
 #include <pcre2.h>
 
@@ -92,10 +93,11 @@ struct Piece {
     bool match;
 };
 
-std::vector<Piece> piecesOf(std::string_view text, const WordPattern& pattern, bool invert) {
+std::vector<Piece> piecesOf(std::string_view text, const WordPattern& pattern, bool invert,
+                            const std::stop_token& stop) {
     std::vector<Piece> pieces;
     std::size_t rest = 0;
-    for (const WordPattern::Match& match : pattern.matches(text)) {
+    for (const WordPattern::Match& match : pattern.matches(text, stop)) {
         if (match.begin > rest)
             pieces.push_back({rest, match.begin, invert});
         pieces.push_back({match.begin, match.end, !invert});
@@ -149,13 +151,16 @@ WordPattern::WordPattern(const std::string& expression) : m_code(std::make_uniqu
 
 WordPattern::~WordPattern() = default;
 
-std::vector<WordPattern::Match> WordPattern::matches(std::string_view text) const {
+std::vector<WordPattern::Match> WordPattern::matches(std::string_view text,
+                                                     const std::stop_token& stop) const {
     std::vector<Match> found;
     const std::unique_ptr<pcre2_match_data, MatchDataDeleter> data(
         pcre2_match_data_create_from_pattern(m_code->code, nullptr));
     std::size_t start = 0;
     std::uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY;  // checked once, before tokenization
     while (start < text.size()) {
+        if (stop.stop_requested())
+            throw Cancelled();
         int status = pcre2_match(m_code->code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), start,
                                  options, data.get(), nullptr);
         if (status == PCRE2_ERROR_JIT_STACKLIMIT) {  // the interpreter keeps its stack on the heap
@@ -180,7 +185,8 @@ void PreTokenizer::addSplit(const std::string& expression, SplitBehavior behavio
     m_steps.push_back({std::make_shared<const WordPattern>(expression), behavior, invert});
 }
 
-std::vector<std::string_view> PreTokenizer::words(std::string& text, bool at_start) const {
+std::vector<std::string_view> PreTokenizer::words(std::string& text, bool at_start,
+                                                  const std::stop_token& stop) const {
     if (!m_metaspace.empty()) {
         text = replaceAll(text, " ", m_metaspace);
         const bool prepend =
@@ -196,7 +202,7 @@ std::vector<std::string_view> PreTokenizer::words(std::string& text, bool at_sta
     for (const Step& step : m_steps) {
         std::vector<std::string_view> finer;
         for (const std::string_view word : words) {
-            for (const Piece& piece : merged(piecesOf(word, *step.pattern, step.invert), step.behavior))
+            for (const Piece& piece : merged(piecesOf(word, *step.pattern, step.invert, stop), step.behavior))
                 finer.push_back(word.substr(piece.begin, piece.end - piece.begin));
         }
         words = std::move(finer);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,7 +22,8 @@ public:
     struct Match {
         std::size_t begin, end;
     };
-    std::vector<Match> matches(std::string_view text) const;  // valid UTF-8; never empty matches
+    // Valid UTF-8; never empty matches. A stop makes it throw Cancelled.
+    std::vector<Match> matches(std::string_view text, const std::stop_token& stop = {}) const;
 
 private:
     struct Code;
@@ -50,7 +52,8 @@ public:
 
     // Words of a text in order; `at_start`: no other segment is before it. Views are into `text`, which is
     // changed as said above.
-    std::vector<std::string_view> words(std::string& text, bool at_start) const;
+    std::vector<std::string_view> words(std::string& text, bool at_start,
+                                        const std::stop_token& stop = {}) const;
 
 private:
     struct Step {

@@ -79,9 +79,10 @@ private:
 };
 
 constexpr std::uint64_t kPieces = 1, kTrainerSpec = 2, kNormalizerSpec = 3, kSelfTestData = 4;
-constexpr std::uint64_t kPieceType = 3, kUserDefined = 4;                  // of pieces
-constexpr std::uint64_t kModelType = 3;                                    // of trainer_spec
-constexpr std::uint64_t kAddDummyPrefix = 3, kRemoveExtraWhitespaces = 4;  // of normalizer_spec
+constexpr std::uint64_t kPieceText = 1, kPieceType = 3, kUserDefined = 4;         // of pieces
+constexpr std::uint64_t kModelType = 3, kSpaceAsSuffix = 24, kByteFallback = 35;  // of trainer_spec
+constexpr std::uint64_t kCharacterMap = 2, kAddDummyPrefix = 3, kRemoveExtraWhitespaces = 4,
+                        kEscapeWhitespaces = 5;  // of normalizer_spec
 
 template <typename Use>
 void forEachField(const std::filesystem::path& file, std::string_view message, Use use) {
@@ -107,6 +108,7 @@ SentencePieceModelFile readSentencePieceModelFile(const std::filesystem::path& f
         failInput(file, "is empty, expected a SentencePiece model");
     SentencePieceModelFile model;
     TokenId next_piece = 0;
+    bool maps_characters = false, escapes = true, suffix = false, byte_fallback = false, long_lines = false;
     forEachField(file, text, [&](const Field& field) {
         if (field.number != kSelfTestData)
             model.bytes += field.whole;
@@ -116,11 +118,18 @@ SentencePieceModelFile readSentencePieceModelFile(const std::filesystem::path& f
                     model.adds_prefix = inner.value != 0;
                 else if (inner.number == kRemoveExtraWhitespaces)
                     model.removes_extra_whitespace = inner.value != 0;
+                else if (inner.number == kCharacterMap)
+                    maps_characters = !inner.contents.empty();
+                else if (inner.number == kEscapeWhitespaces)
+                    escapes = inner.value != 0;
             });
         } else if (field.number == kPieces) {
             forEachField(file, field.contents, [&](const Field& inner) {
                 if (inner.number == kPieceType && inner.value == kUserDefined)
                     model.user_defined.push_back(next_piece);
+                if (inner.number == kPieceText && inner.contents.size() > 1 &&
+                    inner.contents.find('\n') != std::string_view::npos)
+                    long_lines = true;
             });
             ++next_piece;
         } else if (field.number == kTrainerSpec) {
@@ -128,9 +137,16 @@ SentencePieceModelFile readSentencePieceModelFile(const std::filesystem::path& f
                 constexpr const char* kNames[] = {"unigram", "BPE", "word", "character"};
                 if (inner.number == kModelType && inner.value >= 1 && inner.value <= 4)
                     model.algorithm = kNames[inner.value - 1];
+                else if (inner.number == kSpaceAsSuffix)
+                    suffix = inner.value != 0;
+                else if (inner.number == kByteFallback)
+                    byte_fallback = inner.value != 0;
             });
         }
     });
+    // Other algorithms weigh a text as a whole, in numbers whose rounding depends on what was before.
+    model.lines_apart = model.algorithm == "BPE" && !maps_characters && escapes && !suffix && byte_fallback &&
+                        !long_lines && !model.removes_extra_whitespace;
     return model;
 }
 

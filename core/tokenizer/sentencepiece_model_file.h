@@ -20,6 +20,9 @@ struct SentencePieceModelFile {
     bool removes_extra_whitespace = true;  // normalizer_spec.remove_extra_whitespaces
     std::string algorithm = "unigram";     // trainer_spec.model_type: "unigram", "BPE", "word", "character"
     std::vector<TokenId> user_defined;     // pieces of type USER_DEFINED
+    // Whether lines are encoded each by itself, whatever is before and behind them: nothing is normalised, no
+    // piece reaches across a line's end, and characters without a piece become bytes, each by itself.
+    bool lines_apart = false;
 
     // The message with another add_dummy_prefix: fields of a message that follow later override earlier ones.
     std::string withPrefix(bool add) const;

@@ -6,6 +6,7 @@
 #include "core/tokenizer/normalizer.h"
 #include "core/tokenizer/sentencepiece_model_file.h"
 #include "core/tokenizer/utf8.h"
+#include "kernels/api/cancelled.h"
 
 #include <algorithm>
 #include <charconv>
@@ -23,6 +24,13 @@ void load(sentencepiece::SentencePieceProcessor& processor, const std::filesyste
         failInput(file, "is not a SentencePiece model that can be loaded: " + std::string(status.message()));
 }
 
+// Whole lines, some 64 KiB, of a text that is longer: the library cannot be stopped within a call.
+std::string_view firstLines(std::string_view text) {
+    constexpr std::size_t kPart = std::size_t{1} << 16;
+    const std::size_t end = text.find('\n', std::min(kPart, text.size()));
+    return end == std::string_view::npos ? text : text.substr(0, end + 1);
+}
+
 std::string withSpaces(std::string_view piece) { return replaceAll(piece, kSpacePiece, " "); }
 
 }  // namespace
@@ -34,6 +42,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& file
     load(m_plain, file, model.withPrefix(false));
     m_algorithm = model.algorithm;
     m_removes_extra_whitespace = model.removes_extra_whitespace;
+    m_lines_apart = model.lines_apart;
     m_prefix = settings.add_prefix_space.value_or(model.adds_prefix);
     m_every_segment = settings.legacy.value_or(false);
     addModelTokens(model.user_defined);
@@ -76,22 +85,30 @@ std::int32_t SentencePieceTokenizer::size() const {
     return std::max<std::int32_t>(m_plain.GetPieceSize(), m_added.largestId().value_or(-1) + 1);
 }
 
-void SentencePieceTokenizer::encodeSegment(std::string_view segment, bool at_start,
-                                           std::vector<TokenId>& ids) const {
+void SentencePieceTokenizer::encodeSegment(std::string_view segment, bool at_start, std::vector<TokenId>& ids,
+                                           const std::stop_token& stop) const {
     const bool wants_prefix = m_prefix && (m_every_segment || at_start);
     const bool has_space = segment.starts_with(' ') || segment.starts_with(kSpacePiece);
     // A space that is there already serves as the prefix; where the model removes leading spaces it has to be
     // put back.
     const bool prefix = m_removes_extra_whitespace ? wants_prefix || has_space : wants_prefix && !has_space;
-    const auto& processor = prefix ? m_with_prefix : m_plain;
+    const auto* processor = prefix ? &m_with_prefix : &m_plain;
     std::vector<int> pieces;
-    const auto status = processor.Encode(segment, &pieces);
-    if (!status.ok())
-        failUnsupported("SentencePiece cannot encode this text: " + std::string(status.message()));
-    ids.insert(ids.end(), pieces.begin(), pieces.end());
+    do {
+        if (stop.stop_requested())
+            throw Cancelled();
+        const std::string_view part = m_lines_apart ? firstLines(segment) : segment;
+        const auto status = processor->Encode(part, &pieces);
+        if (!status.ok())
+            failUnsupported("SentencePiece cannot encode this text: " + std::string(status.message()));
+        ids.insert(ids.end(), pieces.begin(), pieces.end());
+        segment.remove_prefix(part.size());
+        processor = &m_plain;  // what follows is not a text's beginning
+    } while (!segment.empty());
 }
 
-std::vector<TokenId> SentencePieceTokenizer::encode(std::string_view text, bool add_special) const {
+std::vector<TokenId> SentencePieceTokenizer::encode(std::string_view text, bool add_special,
+                                                    const std::stop_token& stop) const {
     std::vector<TokenId> ids;
     if (add_special)
         ids = m_before;
@@ -105,7 +122,7 @@ std::vector<TokenId> SentencePieceTokenizer::encode(std::string_view text, bool 
             if (segment.id)
                 ids.push_back(*segment.id);
             else
-                encodeSegment(segment.text, segment.text.data() == valid.data(), ids);
+                encodeSegment(segment.text, segment.text.data() == valid.data(), ids, stop);
         }
     }
     if (add_special)

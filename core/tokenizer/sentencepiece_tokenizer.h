@@ -17,7 +17,8 @@ public:
 
     std::string description() const override;
     std::int32_t size() const override;
-    std::vector<TokenId> encode(std::string_view text, bool add_special) const override;
+    std::vector<TokenId> encode(std::string_view text, bool add_special,
+                                const std::stop_token& stop) const override;
     std::string decode(std::span<const TokenId> ids, bool skip_special) const override;
     std::string piece(TokenId id) const override;
     std::optional<TokenId> bos() const override { return m_ends.bos; }
@@ -26,7 +27,8 @@ public:
 
 private:
     void addModelTokens(const std::vector<TokenId>& user_defined);
-    void encodeSegment(std::string_view segment, bool at_start, std::vector<TokenId>& ids) const;
+    void encodeSegment(std::string_view segment, bool at_start, std::vector<TokenId>& ids,
+                       const std::stop_token& stop) const;
     std::string bytesOf(TokenId id) const;
 
     // The model with and without a space put before the text.
@@ -37,6 +39,7 @@ private:
     bool m_prefix = true;          // text gets a space in front, decoded text loses it
     bool m_every_segment = false;  // so does the text after each special token ("legacy")
     bool m_removes_extra_whitespace = false;
+    bool m_lines_apart = false;  // SentencePieceModelFile::lines_apart
     std::vector<TokenId> m_before, m_after;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/tokenizer/special_tokens.h"
 
+#include "core/base/regular_file.h"
+
 #include <charconv>
 
 namespace eigenscope {
@@ -22,8 +24,7 @@ struct Document {
 };
 
 std::optional<Document> readOptional(const fs::path& file) {
-    std::error_code error;
-    if (!fs::exists(file, error))
+    if (!hasRegularFile(file))
         return std::nullopt;
     Document document{readJsonFile(file), file};
     if (!document.json.is_object())

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,8 +24,9 @@ public:
     virtual std::int32_t size() const = 0;        // ids are in [0, size())
     // Special tokens (bos) are put in front as the tokenizer's own configuration says when add_special is
     // true. Text that spells a special or added token becomes that token, as transformers does. Invalid UTF-8
-    // becomes U+FFFD.
-    virtual std::vector<TokenId> encode(std::string_view text, bool add_special = true) const = 0;
+    // becomes U+FFFD. Texts of many megabytes take minutes: a stop makes it throw Cancelled.
+    virtual std::vector<TokenId> encode(std::string_view text, bool add_special = true,
+                                        const std::stop_token& stop = {}) const = 0;
     // Bytes of the ids; may end within a UTF-8 character. Special tokens are left out when skip_special is
     // true.
     virtual std::string decode(std::span<const TokenId> ids, bool skip_special = true) const = 0;

@@ -5,6 +5,7 @@
 // memory behind it.
 #pragma once
 
+#include "kernels/api/cancelled.h"
 #include "kernels/api/error.h"
 #include "kernels/api/ops.h"
 #include "kernels/api/tensor.h"
@@ -12,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 
 namespace eigenscope {
@@ -51,6 +53,19 @@ public:
     virtual ~Stream() = default;
     virtual void synchronize() = 0;  // returns when all queued ops are done; throws what they threw
     virtual std::size_t scratchBytes() const = 0;  // high-water mark of temporary memory
+
+    // Backends that compute in the calling thread look at this between pieces of a long op (at most some
+    // tenths of a second each) and throw Cancelled; what the op was writing is then undefined. Others queue
+    // their ops at once and need not.
+    void stopWith(std::stop_token stop) { m_stop = std::move(stop); }
+    bool stopRequested() const { return m_stop.stop_requested(); }
+    void checkStop() const {
+        if (stopRequested())
+            throw Cancelled();
+    }
+
+private:
+    std::stop_token m_stop;
 };
 
 // A point in a stream's queue (Backend::mark).

@@ -348,18 +348,22 @@ void attentionPrefill(CpuStream& stream, const AttentionParams& p) {
     };
     for (std::int64_t first = 0; first < heads; first += wave) {
         const std::int64_t count = std::min(wave, heads - first);
+        stream.checkStop();
         parallelTasks(stream.threads(), count * blocks, true, [&](std::int64_t task, int thread) {
             packHeadBlock(headOf(first, task / blocks), task % blocks,
                           PrefillScratch(memory + thread * floats, p, shape));
         });
         // The last rows see the most keys: they go first, so that the threads finish together.
         parallelTasks(stream.threads(), count * row_blocks, true, [&](std::int64_t task, int thread) {
+            if (stream.stopRequested())
+                return;
             const PackedHead head = headOf(first, task % count);
             const std::int64_t begin = (row_blocks - 1 - task / count) * kRowBlock;
             runPrefillTask(head, {head.batch, head.kv_head, begin, std::min(kRowBlock, rows - begin)},
                            PrefillScratch(memory + thread * floats, p, shape));
         });
     }
+    stream.checkStop();  // tasks may have been left out
 }
 
 }  // namespace eigenscope::cpu

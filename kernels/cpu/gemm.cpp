@@ -16,6 +16,8 @@ namespace {
 constexpr std::int64_t kGrain = 1 << 16;
 // Bytes of a converted weight panel: large enough that oneDNN runs at speed, small enough for an L3.
 constexpr std::int64_t kPanelBytes = 8 << 20;
+// Multiply-adds between two looks at a stop: some tenths of a second of two slow cores.
+constexpr std::int64_t kPieceWork = std::int64_t{1} << 32;
 // Rows of x up to which several passes of the matrix-vector kernel, which converts in registers, beat
 // converting the weight for oneDNN: to float32, and to bfloat16, where oneDNN is twice as fast.
 constexpr std::int64_t kPassRows = 40, kPassRowsBf16 = 16;
@@ -32,6 +34,7 @@ void fewRows(CpuStream& stream, const GemmParams& p) {
     float* x = stream.arena().take<float>(packedFloats(std::min(kMatvecRows, p.m), p.k));
     const std::int64_t grain = kGrain / std::max<std::int64_t>(p.m * p.k, 1) + 1;
     for (std::int64_t first = 0; first < p.m; first += kMatvecRows) {
+        stream.checkStop();
         const std::int64_t m = std::min(kMatvecRows, p.m - first);
         packRows(p.x + first * p.k, m, p.k, round, x);
         const MatvecArgs args{.x = x,
@@ -66,15 +69,24 @@ void manyRows(CpuStream& stream, MatmulCache& matmuls, const GemmParams& p) {
                       .bias = p.bias != nullptr,
                       .accumulate = p.accumulate,
                       .threads = stream.threads()};
+    const std::int64_t row_bytes = p.k * static_cast<std::int64_t>(sizeOf(p.weight_dtype));
+    const auto panelOf = [&](std::int64_t rows) {
+        return std::min(std::max<std::int64_t>(rows / 64 * 64, 64), p.n);
+    };
     if (p.weight_dtype == type) {
-        matmuls.run(stream, shape, x, p.weight, p.bias, p.y);
+        const std::int64_t panel = panelOf(kPieceWork / (p.m * p.k));
+        for (std::int64_t first = 0; first < p.n; first += panel) {
+            stream.checkStop();
+            shape.n = std::min(panel, p.n - first);
+            matmuls.run(stream, shape, x, static_cast<const std::byte*>(p.weight) + first * row_bytes,
+                        p.bias ? p.bias + first : nullptr, p.y + first);
+        }
         return;
     }
-    const std::int64_t panel =
-        std::min(std::max<std::int64_t>(kPanelBytes / (p.k * type_size) / 64 * 64, 64), p.n);
+    const std::int64_t panel = panelOf(kPanelBytes / (p.k * type_size));
     void* converted = stream.arena().take<std::byte>(panel * p.k * type_size);
-    const std::int64_t row_bytes = p.k * static_cast<std::int64_t>(sizeOf(p.weight_dtype));
     for (std::int64_t first = 0; first < p.n; first += panel) {
+        stream.checkStop();
         shape.n = std::min(panel, p.n - first);
         convertElements(stream.threads(), static_cast<const std::byte*>(p.weight) + first * row_bytes,
                         p.weight_dtype, converted, type, shape.n * p.k);

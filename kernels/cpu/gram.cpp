@@ -126,6 +126,7 @@ void gram(CpuStream& stream, const GramParams& p) {
     const bool worthwhile = rows * groups * p.width * p.width / 2 >= kWorthThreads;
     for (std::int64_t first = 0; first < rows; first += block) {
         const std::int64_t count = std::min(block, rows - first);
+        stream.checkStop();
         parallelTasks(stream.threads(), groups, worthwhile, [&](std::int64_t g, int) {
             double* xg = x + g * block * pad;
             widenRows(p, g, first, count, pad, xg);
@@ -133,12 +134,15 @@ void gram(CpuStream& stream, const GramParams& p) {
                 HWY_DYNAMIC_DISPATCH(AddToSum)(xg, count, pad, p.width, p.sum + g * p.width);
         });
         parallelTasks(stream.threads(), groups * bands, worthwhile, [&](std::int64_t task, int) {
+            if (stream.stopRequested())
+                return;
             const std::int64_t g = task / bands, begin = task % bands * kBand;
             HWY_DYNAMIC_DISPATCH(GramBand)
             (x + g * block * pad, count, pad, begin, std::min<std::int64_t>(begin + kBand, p.width),
              p.gram + g * p.width * p.width, p.width);
         });
     }
+    stream.checkStop();  // tasks may have been left out
     parallelTasks(stream.threads(), groups, worthwhile,
                   [&](std::int64_t g, int) { mirror(p.gram + g * p.width * p.width, p.width); });
 }

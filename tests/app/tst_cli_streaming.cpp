@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A checkpoint larger than what the process may take: calibration, layer errors and conversion under a limit
-// on its address space, which counts all memory and every mapped file, so that nothing of the weights can
-// hide. The resident peak must stay within what was stated beforehand, and results must be those of a run
+// A checkpoint larger than what the process may take: calibration, conversion and every measurement under a
+// limit on its address space, which counts all memory and every mapped file, so that nothing of the weights
+// can hide. The resident peak must stay within what was stated beforehand, and results must be those of a run
 // without limit.
 #include "core/base/atomic_output.h"
 #include "tests/app/cli_run.h"
@@ -46,6 +46,8 @@ private slots:
     void initTestCase();
     void resultsUnderALimit();
     void whatDoesNotFitIsStreamed();
+    void measurementsUnderALimit_data();
+    void measurementsUnderALimit();
     void peakStaysWithinWhatWasStated_data();
     void peakStaysWithinWhatWasStated();
     void openingMapsOneFileAtATime();
@@ -154,6 +156,83 @@ void TestCliStreaming::whatDoesNotFitIsStreamed() {
              "--windows", "2", "--sequence-length", "32", "--threads", "1");
     QCOMPARE(free["streamed"].toBool(), false);
     QCOMPARE(json["window_nll"].toArray(), free["window_nll"].toArray());
+}
+
+void TestCliStreaming::measurementsUnderALimit_data() {
+    QTest::addColumn<QStringList>("arguments");
+    QTest::addColumn<QStringList>("results");
+    const QString text = sourcePath("resources/demo/text/heldout.txt"), large = path("large");
+    const QStringList windows{"--text", text, "--windows", "2", "--sequence-length", "32"};
+    const QStringList pair{large, large, "--kv-format2", "q4"};
+    QTest::newRow("perplexity") << QStringList{"perplexity", large} + windows << QStringList{"window_nll"};
+    QTest::newRow("compare") << QStringList{"compare"} + pair + windows
+                             << QStringList{"perplexity", "kl_divergence", "top1_agreement"};
+    QTest::newRow("compare and write") << QStringList{"compare"} + pair + windows +
+                                              QStringList{"--prompt", "Once upon a time", "--max-tokens", "4"}
+                                       << QStringList{"kl_divergence", "first_difference"};
+    QTest::newRow("fidelity") << QStringList{"fidelity"} + pair + windows
+                              << QStringList{"kl_divergence", "layers"};
+    QTest::newRow("diff") << QStringList{"diff"} + pair +
+                                 QStringList{"--text", text, "--sequence-length", "24"}
+                          << QStringList{"tokens", "layers"};
+    QTest::newRow("generate") << QStringList{"generate",         large,          "--prompt",
+                                             "Once upon a time", "--max-tokens", "4"}
+                              << QStringList{"ids"};
+    // Their statistics are "free.stats.safetensors", a copy of which keeps the tables.
+    QTest::newRow("sensitivity") << QStringList{"sensitivity", large, "--stats",        "STATISTICS",
+                                                "--grid",      "3",   "--error-points", "2"} +
+                                        windows
+                                 << QStringList{"keys", "values", "layer_errors"};
+    QTest::newRow("sensitivity, one latent for all heads, bits")
+        << QStringList{"sensitivity",    large, "--stats",  "STATISTICS",      "--grid", "2",
+                       "--error-points", "2",   "--method", "attention-aware", "--bits", "4"} +
+               windows
+        << QStringList{"keys", "values", "quantised"};
+    QTest::newRow("tradeoff") << QStringList{"tradeoff",        large,
+                                             "--stats",         "STATISTICS",
+                                             "--ratios",        "0.5",
+                                             "--methods",       "attention-aware",
+                                             "--allocations",   "threshold",
+                                             "--refit-text",    text,
+                                             "--refit-windows", "2"} +
+                                     windows
+                              << QStringList{"rows", "original"};
+}
+
+void TestCliStreaming::measurementsUnderALimit() {
+    QFETCH(QStringList, arguments);
+    QFETCH(QStringList, results);
+    const QString statistics = path("free.stats.safetensors");
+    if (!QFile::exists(statistics)) {
+        RUN_JSON(made, calibration(statistics, "off"));
+    }
+    const auto run = [&](const QString& stream, std::int64_t limit) {
+        const QString copy = path("copy.stats.safetensors");
+        QFile::remove(copy);
+        QFile::copy(statistics, copy);
+        QStringList all = arguments + QStringList{"--threads", "1", "--stream", stream, "--json"};
+        all.replaceInStrings("STATISTICS", copy);
+        return limit > 0 ? runCli(all, limit) : runCli(all);
+    };
+    const CliResult free = run("off", 0);
+    QVERIFY2(free.status == 0, free.error.constData());
+    const CliResult limited = run("on", m_limit);
+    QVERIFY2(limited.status == 0, limited.error.constData());
+    QVERIFY2(limited.error.contains("memory: at most"), limited.error.constData());
+    const QJsonObject expected = parsed(free), found = parsed(limited);
+    for (const QString& key : results) {
+        QVERIFY2(expected.contains(key), qPrintable(key));
+        QCOMPARE(found[key], expected[key]);
+    }
+    QVERIFY(found["streamed"].toBool() && !expected["streamed"].toBool());
+    for (const QJsonObject& json : {expected, found}) {
+        const double stated = json["memory_bound_bytes"].toDouble(),
+                     peak = json["peak_resident_bytes"].toDouble();
+        qInfo("%s, %s: stated %.0f MB, peak %.0f MB", QTest::currentDataTag(),
+              json["streamed"].toBool() ? "streamed" : "held", stated / 1e6, peak / 1e6);
+        QVERIFY(peak > 0 && peak <= stated);
+    }
+    QVERIFY(found["memory_bound_bytes"].toDouble() < static_cast<double>(m_weights));
 }
 
 void TestCliStreaming::peakStaysWithinWhatWasStated_data() {

@@ -2,6 +2,7 @@
 // Method `attention-aware`: its moments and spectra against sums over pairs in float64 (tests/golden/method),
 // its factors against the least error there is, and the lossless check at full rank.
 #include "core/base/parallel.h"
+#include "core/benchmark/forwarding_backend.h"
 #include "core/calibration/attention_moments.h"
 #include "core/calibration/calibrate.h"
 #include "core/compression/convert.h"
@@ -30,6 +31,29 @@ CalibrationOptions goldenOptions(const MethodGolden& golden) {
     options.attention_queries = options.sequence_length;  // all of them
     return options;
 }
+
+// Asks for a stop while its `at`-th product, attention or Gram matrix is computed, and counts those that are
+// begun afterwards.
+class StoppingBackend : public ForwardingBackend {
+public:
+    StoppingBackend(std::shared_ptr<Backend> inner, int at) : ForwardingBackend(std::move(inner)), m_at(at) {}
+    void gemm(Stream& s, const GemmParams& p) override { count(), ForwardingBackend::gemm(s, p); }
+    void attention(Stream& s, const AttentionParams& p) override {
+        count(), ForwardingBackend::attention(s, p);
+    }
+    void gram(Stream& s, const GramParams& p) override { count(), ForwardingBackend::gram(s, p); }
+
+    std::stop_source stop;
+    int begun = 0, after = 0;
+
+private:
+    void count() {
+        after += stop.stop_requested() ? 1 : 0;
+        if (begun++ == m_at)
+            stop.request_stop();
+    }
+    int m_at;
+};
 
 MethodGolden fetchGolden() {
     MethodGolden golden = fetchMethodGolden();
@@ -103,6 +127,7 @@ private slots:
     void sampledPositions();
     void withoutMoments();
     void filesHoldAllOrNothing();
+    void stopsWithinAWindow();
     void parallelLoops();
 };
 
@@ -358,6 +383,36 @@ void TestAttentionAware::parallelLoops() {
                                              }),
                                  Cancelled);
         parallelFor(0, threads, [](std::int64_t) { QFAIL("nothing to visit"); });
+    }
+}
+
+// Within a layer, and within its moments: the op that is under way when a stop comes sees it if it is long,
+// and no other is computed.
+void TestAttentionAware::stopsWithinAWindow() {
+    for (const auto& host : hostBackends()) {
+        if (host->info().backend != "cpu")
+            continue;
+        const auto run = [&](const std::shared_ptr<StoppingBackend>& backend) {
+            const MethodGolden golden = openMethodGolden("llama", backend);
+            CalibrationOptions options = goldenOptions(golden);
+            options.samples = 1;
+            options.head_group = 1;
+            JobContext job(backend->stop.get_token());
+            calibrate(job, golden.open, golden.text, options);
+        };
+        const auto whole = std::make_shared<StoppingBackend>(host, -1);
+        run(whole);
+        // Each layer's seven products, attention, four Gram matrices and one of moments for each query head.
+        QVERIFY2(whole->begun > 2 * 12, qPrintable(QString::number(whole->begun)));
+        for (int at = 0; at < whole->begun; ++at) {
+            const auto backend = std::make_shared<StoppingBackend>(host, at);
+            try {
+                run(backend);
+                QCOMPARE(at, whole->begun - 1);  // the very last op: the run is over before anyone looks
+            } catch (const Cancelled&) {
+            }
+            QVERIFY2(backend->after <= 1, qPrintable(QString("%1: %2").arg(at).arg(backend->after)));
+        }
     }
 }
 

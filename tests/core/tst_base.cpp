@@ -216,12 +216,8 @@ private slots:
         VERIFY_MESSAGE(readTextFile(dir / "a", 99999), "is larger than 99999 bytes");
         VERIFY_MESSAGE(readTextFile(dir / "b"), "cannot open: No such file");
         VERIFY_MESSAGE(readTextFile(dir), "is a directory");
-        // A pipe has no size.
-        QCOMPARE(mkfifo((dir / "pipe").c_str(), 0600), 0);
-        std::thread writer([&] { std::ofstream(dir / "pipe") << bytes; });
-        const std::string piped = readTextFile(dir / "pipe");
-        writer.join();
-        QCOMPARE(piped, bytes);
+        // Files of /proc say that they are empty.
+        QVERIFY(readTextFile("/proc/self/status").find("VmRSS") != std::string::npos);
     }
 
     void jsonProblems_data() {

@@ -80,6 +80,18 @@ private slots:
         QCOMPARE(readModelConfig(without(tinyMptConfig(), "attn_config"), "c").alibi_bias_max, 8.0);
     }
 
+    // How the original training code computes attention is no matter of what it computes.
+    void attentionImplementationIsIrrelevant() {
+        const ModelConfig plain = readModelConfig(tinyMptConfig(), "c");
+        for (const char* name : {"torch", "flash", "triton"}) {
+            Json json = tinyMptConfig();
+            json["attn_config"]["attn_impl"] = name;
+            const ModelConfig config = readModelConfig(json, "c");
+            QVERIFY(config.position == plain.position && config.attention_scale == plain.attention_scale);
+            QVERIFY(config.kv_heads == plain.kv_heads && config.alibi_bias_max == plain.alibi_bias_max);
+        }
+    }
+
     void readsVariants() {
         Json json = tinyOptConfig();
         json["do_layer_norm_before"] = false;

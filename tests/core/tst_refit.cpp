@@ -54,6 +54,7 @@ class TestRefit : public QObject {
 private slots:
     void logitsAgreeWithPyTorch_data() { addMethodRows(); }
     void logitsAgreeWithPyTorch();
+    void normalEquationsHold_data();
     void normalEquationsHold();
     void nothingToLearnFromChangesNothing();
     void fullRankStaysTheOriginal();
@@ -84,53 +85,70 @@ void TestRefit::logitsAgreeWithPyTorch() {
     QVERIFY(relativeDifference(allLogits(c.converted, firstIds(golden)), expected) > 0.02);
 }
 
+void TestRefit::normalEquationsHold_data() {
+    QTest::addColumn<int>("features");
+    QTest::addColumn<int>("rows");
+    QTest::newRow("few") << 5 << 40;
+    // Solved in several blocks, and the last ones smaller.
+    QTest::newRow("many") << 700 << 900;
+}
+
 void TestRefit::normalEquationsHold() {
+    QFETCH(const int, features);
+    QFETCH(const int, rows);
+    JobContext job;
     std::mt19937 random(5);
     const auto number = [&] { return static_cast<float>(random() % 2001) / 1000.0f - 1.0f; };
-    constexpr int kFeatures = 5, kOutputs = 3, kRows = 40;
-    std::vector<float> f(kRows * kFeatures), r(kRows * kOutputs);
+    constexpr int kOutputs = 3;
+    const auto n = static_cast<std::size_t>(features);
+    std::vector<float> f(static_cast<std::size_t>(rows) * n), r(static_cast<std::size_t>(rows) * kOutputs);
     for (float& x : f)
         x = number() + 0.5f;
     for (float& x : r)
         x = number() - 0.25f;
-    RefitSums sums(kFeatures, kOutputs);
-    sums.add(f.data(), r.data(), 11);
-    sums.add(f.data() + 11 * kFeatures, r.data() + 11 * kOutputs, kRows - 11);
+    RefitSums sums(features, kOutputs);
+    sums.add(job, f.data(), r.data(), 11);
+    sums.add(job, f.data() + 11 * n, r.data() + 11 * kOutputs, rows - 11);
     const double ridge = 0.05;
-    const RefitChange change = solveRefit(sums, ridge);
+    const RefitChange change = solveRefit(job, sums, ridge);
     // The gradient of sum |r - D f - b|^2 + lambda |D|^2, from the rows themselves.
-    double mean[kFeatures] = {}, trace = 0;
-    for (int i = 0; i < kRows * kFeatures; ++i)
-        mean[i % kFeatures] += f[static_cast<std::size_t>(i)] / static_cast<double>(kRows);
-    for (int i = 0; i < kRows * kFeatures; ++i)
-        trace += std::pow(f[static_cast<std::size_t>(i)] - mean[i % kFeatures], 2);
-    const double lambda = ridge * trace / kFeatures;
+    std::vector<double> mean(n, 0.0);
+    double trace = 0;
+    for (std::size_t i = 0; i < f.size(); ++i)
+        mean[i % n] += f[i] / static_cast<double>(rows);
+    for (std::size_t i = 0; i < f.size(); ++i)
+        trace += std::pow(f[i] - mean[i % n], 2);
+    const double lambda = ridge * trace / features;
     for (int o = 0; o < kOutputs; ++o) {
-        double bias_gradient = 0, gradient[kFeatures] = {};
-        for (int row = 0; row < kRows; ++row) {
+        double bias_gradient = 0;
+        std::vector<double> gradient(n, 0.0);
+        for (int row = 0; row < rows; ++row) {
             double rest = static_cast<double>(r[static_cast<std::size_t>(row * kOutputs + o)]) -
                           change.bias[static_cast<std::size_t>(o)];
-            for (int j = 0; j < kFeatures; ++j)
-                rest -= change.weight[static_cast<std::size_t>(o * kFeatures + j)] *
-                        static_cast<double>(f[static_cast<std::size_t>(row * kFeatures + j)]);
+            const float* of_row = f.data() + static_cast<std::size_t>(row) * n;
+            const double* weight = change.weight.data() + static_cast<std::size_t>(o) * n;
+            for (std::size_t j = 0; j < n; ++j)
+                rest -= weight[j] * static_cast<double>(of_row[j]);
             bias_gradient += rest;
-            for (int j = 0; j < kFeatures; ++j)
-                gradient[j] += rest * static_cast<double>(f[static_cast<std::size_t>(row * kFeatures + j)]);
+            for (std::size_t j = 0; j < n; ++j)
+                gradient[j] += rest * static_cast<double>(of_row[j]);
         }
-        QVERIFY(std::abs(bias_gradient) < 1e-10);  // float64 sums of 40 numbers near 1
-        for (int j = 0; j < kFeatures; ++j)
-            QVERIFY(std::abs(gradient[j] -
-                             lambda * change.weight[static_cast<std::size_t>(o * kFeatures + j)]) < 1e-10);
+        // Float64 sums of that many numbers near 1.
+        QVERIFY(std::abs(bias_gradient) < 1e-10);
+        for (std::size_t j = 0; j < n; ++j)
+            QVERIFY(std::abs(gradient[j] - lambda * change.weight[static_cast<std::size_t>(o) * n + j]) <
+                    1e-10);
     }
 }
 
 void TestRefit::nothingToLearnFromChangesNothing() {
+    JobContext job;
     const RefitSums none(3, 2);
-    QCOMPARE(solveRefit(none, 1e-3).weight, std::vector<double>(6, 0.0));
+    QCOMPARE(solveRefit(job, none, 1e-3).weight, std::vector<double>(6, 0.0));
     RefitSums constant(2, 1);
     const float f[] = {1, 2, 1, 2}, r[] = {3, 5};
-    constant.add(f, r, 2);
-    const RefitChange change = solveRefit(constant, 1e-3);
+    constant.add(job, f, r, 2);
+    const RefitChange change = solveRefit(job, constant, 1e-3);
     QCOMPARE(change.weight, std::vector<double>(2, 0.0));  // features that never vary explain nothing
     QCOMPARE(change.bias, std::vector<double>{4.0});
 }

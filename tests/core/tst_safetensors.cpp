@@ -197,7 +197,7 @@ private slots:
                 }).ends_with("cannot open: No such file or directory"));
         QVERIFY(errorOf([&] {
                     SafetensorsFile{m_temporary.path().toStdString()};
-                }).ends_with("is not a regular file"));
+                }).ends_with("is a directory, expected a regular file"));
     }
 
     void emptyTensorsAnywhere() {

@@ -8,6 +8,7 @@
 #include "core/evaluation/error_table.h"
 #include "core/evaluation/fidelity.h"
 #include "core/evaluation/sensitivity.h"
+#include "core/evaluation/text_diff.h"
 #include "core/model/streamed_weights.h"
 #include "core/model/transformer.h"
 #include "tests/core/method_rows.h"
@@ -31,6 +32,36 @@ OpenModel streamedOf(const OpenModel& resident) {
     OpenModel open = resident;
     open.checkpoint = Checkpoint::open(resident.checkpoint->directory(), Checkpoint::Access::Headers);
     open.model = streamModel(job, resident.backend, open.checkpoint);
+    return open;
+}
+
+// Counts how often another layer is asked for.
+class CountedWeights : public WeightSource {
+public:
+    explicit CountedWeights(std::shared_ptr<const WeightSource> source) : m_source(std::move(source)) {}
+    EmbeddingLease embedding(const std::stop_token& stop) const override { return m_source->embedding(stop); }
+    LayerLease layer(int layer, const std::stop_token& stop) const override {
+        m_count += layer != std::exchange(m_last, layer);
+        return m_source->layer(layer, stop);
+    }
+    HeadLease head(const std::stop_token& stop) const override {
+        m_last = -1;
+        return m_source->head(stop);
+    }
+    std::int64_t hostBytes() const override { return m_source->hostBytes(); }
+    std::int64_t deviceBytes() const override { return m_source->deviceBytes(); }
+    int layersRead() const { return m_count; }
+
+private:
+    std::shared_ptr<const WeightSource> m_source;
+    mutable int m_count = 0, m_last = -1;
+};
+
+OpenModel counted(const OpenModel& streamed) {
+    auto model = std::make_shared<Model>(*streamed.model);
+    model->source = std::make_shared<CountedWeights>(model->source);
+    OpenModel open = streamed;
+    open.model = model;
     return open;
 }
 
@@ -98,6 +129,8 @@ private slots:
     void refitting();
     void measurements_data() { addMethodRows(); }
     void measurements();
+    void textDiff_data() { addMethodRows(); }
+    void textDiff();
     void statesInMemoryAndInAFile();
     void randomWeights();
     void damagedFiles();
@@ -373,6 +406,32 @@ void TestStreaming::measurements() {
             QCOMPARE(found.layers[i].heads[head].score_error.mean,
                      expected.layers[i].heads[head].score_error.mean);
     }
+}
+
+void TestStreaming::textDiff() {
+    const MethodGolden golden = fetchMethodGolden();
+    const OpenModel streamed = streamedOf(golden.open);
+    JobContext job;
+    const Statistics statistics = calibrate(job, golden.open, golden.text, shortOptions(0));
+    const auto spectrum = computeSpectrum(job, *golden.open.backend, statistics, "eigen");
+    RankPlan plan = fullPlan(*spectrum, 1);
+    for (int& rank : plan.key_ranks)
+        rank = rank / 2;
+    std::vector<TokenId> ids = golden.ids("ids");
+    ids.resize(20);
+    const TextDiff expected =
+        diffText(job, golden.open, convertInMemory(job, golden.open, statistics, *spectrum, plan), ids,
+                 oneThread(), oneThread());
+    OpenModel converted = convertInMemory(job, streamed, statistics, *spectrum, plan);
+    const OpenModel first = counted(streamed), second = counted(converted);
+    const TextDiff found = diffText(job, first, second, ids, oneThread(), oneThread());
+    QVERIFY(found.restored_kl == expected.restored_kl && !found.restored_kl.empty());
+    for (std::size_t i = 0; i < found.tokens.size(); ++i)
+        QCOMPARE(found.tokens[i].kl, expected.tokens[i].kl);
+    // Once to run the text, once to restore layers, whose states go up together.
+    for (const OpenModel* model : {&first, &second})
+        QCOMPARE(dynamic_cast<const CountedWeights&>(*model->model->source).layersRead(),
+                 2 * model->model->config.layers);
 }
 
 void TestStreaming::statesInMemoryAndInAFile() {

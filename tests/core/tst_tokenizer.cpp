@@ -7,11 +7,16 @@
 #include "core/tokenizer/pre_tokenizer.h"
 #include "core/tokenizer/tokenizer.h"
 #include "core/tokenizer/utf8.h"
+#include "kernels/api/cancelled.h"
 
 #include <QTest>
 
 #include <random>
 #include <thread>
+
+#if __has_include(<sentencepiece_processor.h>)
+#include <sentencepiece_processor.h>
+#endif
 
 using namespace eigenscope;
 namespace fs = std::filesystem;
@@ -83,6 +88,42 @@ private slots:
         }
         QVERIFY(broken_by_the_library <= (name == "rules" ? 2 : 0));
     }
+
+    void longTextsCanBeStopped_data() { addTokenizerRows(); }
+    void longTextsCanBeStopped() {
+        QFETCH(QByteArray, name);
+        const auto tokenizer = loadTokenizer(kGolden / name.toStdString());
+        std::string text;
+        while (text.size() < (std::size_t{1} << 18))
+            text += "One line of many, each like the others.\n";
+        std::stop_source stop;
+        const std::vector<TokenId> ids = tokenizer->encode(text, false, stop.get_token());
+        QVERIFY(ids.size() > text.size() / 40);
+        stop.request_stop();
+        QVERIFY_EXCEPTION_THROWN(tokenizer->encode(text, false, stop.get_token()), Cancelled);
+    }
+
+#if __has_include(<sentencepiece_processor.h>)
+    // SentencePiece is given long texts some lines at a time: the same ids as all at once.
+    void longTextsAreTheirLines() {
+        const fs::path directory = kGolden / "sentencepiece_llama";
+        std::string text;
+        for (const Json& string : readJsonFile(kGolden / "strings.json")) {
+            // Without what spells an added token or begins a text otherwise: that is split off before.
+            const std::string line = string.get<std::string>();
+            if (line.find_first_of("<[") == std::string::npos && validUtf8(line) == line)
+                text += "x" + line + "\n\n \n";
+        }
+        while (text.size() < 400000)
+            text += text;
+        sentencepiece::SentencePieceProcessor processor;
+        QVERIFY(processor.Load((directory / "tokenizer.model").string()).ok());
+        std::vector<int> expected;
+        QVERIFY(processor.Encode(text, &expected).ok());
+        QCOMPARE(loadTokenizer(directory)->encode(text, false), expected);
+        QVERIFY(expected.size() > 100000);
+    }
+#endif
 
     // Any ids, so that characters are cut: bytes that form no character show as U+FFFD there.
     void decodesAnyIdsAsTransformers_data() { addTokenizerRows(); }

@@ -5,7 +5,7 @@
 
 namespace eigenscope::test {
 
-std::vector<TokenId> IdTokenizer::encode(std::string_view text, bool) const {
+std::vector<TokenId> IdTokenizer::encode(std::string_view text, bool, const std::stop_token&) const {
     std::istringstream stream{std::string(text)};
     std::vector<TokenId> ids;
     for (TokenId id; stream >> id;) {

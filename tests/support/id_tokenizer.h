@@ -13,7 +13,8 @@ public:
 
     std::string description() const override { return "ids"; }
     std::int32_t size() const override { return m_size; }
-    std::vector<TokenId> encode(std::string_view text, bool add_special) const override;
+    std::vector<TokenId> encode(std::string_view text, bool add_special,
+                                const std::stop_token& stop) const override;
     std::string decode(std::span<const TokenId> ids, bool skip_special) const override;
     std::string piece(TokenId id) const override { return std::to_string(id); }
     std::optional<TokenId> bos() const override { return m_bos; }

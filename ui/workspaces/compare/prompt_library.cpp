@@ -4,6 +4,7 @@
 #include "ui/model/settings.h"
 
 #include <QFile>
+#include <QFileInfo>
 
 namespace eigenscope {
 
@@ -19,7 +20,8 @@ const QString kHistoryKey = QStringLiteral("compare/prompts");
 
 QStringList textOpenings(const QString& file, int count) {
     QFile text(file);
-    if (file.isEmpty() || !text.open(QIODevice::ReadOnly)) {
+    // A named pipe would hold up the window, and a device may have no end.
+    if (!QFileInfo(file).isFile() || !text.open(QIODevice::ReadOnly)) {
         return {};
     }
     QStringList openings;
