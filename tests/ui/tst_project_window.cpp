@@ -15,6 +15,7 @@
 #include <QFile>
 #include <QFileInfo>
 #include <QMenu>
+#include <QMenuBar>
 #include <QMessageBox>
 #include <QSignalSpy>
 #include <QTimer>
@@ -152,6 +153,9 @@ private slots:
         QVERIFY(kept->isVisible());
         QCOMPARE(kept->menu()->actions().size(), 1);
         ui.grab("project-compare");
+        ui.settings.setTheme(ThemeChoice::Dark);
+        ui.window->resize(1024, 720);
+        ui.grab("project-compare-dark");
     }
 
     void theFileRefersToWhatLiesBesideIt() {
@@ -189,15 +193,18 @@ private slots:
         QCOMPARE(contentsOf(file).at("plan").at("key_ranks").at(0).get<int>(), 8);
         QCOMPARE(contentsOf(file).at("selection").at("layer").get<int>(), 0);
         // Tables that are measured are the project's too: in memory at first.
-        ui.workspace->measureTables(Allocation::Sensitivity, ui.workspace->suggestedCalibrationText());
+        const auto measured = [&] {
+            return loadStatistics(folder.filePath("tour.stats.safetensors").toStdString())
+                       .tables.findLayerErrors("eigen", {.share_key_basis = true}, "energy") != nullptr;
+        };
+        QVERIFY(!measured());
+        ui.workspace->measureTables(Allocation::ErrorBudget, {});
         QVERIFY(waitFor([&] { return !ui.jobs.busy(); }));
         QVERIFY(project.modified());
         QVERIFY(saveTo(ui, file));
         QCOMPARE(ui.workspace->statisticsFile(), folder.filePath("tour.stats.safetensors"));
         QVERIFY(!project.modified());
-        QCOMPARE(
-            loadStatistics(folder.filePath("tour.stats.safetensors").toStdString()).tables.sensitivity.size(),
-            std::size_t{1});
+        QVERIFY(measured());
     }
 
     void missingStatisticsAreNamedAndKept() {
@@ -338,6 +345,42 @@ private slots:
         QCOMPARE(contentsOf(file).at("plan").at("key_ranks").at(0).get<int>(), 8);
     }
 
+    void savingWhileSavingSavesTheLast() {
+        const QTemporaryDir folder;
+        const QString file = copyOf(tour(), folder, "tour");
+        WindowFixture ui;
+        QVERIFY(openProject(ui, file));
+        ProjectDocument& project = ui.window->project();
+        QSignalSpy saved(&project, &ProjectDocument::saved);
+        ui.workspace->plan().setRank(Side::Keys, 0, 8);
+        QVERIFY(project.save());
+        ui.workspace->plan().setRank(Side::Keys, 0, 24);
+        QVERIFY(project.save());
+        QVERIFY(waitFor([&] { return !saved.isEmpty(); }));
+        QCOMPARE(contentsOf(file).at("plan").at("key_ranks").at(0).get<int>(), 24);
+        QVERIFY(!project.modified() && !project.saving());
+        QCOMPARE(saved.size(), 1);
+    }
+    // What is being saved is worth a moment: the window closes, and another model opens, once it has been.
+    void leavingWaitsForASaveThatIsUnderWay() {
+        WindowFixture ui;
+        QVERIFY(ui.openDemo("llama-stories"));
+        QVERIFY(ui.calibrateShortly());
+        const QString file = ui.folder.filePath("first.eigenscope"),
+                      other = WindowFixture::demoModel("opt-stories");
+        QVERIFY(ui.window->project().save(file));
+        QVERIFY(!ui.workspace->openModel(other));
+        QVERIFY(waitFor([&] { return ui.workspace->modelPath() == other && !ui.jobs.busy(); }));
+        QVERIFY(!ui.window->project().isOpen());
+        QCOMPARE(loadProject(file.toStdString()).model.string(),
+                 WindowFixture::demoModel("llama-stories").toStdString());
+        QVERIFY(QFile::exists(ui.folder.filePath("first.stats.safetensors")));
+        QVERIFY(ui.window->project().save(ui.folder.filePath("second.eigenscope")));
+        QVERIFY(!ui.window->close());
+        QVERIFY(waitFor([&] { return !ui.window->isVisible(); }));
+        QVERIFY(QFile::exists(ui.folder.filePath("second.eigenscope")));
+    }
+
     // Statistics of another project, or made by hand, stay what they are.
     void otherStatisticsAreNotOverwritten() {
         const QTemporaryDir folder;
@@ -413,7 +456,7 @@ private slots:
     void recentProjectsAreListed() {
         WindowFixture ui;
         QVERIFY(openProject(ui, tour()));
-        QVERIFY(ui.settings.recentModels().contains(tour()));
+        QCOMPARE(ui.settings.recentModels().value(0), tour());
         QVERIFY(ui.openDemo("opt-stories"));
         ui.window->showPage(PageId::Start);
         auto* open = ui.find<QToolButton>("open-tour.eigenscope");
@@ -432,6 +475,14 @@ private slots:
         QVERIFY(ui.find<QAction>("saveProject")->isEnabled());
         QVERIFY(ui.find<QAction>("saveProjectAs")->isEnabled());
         QCOMPARE(ui.find<QAction>("saveProject")->shortcut(), QKeySequence(Qt::CTRL | Qt::Key_S));
+        QMenu* file = ui.window->menuBar()->actions().at(0)->menu();
+        QVERIFY(file->actions().contains(ui.find<QAction>("openProject")));
+        const QString pictures = qEnvironmentVariable("EIGENSCOPE_SCREENSHOTS");
+        if (!pictures.isEmpty()) {
+            file->popup(QPoint(20, 30));
+            file->grab().save(pictures + "/project-menu.png");
+            file->hide();
+        }
     }
 };
 

@@ -136,10 +136,10 @@ Job* ProjectDocument::open(const QString& given) {
 
 void ProjectDocument::begin(const QString& file, Project project) {
     ++m_content;
+    m_save_again.clear();
     m_file = file;
     m_saved = std::move(project);
     m_model_missing = m_plan_waits = false;
-    m_workspace.settings().addRecentModel(file);
     openModel();
 }
 
@@ -240,6 +240,7 @@ void ProjectDocument::openComparison() {
 
 void ProjectDocument::finishOpening() {
     m_step = Step::None;
+    m_workspace.settings().addRecentModel(m_file);  // above its model
     if (!m_comparison.kept().empty() && !m_comparison.measurement()) {
         m_comparison.showKept(m_comparison.kept().size() - 1);
     }
@@ -256,6 +257,7 @@ void ProjectDocument::finishOpening() {
 
 void ProjectDocument::leave() {
     ++m_content;
+    m_save_again.clear();
     m_file.clear();
     m_saved = {};
     m_model_missing = m_plan_waits = false;
@@ -281,13 +283,13 @@ void ProjectDocument::onModelChanged() {
                 }
             },
             Qt::QueuedConnection);
-    } else if (isOpen()) {
+    } else {
         ++m_run;
         if (m_opening) {
             m_opening->cancel();
         }
         m_step = Step::None;
-        leave();
+        leave();  // also of what is being saved for the first time
     }
     update();
 }
@@ -356,8 +358,8 @@ Job* ProjectDocument::save(const QString& given) {
     m_saving = job;
     connect(job, &Job::ended, this, [this, job] {
         const QString again = std::exchange(m_save_again, QString());
-        if (!again.isEmpty()) {
-            save(again);
+        if (!again.isEmpty() && save(again)) {
+            return;  // that one's end is the end
         }
         emit saved(job->state() == Job::State::Finished);
     });

@@ -117,6 +117,10 @@ void ProjectActions::saveAs() {
 }
 
 bool ProjectActions::mayLeave(std::function<void()> then) {
+    if (m_project.saving()) {  // a file that is being written is worth a moment
+        m_when_saved = std::move(then);
+        return false;
+    }
     if (!m_project.modified()) {
         return true;
     }
@@ -130,10 +134,6 @@ bool ProjectActions::mayLeave(std::function<void()> then) {
 }
 
 bool ProjectActions::mayClose() {
-    if (m_project.saving()) {  // a file that is being written is worth a moment
-        m_when_saved = [this] { m_window.close(); };
-        return false;
-    }
     return mayLeave([this] { m_window.close(); });
 }
 
