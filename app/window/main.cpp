@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The window program: eigenscope [--device D] [--threads N] [--demo NAME] [MODEL ...]
+// The window program: eigenscope [--device D] [--threads N] [--demo NAME] [PROJECT | MODEL ...]
 #include "app/backends.h"
 #include "ui/model/workspace.h"
 #include "ui/widgets/theme.h"
@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
                                   QStringLiteral("name"));
     parser.addOptions({device, threads, demo});
     parser.addPositionalArgument(QStringLiteral("model"),
-                                 QStringLiteral("model directory, statistics file or plan"),
+                                 QStringLiteral("project, model directory, statistics file or plan"),
                                  QStringLiteral("[model...]"));
     parser.process(application);
 

@@ -278,27 +278,8 @@ Statistics readDescription(const SafetensorsFile& file) {
     return s;
 }
 
-}  // namespace
-
-Moments::Moments(int heads_, int width_)
-    : heads(heads_),
-      width(width_),
-      gram(static_cast<std::size_t>(heads_) * static_cast<std::size_t>(width_) *
-           static_cast<std::size_t>(width_)),
-      sum(static_cast<std::size_t>(heads_) * static_cast<std::size_t>(width_)) {}
-
-std::span<const double> Moments::gramOf(int head) const {
-    const auto size = static_cast<std::size_t>(width) * static_cast<std::size_t>(width);
-    return std::span<const double>(gram).subspan(static_cast<std::size_t>(head) * size, size);
-}
-
-std::span<const double> Moments::sumOf(int head) const {
-    const auto size = static_cast<std::size_t>(width);
-    return std::span<const double>(sum).subspan(static_cast<std::size_t>(head) * size, size);
-}
-
-void saveStatistics(const Statistics& s, const std::filesystem::path& file) {
-    checkConsistent(s);
+// Of every tensor, in the order in which saveStatistics() writes them.
+std::vector<TensorSpec> specsOf(const Statistics& s) {
     const std::int64_t heads = s.kv_heads, width = s.head_dim;
     std::vector<TensorSpec> specs;
     for (std::size_t i = 0; i < s.layers.size(); ++i) {
@@ -321,24 +302,61 @@ void saveStatistics(const Statistics& s, const std::filesystem::path& file) {
         }
     }
     addTableSpecs(s.tables, specs);
-    std::vector<TokenId> windows;
-    for (const auto& window : s.probe_windows)
-        windows.insert(windows.end(), window.begin(), window.end());
-    if (!windows.empty())
+    if (!s.probe_windows.empty() && !s.probe_windows.front().empty())
         specs.push_back({"probe_windows",
                          FileDType::I32,
                          {static_cast<std::int64_t>(s.probe_windows.size()),
                           static_cast<std::int64_t>(s.probe_windows.front().size())}});
+    return specs;
+}
+
+}  // namespace
+
+Moments::Moments(int heads_, int width_)
+    : heads(heads_),
+      width(width_),
+      gram(static_cast<std::size_t>(heads_) * static_cast<std::size_t>(width_) *
+           static_cast<std::size_t>(width_)),
+      sum(static_cast<std::size_t>(heads_) * static_cast<std::size_t>(width_)) {}
+
+std::span<const double> Moments::gramOf(int head) const {
+    const auto size = static_cast<std::size_t>(width) * static_cast<std::size_t>(width);
+    return std::span<const double>(gram).subspan(static_cast<std::size_t>(head) * size, size);
+}
+
+std::span<const double> Moments::sumOf(int head) const {
+    const auto size = static_cast<std::size_t>(width);
+    return std::span<const double>(sum).subspan(static_cast<std::size_t>(head) * size, size);
+}
+
+void saveStatistics(const Statistics& statistics, const std::filesystem::path& file) {
+    JobContext silent;
+    saveStatistics(silent, statistics, file);
+}
+
+void saveStatistics(JobContext& job, const Statistics& s, const std::filesystem::path& file) {
+    checkConsistent(s);
+    std::vector<TokenId> windows;
+    for (const auto& window : s.probe_windows)
+        windows.insert(windows.end(), window.begin(), window.end());
+    std::vector<TensorSpec> specs = specsOf(s);
+    const auto total = static_cast<std::int64_t>(specs.size());
+    std::int64_t written = 0;
     SafetensorsWriter writer(file, std::move(specs), describe(s));
+    const auto write = [&](const std::string& name, std::span<const std::byte> bytes) {
+        job.checkCancelled();
+        job.progress("writing statistics", written++, total);
+        writer.write(name, bytes);
+    };
     for (std::size_t i = 0; i < s.layers.size(); ++i) {
         for (const Kind& kind : kKinds) {
             const Moments& moments = s.layers[i].*kind.moments;
-            writer.write(tensorName(i, kind.name, "gram"), bytesOf(moments.gram));
-            writer.write(tensorName(i, kind.name, "sum"), bytesOf(moments.sum));
+            write(tensorName(i, kind.name, "gram"), bytesOf(moments.gram));
+            write(tensorName(i, kind.name, "sum"), bytesOf(moments.sum));
         }
         for (const AttentionPart& part : kAttentionParts) {
             if (s.layers[i].hasAttentionMoments())
-                writer.write(layerName(i, part.name), bytesOf(valuesOf(part, s.layers[i])));
+                write(layerName(i, part.name), bytesOf(valuesOf(part, s.layers[i])));
         }
     }
     for (std::size_t i = 0; i < s.layers.size(); ++i) {
@@ -346,13 +364,15 @@ void saveStatistics(const Statistics& s, const std::filesystem::path& file) {
             if (!holds(kind, s.head_group, s.layers[i].hasAttentionMoments()))
                 continue;
             const Moments& moments = s.layers[i].*kind.moments;
-            writer.write(tensorName(i, kind.name, "gram"), bytesOf(moments.gram));
-            writer.write(tensorName(i, kind.name, "sum"), bytesOf(moments.sum));
+            write(tensorName(i, kind.name, "gram"), bytesOf(moments.gram));
+            write(tensorName(i, kind.name, "sum"), bytesOf(moments.sum));
         }
     }
     writeTables(s.tables, writer);
     if (!windows.empty())
-        writer.write("probe_windows", bytesOf(windows));
+        write("probe_windows", bytesOf(windows));
+    job.checkCancelled();
+    job.progress("writing statistics", total, total);
     writer.commit();
 }
 

@@ -70,6 +70,7 @@ struct Statistics {
 // none; layers.<i>.<joint_keys|joint_values|joint_logit_keys>.<gram|sum> (F64) when head_group is above 1
 // (the last with the attention moments); measured tables (core/calibration/tables_file.h); the rest in the
 // metadata.
+void saveStatistics(JobContext& job, const Statistics& statistics, const std::filesystem::path& file);
 void saveStatistics(const Statistics& statistics, const std::filesystem::path& file);
 Statistics loadStatistics(const std::filesystem::path& file);
 

@@ -181,19 +181,16 @@ void writeKvBits(const KvBits& bits, Json& json) {
     }
     json["key_bits"] = bits.keys;
     json["value_bits"] = bits.values;
+    writeKvGroups(bits, json);
+}
+
+void writeKvGroups(const KvBits& bits, Json& json) {
     json["kv_group"] = bits.group;
     json["kv_keys"] = nameOf(bits.key_grouping);
     json["kv_recent"] = bits.recent;
 }
 
-KvBits readKvBits(const JsonView& json, std::size_t layers) {
-    KvBits bits;
-    const auto keys = json.find("key_bits"), values = json.find("value_bits");
-    if (!keys && !values) {
-        return bits;
-    }
-    bits.keys = keys ? readBits(*keys, layers) : std::vector<int>(layers, kUnquantised);
-    bits.values = values ? readBits(*values, layers) : std::vector<int>(layers, kUnquantised);
+void readKvGroups(const JsonView& json, KvBits& bits) {
     bits.group = static_cast<int>(json.integerOr("kv_group", bits.group, 8, kMostGroup));
     if (bits.group % 8 != 0) {
         json.at("kv_group").fail("expected a multiple of 8, found " + std::to_string(bits.group));
@@ -206,6 +203,17 @@ KvBits readKvBits(const JsonView& json, std::size_t layers) {
         bits.key_grouping = *read;
     }
     bits.recent = static_cast<int>(json.integerOr("kv_recent", bits.recent, 0, kMostRecent));
+}
+
+KvBits readKvBits(const JsonView& json, std::size_t layers) {
+    KvBits bits;
+    const auto keys = json.find("key_bits"), values = json.find("value_bits");
+    if (!keys && !values) {
+        return bits;
+    }
+    bits.keys = keys ? readBits(*keys, layers) : std::vector<int>(layers, kUnquantised);
+    bits.values = values ? readBits(*values, layers) : std::vector<int>(layers, kUnquantised);
+    readKvGroups(json, bits);
     return bits;
 }
 

@@ -78,6 +78,9 @@ struct KvBits {
 // Adds key_bits, value_bits, kv_group, kv_keys and kv_recent; nothing when empty.
 void writeKvBits(const KvBits& bits, Json& json);
 KvBits readKvBits(const JsonView& json, std::size_t layers);
+// kv_group, kv_keys and kv_recent alone, which a plan remembers where it has no bits yet.
+void writeKvGroups(const KvBits& bits, Json& json);
+void readKvGroups(const JsonView& json, KvBits& bits);
 
 // Cache bytes at these ranks and bits / those of full ranks in f16, a position in the long run. Without bits
 // this is the share of ranks kept.

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plan as JSON: savePlan() and loadPlan() of rank_plan.h.
+#include "core/spectrum/plan_file.h"
+
 #include "core/base/atomic_output.h"
-#include "core/base/fail.h"
-#include "core/base/json.h"
-#include "core/spectrum/rank_plan.h"
 
 namespace eigenscope {
 
@@ -75,7 +73,7 @@ std::vector<std::optional<double>> readLayerThresholds(const JsonView& json, std
 
 }  // namespace
 
-void savePlan(const RankPlan& plan, const std::filesystem::path& file) {
+Json planJson(const RankPlan& plan) {
     Json json;
     json["version"] = RankPlan::kVersion;
     json["method"] = plan.method;
@@ -97,14 +95,14 @@ void savePlan(const RankPlan& plan, const std::filesystem::path& file) {
         json["layer_thresholds"] = {{"keys", thresholdArray(plan.key_layer_thresholds)},
                                     {"values", thresholdArray(plan.value_layer_thresholds)}};
     writeKvBits(plan.kv_bits, json);
+    if (plan.kv_bits.empty() && plan.kv_bits != KvBits())
+        writeKvGroups(plan.kv_bits, json);
     if (plan.mixed_bits)
         json["mixed_bits"] = true;
-    writeTextFile(file, json.dump(2) + "\n");
+    return json;
 }
 
-RankPlan loadPlan(const std::filesystem::path& file) {
-    const Json json = readJsonFile(file);
-    const JsonView root(json, file);
+RankPlan readPlan(const JsonView& root) {
     root.at("version").integer(RankPlan::kVersion, RankPlan::kVersion);
     RankPlan plan;
     plan.method = root.at("method").string();
@@ -116,7 +114,7 @@ RankPlan loadPlan(const std::filesystem::path& file) {
     try {
         plan.criterion = criterionFromName(root.at("criterion").string());
     } catch (const Error& error) {
-        failField(file, "criterion", "expected energy or singular-values");
+        root.at("criterion").fail("expected energy or singular-values");
     }
     // What the contract does not require has the defaults of a plan; a hand-written file may leave it out.
     plan.share_key_basis = root.booleanOr("share_key_basis", plan.share_key_basis);
@@ -127,7 +125,7 @@ RankPlan loadPlan(const std::filesystem::path& file) {
         try {
             plan.allocation = allocationFromName(allocation->string());
         } catch (const Error&) {
-            failField(file, "allocation", "expected threshold, error-budget or sensitivity");
+            allocation->fail("expected threshold, error-budget or sensitivity");
         }
     }
     if (const auto target = root.find("kv_target")) {
@@ -144,15 +142,17 @@ RankPlan loadPlan(const std::filesystem::path& file) {
     plan.value_ranks = readRanks(root.at("value_ranks"));
     const std::size_t layers = plan.key_ranks.size();
     if (layers == 0)
-        failField(file, "key_ranks", "is empty, expected one rank a layer");
+        root.at("key_ranks").fail("is empty, expected one rank a layer");
     if (plan.value_ranks.size() != layers)
-        failField(file, "value_ranks",
-                  "expected " + std::to_string(layers) + " ranks, as many as key_ranks, found " +
-                      std::to_string(plan.value_ranks.size()));
+        root.at("value_ranks")
+            .fail("expected " + std::to_string(layers) + " ranks, as many as key_ranks, found " +
+                  std::to_string(plan.value_ranks.size()));
     plan.kv_bits = readKvBits(root, layers);
+    if (plan.kv_bits.empty())
+        readKvGroups(root, plan.kv_bits);
     plan.mixed_bits = root.booleanOr("mixed_bits", false);
     if (plan.mixed_bits && plan.allocation != Allocation::Sensitivity)
-        failField(file, "mixed_bits", "belongs to allocation sensitivity");
+        root.at("mixed_bits").fail("belongs to allocation sensitivity");
     plan.key_pinned.assign(layers, false);
     plan.value_pinned.assign(layers, false);
     if (const auto pinned = root.find("pinned")) {
@@ -170,6 +170,15 @@ RankPlan loadPlan(const std::filesystem::path& file) {
         plan.value_threshold = readThreshold(thresholds->at("values"));
     }
     return plan;
+}
+
+void savePlan(const RankPlan& plan, const std::filesystem::path& file) {
+    writeTextFile(file, planJson(plan).dump(2) + "\n");
+}
+
+RankPlan loadPlan(const std::filesystem::path& file) {
+    const Json json = readJsonFile(file);
+    return readPlan(JsonView(json, file));
 }
 
 }  // namespace eigenscope

@@ -25,8 +25,8 @@ constexpr int kCannotTrace = 126;
 // What execv needs, made before the fork.
 class Program {
 public:
-    explicit Program(const QStringList& arguments) {
-        m_texts.push_back(cliProgram().toLocal8Bit());
+    Program(const QString& program, const QStringList& arguments) {
+        m_texts.push_back((program.isEmpty() ? cliProgram() : program).toLocal8Bit());
         for (const QString& argument : arguments)
             m_texts.push_back(argument.toLocal8Bit());
         for (QByteArray& text : m_texts)
@@ -103,8 +103,9 @@ void finish(int status, TracedResult& result) {
 
 }  // namespace
 
-std::optional<TracedResult> runTraced(const QStringList& arguments, long before, int signal) {
-    Program program(arguments);
+std::optional<TracedResult> runTraced(const QStringList& arguments, long before, int signal,
+                                      const QString& executable) {
+    Program program(executable, arguments);
     ErrorPipe error;
     const pid_t child = fork();
     if (child == 0) {
@@ -153,8 +154,8 @@ std::optional<TracedResult> runTraced(const QStringList& arguments, long before,
 }
 
 TracedResult runLimited(const QStringList& arguments, std::optional<unsigned long> file_limit,
-                        const char* output) {
-    Program program(arguments);
+                        const char* output, const QString& executable) {
+    Program program(executable, arguments);
     ErrorPipe error;
     const pid_t child = fork();
     if (child == 0) {

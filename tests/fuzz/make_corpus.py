@@ -274,6 +274,27 @@ def plans():
     put("rank_plan", "least", compact({k: plan[k] for k in ("version", "method", "criterion", "key_ranks", "value_ranks")}))
 
 
+def projects():
+    plan = {"version": 1, "method": "attention-aware", "criterion": "energy", "head_group": 2, "key_ranks": [8, 16],
+            "value_ranks": [8, 8], "kv_group": 64, "pinned": {"keys": [True, False], "values": [False, False]}}
+    first = {"name": "tiny", "kv_format": "f16", "kv_ratio": 1.0, "perplexity": 4.5, "perplexity_standard_error": 0.25,
+             "ttft_ms": 3.5, "tpot_ms": 1.25, "kv_cache_bytes": 65536, "peak_memory_bytes": 1048576}
+    measurement = {"measured": "2026-11-28T18:03:11Z", "text": "text/heldout.txt", "windows": 8, "tokens": 4088,
+                   "repetitions": 5, "new_tokens": 64, "nats_lost": -0.001, "nats_lost_standard_error": 0.002,
+                   "kl_divergence": 0.01, "kl_divergence_standard_error": 0.001, "top1_agreement": 0.97,
+                   "top1_agreement_standard_error": 0.01,
+                   "models": [first, {"name": "tiny-0.6", "kv_format": "q4", "kv_ratio": 0.16, "kv_cache_bytes": 0,
+                                      "peak_memory_bytes": 0}]}
+    least = {"format": "eigenscope.project", "version": 1, "model": "models/tiny"}
+    put("project", "least", compact(least))
+    put("project", "preset", compact(least | {"model": "preset:llama-3-8b", "selection": {"layer": 3, "side": "keys"}}))
+    put("project", "paths", compact(least | {"model": "../models/./tiny/", "comparison_model": "/srv/models/other",
+                                             "statistics": "../../far.stats.safetensors", "converted": "./preset:x"}))
+    put("project", "full", compact(least | {"statistics": "tiny.stats.safetensors", "plan": plan, "converted": "tiny-0.6",
+                                            "selection": {"layer": 1, "head": 0, "side": "values"},
+                                            "measurements": [measurement]}))
+
+
 def texts():
     for name in ("few.json", "short.jsonl", "alpaca.json"):
         data = (GOLDEN / "corpus" / name).read_bytes()
@@ -300,6 +321,7 @@ def main():
     tokenizers()
     statistics_files()
     plans()
+    projects()
     texts()
     total = sum(p.stat().st_size for p in (HERE / "corpus").rglob("*") if p.is_file())
     print(f"{total} bytes")

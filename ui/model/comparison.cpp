@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/model/comparison.h"
 
+#include "core/model/kv_cache.h"
+
 #include <QFileInfo>
 
 #include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <limits>
 
 namespace eigenscope {
 
@@ -50,14 +55,84 @@ ModelFigures measureAlone(JobContext& job, const OpenModel& model, const std::st
     return figures;
 }
 
+// What is kept of a measurement of two models in these formats.
+KeptMeasurement keptOf(const Measurement& measurement, const OpenModel& first, const OpenModel& second,
+                       const std::array<RunOptions, 2>& runs) {
+    const auto finite = [](double value) {
+        return std::isfinite(value) ? std::optional(value) : std::nullopt;
+    };
+    const ComparisonResult& quality = measurement.quality;
+    KeptMeasurement kept;
+    kept.measured = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    kept.text = QFileInfo(measurement.text).absoluteFilePath().toStdString();
+    kept.windows = quality.first.windows;
+    kept.tokens = quality.first.tokens;
+    kept.repetitions = measurement.repetitions;
+    kept.new_tokens = measurement.new_tokens;
+    const double whole = static_cast<double>(kvBytesPerToken(first.model->config, KvFormat(DType::F16)));
+    for (std::size_t i = 0; i < kept.models.size(); ++i) {
+        const OpenModel& model = i == 0 ? first : second;
+        const PerplexityResult& perplexity = i == 0 ? quality.first : quality.second;
+        const ModelFigures& figures = measurement.figures[i];
+        const KvFormat format = resolveKvFormat(runs[i], model);
+        kept.models[i] = {model.name,
+                          format.planned ? model.model->config.low_rank->kv_bits.text() : textOf(format),
+                          static_cast<double>(kvBytesPerToken(model.model->config, format)) / whole,
+                          finite(perplexity.perplexity),
+                          finite(perplexity.standard_error),
+                          finite(figures.ttft_ms),
+                          finite(figures.tpot_ms),
+                          figures.kv_cache_bytes,
+                          figures.peak_memory_bytes};
+    }
+    kept.nats_lost = finite(quality.nll_difference);
+    kept.nats_lost_error = finite(quality.nll_difference_standard_error);
+    // Rounding may leave the divergence of equal distributions below zero.
+    kept.kl_divergence = finite(std::max(0.0, quality.kl_divergence));
+    kept.kl_divergence_error = finite(quality.kl_standard_error);
+    kept.top1_agreement = finite(quality.top1_agreement);
+    kept.top1_agreement_error = finite(quality.top1_standard_error);
+    return kept;
+}
+
 }  // namespace
+
+Measurement measurementOf(const KeptMeasurement& kept) {
+    constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+    Measurement measurement;
+    measurement.text = QString::fromStdString(kept.text.string());
+    measurement.repetitions = kept.repetitions;
+    measurement.new_tokens = kept.new_tokens;
+    ComparisonResult& quality = measurement.quality;
+    for (std::size_t i = 0; i < kept.models.size(); ++i) {
+        const MeasuredModel& model = kept.models[i];
+        PerplexityResult& perplexity = i == 0 ? quality.first : quality.second;
+        perplexity.perplexity = model.perplexity.value_or(kUnknown);
+        perplexity.standard_error = model.perplexity_error.value_or(kUnknown);
+        perplexity.windows = kept.windows;
+        perplexity.tokens = kept.tokens;
+        measurement.figures[i] = {model.ttft_ms.value_or(kUnknown), model.tpot_ms.value_or(kUnknown),
+                                  model.kv_cache_bytes, model.peak_memory_bytes};
+    }
+    quality.nll_difference = kept.nats_lost.value_or(kUnknown);
+    quality.nll_difference_standard_error = kept.nats_lost_error.value_or(kUnknown);
+    quality.kl_divergence = kept.kl_divergence.value_or(kUnknown);
+    quality.kl_standard_error = kept.kl_divergence_error.value_or(kUnknown);
+    quality.top1_agreement = kept.top1_agreement.value_or(kUnknown);
+    quality.top1_standard_error = kept.top1_agreement_error.value_or(kUnknown);
+    return measurement;
+}
 
 Comparison::Comparison(Workspace& workspace, QObject* parent)
     : QObject(parent), m_workspace(workspace), m_left(workspace.jobs()), m_right(workspace.jobs()) {
     for (GenerationRun* run : {&m_left, &m_right}) {
         connect(run, &GenerationRun::updated, this, &Comparison::streamed);
     }
-    connect(&workspace, &Workspace::modelChanged, this, &Comparison::reset);
+    connect(&workspace, &Workspace::modelChanged, this, [this] {
+        m_kept.clear();
+        reset();
+        emit keptChanged();
+    });
     connect(&workspace, &Workspace::conversionChanged, this, [this] {
         if (m_workspace.conversion() && m_other == Other::Checkpoint && !m_workspace.otherModel()) {
             m_other = Other::Conversion;
@@ -93,6 +168,7 @@ void Comparison::reset() {
     m_left.clear();
     m_right.clear();
     m_measurement.reset();
+    m_shown_kept.reset();
     m_fidelity.reset();
     emit modelsChanged();
     emit measurementChanged();
@@ -181,9 +257,15 @@ Job* Comparison::measure(const MeasureOptions& options) {
             measurement.figures[1] = measureAlone(job, second, prompt, options.new_tokens, runs[1]);
             return measurement;
         },
-        [this, a = *left(), b = *right()](Measurement measurement) {
+        [this, a = *left(), b = *right(),
+         runs = runsOf(m_workspace.runOptions(), m_formats)](Measurement measurement) {
+            if (!left() || left()->model != a.model) {
+                return;  // of a model that is no longer open
+            }
+            keep(keptOf(measurement, a, b, runs));
             if (shows(a, b)) {
                 m_measurement = std::move(measurement);
+                m_shown_kept.reset();
                 emit measurementChanged();
             }
         },
@@ -192,6 +274,33 @@ Job* Comparison::measure(const MeasureOptions& options) {
         }));
     emit measuringChanged();
     return m_measuring;
+}
+
+void Comparison::keep(KeptMeasurement kept) {
+    if (m_kept.size() >= Project::kMostMeasurements) {
+        m_kept.erase(m_kept.begin());
+        m_shown_kept.reset();
+    }
+    m_kept.push_back(std::move(kept));
+    emit keptChanged();
+}
+
+void Comparison::restoreKept(std::vector<KeptMeasurement> kept) {
+    if (kept.empty()) {
+        return;
+    }
+    kept.insert(kept.end(), std::make_move_iterator(m_kept.begin()), std::make_move_iterator(m_kept.end()));
+    if (kept.size() > Project::kMostMeasurements) {
+        kept.erase(kept.begin(), kept.end() - static_cast<std::ptrdiff_t>(Project::kMostMeasurements));
+    }
+    m_kept = std::move(kept);
+    m_shown_kept.reset();
+    emit keptChanged();
+}
+
+void Comparison::showKept(std::optional<std::size_t> index) {
+    m_shown_kept = index && *index < m_kept.size() ? index : std::nullopt;
+    emit measurementChanged();
 }
 
 QString Fidelity::tokenText(TokenId id) const {

@@ -5,6 +5,7 @@
 
 #include "core/evaluation/fidelity.h"
 #include "core/evaluation/text_diff.h"
+#include "core/workbench/project.h"
 #include "ui/model/generation_run.h"
 #include "ui/model/workspace.h"
 
@@ -29,6 +30,9 @@ struct Measurement {
     int repetitions = 0, new_tokens = 0;
     QString text;  // file the quality was measured on
 };
+
+// What was kept of a measurement, as far as it goes; what is unknown is not a number.
+Measurement measurementOf(const KeptMeasurement& kept);
 
 struct MeasureOptions {
     QString text;
@@ -83,6 +87,13 @@ public:
     Job* measure(const MeasureOptions& options);
     bool measuring() const { return m_measuring && m_measuring->active(); }
     const std::optional<Measurement>& measurement() const { return m_measurement; }
+    // Measurements of this model so far, oldest first, those of its project included; at most as many as a
+    // project keeps. One of them may be shown in place of what is measured now, until something else is to be
+    // seen.
+    const std::vector<KeptMeasurement>& kept() const { return m_kept; }
+    void restoreKept(std::vector<KeptMeasurement> kept);  // before those that are there
+    void showKept(std::optional<std::size_t> index);
+    const KeptMeasurement* shownKept() const { return m_shown_kept ? &m_kept[*m_shown_kept] : nullptr; }
 
     Job* measureFidelity(const FidelityOptions& options);
     bool measuringFidelity() const { return m_measuring_fidelity && m_measuring_fidelity->active(); }
@@ -90,8 +101,9 @@ public:
 
 signals:
     void modelsChanged();
-    void streamed();  // tokens or states of either run
-    void measurementChanged();
+    void streamed();            // tokens or states of either run
+    void measurementChanged();  // or shownKept()
+    void keptChanged();
     void fidelityChanged();
     void measuringChanged();  // measuring() or measuringFidelity()
 
@@ -99,12 +111,15 @@ private:
     void reset();
     bool shows(const OpenModel& first, const OpenModel& second) const;  // still the models on display
     Job* watch(Job* job);
+    void keep(KeptMeasurement kept);
 
     Workspace& m_workspace;
     std::array<std::optional<KvFormat>, 2> m_formats;
     Other m_other = Other::Conversion;
     GenerationRun m_left, m_right;
     std::optional<Measurement> m_measurement;
+    std::vector<KeptMeasurement> m_kept;
+    std::optional<std::size_t> m_shown_kept;
     std::optional<Fidelity> m_fidelity;
     QPointer<Job> m_measuring, m_measuring_fidelity;
 };

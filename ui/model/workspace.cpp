@@ -106,31 +106,43 @@ std::function<void(const QString&)> Workspace::report(const QString& title) {
 }
 
 Job* Workspace::openModel(const QString& path) {
+    if (m_open_guard && !m_open_guard(path)) {
+        return nullptr;
+    }
     const auto backend = m_device.backend;
     return m_jobs.submit(
         Lane::Engine, tr("Open %1").arg(QFileInfo(path).fileName()), this,
         [backend, path](JobContext& job) { return eigenscope::openModel(job, backend, toPath(path)); },
-        [this](OpenModel opened) {
-            m_model_path = QString::fromStdString(opened.checkpoint->directory().string());
-            m_model = std::move(opened);
-            m_other.reset();
-            m_conversion.reset();
-            m_statistics.reset();
-            m_paused.reset();
-            m_layer = 0;
-            m_head = -1;
-            m_side = Side::Keys;
-            m_plan.setSpectrum(nullptr);
-            m_plan.setTables({});
-            if (!m_model->checkpoint->hasDummyWeights()) {
-                m_settings.addRecentModel(m_model_path);  // presets have their own list
-            }
-            emit modelChanged();
-            emit otherModelChanged();
-            emit statisticsChanged();
-            emit conversionChanged();
-        },
+        [this](OpenModel opened) { setModel(std::move(opened)); },
         report(tr("The model could not be opened")));
+}
+
+void Workspace::closeModel() {
+    if (m_model) {
+        setModel(std::nullopt);
+    }
+}
+
+void Workspace::setModel(std::optional<OpenModel> model) {
+    m_model_path = model ? QString::fromStdString(model->checkpoint->directory().string()) : QString();
+    m_model = std::move(model);
+    m_other.reset();
+    m_conversion.reset();
+    m_statistics.reset();
+    m_statistics_file.clear();
+    m_paused.reset();
+    m_layer = 0;
+    m_head = -1;
+    m_side = Side::Keys;
+    m_plan.setSpectrum(nullptr);
+    m_plan.setTables({});
+    if (m_model && !m_model->checkpoint->hasDummyWeights()) {
+        m_settings.addRecentModel(m_model_path);  // presets have their own list
+    }
+    emit modelChanged();
+    emit otherModelChanged();
+    emit statisticsChanged();
+    emit conversionChanged();
 }
 
 Job* Workspace::openOtherModel(const QString& path) {
@@ -252,7 +264,7 @@ Job* Workspace::compareBases(const QString& file, const SubspaceRank& rank) {
         report(tr("The bases could not be compared")));
 }
 
-Job* Workspace::loadStatistics(const QString& file) {
+Job* Workspace::loadStatistics(const QString& file, const std::optional<BasisChoice>& basis) {
     if (!m_model) {
         return nullptr;
     }
@@ -265,27 +277,35 @@ Job* Workspace::loadStatistics(const QString& file) {
                                                          statistics->model_name + ", not of " + model.name);
             }
             return statistics;
-        });
+        },
+        basis, file);
 }
 
-Job* Workspace::takeStatistics(const QString& title, const QString& failure, StatisticsSource source) {
+Job* Workspace::takeStatistics(const QString& title, const QString& failure, StatisticsSource source,
+                               const std::optional<BasisChoice>& basis, const QString& file) {
     struct Outcome {
         std::shared_ptr<const Statistics> statistics;
         std::shared_ptr<const Spectrum> spectrum;
     };
     // The basis chosen so far is kept: calibrating again is no reason to change the method.
-    const std::string method = m_plan.empty() ? "eigen" : m_plan.spectrum()->method();
-    const BasisOptions basis = m_plan.empty() ? BasisOptions() : m_plan.spectrum()->options();
+    const BasisChoice kept = m_plan.empty()
+                                 ? BasisChoice()
+                                 : BasisChoice{m_plan.spectrum()->method(), m_plan.spectrum()->options()};
     return m_jobs.submit(
         Lane::Engine, title, this,
-        [backend = m_device.backend, source = std::move(source), method, basis](JobContext& job) {
+        [backend = m_device.backend, source = std::move(source),
+         wanted = basis.value_or(kept)](JobContext& job) {
             Outcome outcome;
             outcome.statistics = source(job);
-            outcome.spectrum = computeSpectrum(job, *backend, *outcome.statistics, method, basis);
+            outcome.spectrum =
+                computeSpectrum(job, *backend, *outcome.statistics, wanted.method, wanted.options);
             return outcome;
         },
-        [this, opened = m_model->model](const Outcome& outcome) {
+        [this, opened = m_model->model, file](const Outcome& outcome) {
             if (m_model && m_model->model == opened) {  // else another model was opened meanwhile
+                if (m_statistics != outcome.statistics) {
+                    m_statistics_file = file;
+                }
                 m_statistics = outcome.statistics;
                 m_plan.setTables(m_statistics->tables);
                 m_plan.setSpectrum(outcome.spectrum);
@@ -301,12 +321,22 @@ Job* Workspace::saveStatistics(const QString& file) {
     }
     return m_jobs.submit(
         Lane::Parallel, tr("Save %1").arg(QFileInfo(file).fileName()), this,
-        [statistics = m_statistics, file](JobContext&) {
-            eigenscope::saveStatistics(*statistics, toPath(file));
+        [statistics = m_statistics, file](JobContext& job) {
+            eigenscope::saveStatistics(job, *statistics, toPath(file));
             return file;
         },
-        [this](const QString& saved) { emit notice(tr("Statistics saved"), saved, false); },
+        [this, statistics = m_statistics](const QString& saved) {
+            setStatisticsFile(statistics, saved);
+            emit notice(tr("Statistics saved"), saved, false);
+        },
         report(tr("The statistics could not be saved")));
+}
+
+void Workspace::setStatisticsFile(const std::shared_ptr<const Statistics>& statistics, const QString& file) {
+    if (m_statistics == statistics && m_statistics_file != file) {
+        m_statistics_file = file;
+        emit statisticsFileChanged();
+    }
 }
 
 Job* Workspace::setBasis(const QString& method, const BasisOptions& options) {
@@ -367,10 +397,12 @@ Job* Workspace::measureTables(Allocation allocation, const QString& text, bool m
         [this, before = m_statistics](std::shared_ptr<const Statistics> measured) {
             if (m_statistics == before) {  // else calibrated anew meanwhile
                 m_statistics = std::move(measured);
+                m_statistics_file.clear();
                 if (m_conversion && m_conversion->statistics == before) {
                     m_conversion->statistics = m_statistics;  // the same moments: not stale
                 }
                 m_plan.setTables(m_statistics->tables);
+                emit statisticsFileChanged();
             }
         },
         report(tr("The measurement failed")));
@@ -460,20 +492,32 @@ Job* Workspace::loadPlan(const QString& file) {
             checkPlan(plan, spectrum->layers(), statistics->head_dim * plan.head_group, toPath(file));
             return plan;
         },
-        [this, statistics = m_statistics](const RankPlan& plan) {
-            if (m_statistics != statistics) {
-                return;  // another model or calibration meanwhile
+        [this, statistics = m_statistics, file](const RankPlan& plan) {
+            if (m_statistics == statistics) {  // else another model or calibration meanwhile
+                usePlan(plan, file);
             }
-            const auto take = [this, plan] { m_plan.setPlan(plan, tr("Load plan")); };
-            const RankPlan& current = m_plan.plan();
-            if (plan.method == current.method && plan.basisOptions() == current.basisOptions()) {
-                take();
-                return;
-            }
-            // Its ranks belong to that basis.
-            changeBasis(QString::fromStdString(plan.method), plan.basisOptions(), take);
         },
         report(tr("The plan could not be loaded")));
+}
+
+Job* Workspace::usePlan(const RankPlan& plan, const QString& file) {
+    if (!m_statistics || m_plan.empty()) {
+        return nullptr;
+    }
+    const auto failed = report(tr("The plan could not be loaded"));
+    try {
+        checkPlan(plan, spectrum()->layers(), m_statistics->head_dim * plan.head_group, toPath(file));
+    } catch (const Error& error) {
+        failed(QString::fromUtf8(error.what()));
+        return nullptr;
+    }
+    const auto take = [this, plan] { m_plan.setPlan(plan, tr("Load plan")); };
+    if (plan.method == spectrum()->method() && plan.basisOptions() == spectrum()->options()) {
+        take();
+        return nullptr;
+    }
+    // Its ranks belong to that basis.
+    return changeBasis(QString::fromStdString(plan.method), plan.basisOptions(), take);
 }
 
 QString Workspace::suggestedCalibrationText() const {

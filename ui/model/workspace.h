@@ -42,6 +42,12 @@ struct PausedCalibration {
     PartialCalibration partial;
 };
 
+// Which bases of statistics are wanted.
+struct BasisChoice {
+    std::string method = "eigen";
+    BasisOptions options;
+};
+
 // How much the open bases and those from other statistics of the model differ.
 struct BasesComparison {
     QString text, other_text;  // what each was calibrated on
@@ -66,6 +72,10 @@ public:
     const std::optional<OpenModel>& model() const { return m_model; }
     QString modelPath() const { return m_model_path; }
     const std::shared_ptr<const Statistics>& statistics() const { return m_statistics; }
+    // The file that holds the open statistics as they are; empty while they are in memory only.
+    QString statisticsFile() const { return m_statistics_file; }
+    // They have been written there; nothing happens when others are open by now.
+    void setStatisticsFile(const std::shared_ptr<const Statistics>& statistics, const QString& file);
     const std::shared_ptr<const Spectrum>& spectrum() const { return m_plan.spectrum(); }
     const std::optional<Conversion>& conversion() const { return m_conversion; }
     bool planChangedSinceConversion() const;
@@ -81,6 +91,9 @@ public:
 
     // Intents. Each returns the job, or null when it cannot start (with a message through notice()).
     Job* openModel(const QString& path);
+    // Asked before a model is opened in place of what is there; false: not now.
+    void setOpenGuard(std::function<bool(const QString& path)> guard) { m_open_guard = std::move(guard); }
+    void closeModel();
     Job* openOtherModel(const QString& path);
     Job* calibrate(const QString& text, const CalibrationOptions& options);
     Job* calibrate(const CorpusSpec& corpus, const CalibrationOptions& options);
@@ -88,7 +101,8 @@ public:
     const std::optional<PausedCalibration>& pausedCalibration() const { return m_paused; }
     Job* continueCalibration();
     Job* compareBases(const QString& statistics_file, const SubspaceRank& rank);  // answers basesCompared()
-    Job* loadStatistics(const QString& file);
+    // Without a basis: of the kind chosen so far.
+    Job* loadStatistics(const QString& file, const std::optional<BasisChoice>& basis = {});
     Job* saveStatistics(const QString& file);
     Job* setBasis(const QString& method, const BasisOptions& options);  // recomputes the spectrum
     // Measures what an allocation needs for the plan's bases and keeps it with the statistics: layer errors
@@ -103,7 +117,10 @@ public:
     }  // the latest convert(), running or ended; or null
     Job* saveConverted(const QString& directory);
     Job* savePlan(const QString& file);
-    Job* loadPlan(const QString& file);  // changes the basis too when the plan was made for another
+    Job* loadPlan(const QString& file);
+    // Takes a plan that was read from a file, and its basis when that is another: then by a job, which is
+    // returned.
+    Job* usePlan(const RankPlan& plan, const QString& file);
 
     // Default texts: the demo's beside the model's folder (../text), else empty.
     QString suggestedCalibrationText() const;
@@ -113,6 +130,7 @@ signals:
     void modelChanged();  // opened or closed; everything below follows
     void otherModelChanged();
     void statisticsChanged();
+    void statisticsFileChanged();  // without other statistics: saved, or tables added
     void pausedCalibrationChanged();
     void basesCompared(const eigenscope::BasesComparison& comparison);
     void conversionChanged();
@@ -122,7 +140,9 @@ signals:
 private:
     using StatisticsSource = std::function<std::shared_ptr<const Statistics>(JobContext&)>;
     // Statistics from a run or a file, and their spectrum, take the place of what was there.
-    Job* takeStatistics(const QString& title, const QString& failure, StatisticsSource source);
+    Job* takeStatistics(const QString& title, const QString& failure, StatisticsSource source,
+                        const std::optional<BasisChoice>& basis = {}, const QString& file = {});
+    void setModel(std::optional<OpenModel> model);  // closes what depended on the one before
     Job* changeBasis(const QString& method, const BasisOptions& options, std::function<void()> then);
     std::function<void(const QString&)> report(const QString& title);
     Job* runCalibration(const CorpusSpec& corpus, const CalibrationOptions& options,
@@ -135,7 +155,8 @@ private:
     Settings& m_settings;
     PlanDocument m_plan;
     std::optional<OpenModel> m_model, m_other;
-    QString m_model_path;
+    QString m_model_path, m_statistics_file;
+    std::function<bool(const QString&)> m_open_guard;
     std::shared_ptr<const Statistics> m_statistics;
     std::optional<PausedCalibration> m_paused;
     std::optional<Conversion> m_conversion;

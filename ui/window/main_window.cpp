@@ -7,6 +7,7 @@
 #include "ui/widgets/nav_rail.h"
 #include "ui/widgets/theme.h"
 #include "ui/window/help_window.h"
+#include "ui/window/project_actions.h"
 #include "ui/window/top_bar.h"
 #include "ui/workspaces/benchmark/benchmark_page.h"
 #include "ui/workspaces/compare/compare_page.h"
@@ -53,7 +54,6 @@ bool isModel(const QString& path) {
 
 MainWindow::MainWindow(Workspace& workspace, Theme& theme, QWidget* parent)
     : QMainWindow(parent), m_workspace(workspace), m_theme(theme) {
-    setWindowTitle(QStringLiteral("Eigenscope"));
     setAcceptDrops(true);
     setMinimumSize(1024, 720);
 
@@ -98,11 +98,16 @@ MainWindow::MainWindow(Workspace& workspace, Theme& theme, QWidget* parent)
         if (m_workspace.model() && m_pages->currentIndex() == static_cast<int>(PageId::Start)) {
             showPage(PageId::Model);
         }
-        setWindowTitle(m_workspace.model()
-                           ? tr("%1 – Eigenscope").arg(QString::fromStdString(m_workspace.model()->name))
-                           : QStringLiteral("Eigenscope"));
     });
     addPages();
+    m_project =
+        new ProjectActions(workspace, static_cast<ComparePage*>(page(PageId::Compare))->comparison(), *this);
+    connect(&m_project->project(), &ProjectDocument::opened, this, [this] {
+        const bool arrived = m_pages->currentIndex() == static_cast<int>(PageId::Model);
+        if (arrived && !m_workspace.plan().empty()) {
+            showPage(PageId::Spectrum);
+        }
+    });
     addMenus();
     restoreLayout();
     showPage(PageId::Start);
@@ -135,12 +140,14 @@ void MainWindow::addPages() {
     }
     auto* start = static_cast<StartPage*>(page(PageId::Start));
     connect(start, &StartPage::openRequested, this, &MainWindow::chooseModel);
+    connect(start, &StartPage::pathRequested, this, [this](const QString& path) { openPaths({path}); });
 }
 
 void MainWindow::addMenus() {
     // The shortcuts live on the window; the menu bar shows them without taking room from the work.
     auto* file = menuBar()->addMenu(tr("&File"));
     file->addAction(tr("&Open model…"), QKeySequence::Open, this, &MainWindow::chooseModel);
+    m_project->addTo(file);
     m_recent = file->addMenu(tr("Open &recent"));
     rebuildRecentMenu();
     connect(&m_workspace.settings(), &Settings::recentModelsChanged, this, &MainWindow::rebuildRecentMenu);
@@ -189,7 +196,7 @@ void MainWindow::addMenus() {
 void MainWindow::rebuildRecentMenu() {
     m_recent->clear();
     for (const QString& path : m_workspace.settings().recentModels()) {
-        QAction* action = m_recent->addAction(path, this, [this, path] { m_workspace.openModel(path); });
+        QAction* action = m_recent->addAction(path, this, [this, path] { openPaths({path}); });
         action->setEnabled(QFileInfo::exists(path));
     }
     m_recent->setEnabled(!m_recent->isEmpty());
@@ -209,6 +216,8 @@ void MainWindow::restoreLayout() {
 Page* MainWindow::page(PageId page) const {
     return static_cast<Page*>(m_pages->widget(static_cast<int>(page)));
 }
+
+ProjectDocument& MainWindow::project() { return m_project->project(); }
 
 void MainWindow::showPage(PageId page) {
     m_pages->setCurrentIndex(static_cast<int>(page));
@@ -246,7 +255,9 @@ void MainWindow::chooseModel() {
 void MainWindow::openPaths(const QStringList& paths) {
     bool first_model = true;
     for (const QString& path : paths) {
-        if (isModel(path)) {
+        if (ProjectActions::isProject(path)) {
+            m_project->open(path);
+        } else if (isModel(path)) {
             if (first_model) {
                 m_workspace.openModel(path);
                 first_model = false;
@@ -270,8 +281,9 @@ void MainWindow::openPaths(const QStringList& paths) {
                 showPage(PageId::Spectrum);
             }
         } else {
-            m_messages->showMessage(tr("Cannot open this"),
-                                    tr("%1 is no model directory, statistics file or plan.").arg(path), true);
+            m_messages->showMessage(
+                tr("Cannot open this"),
+                tr("%1 is no project, model directory, statistics file or plan.").arg(path), true);
         }
     }
 }
@@ -279,7 +291,7 @@ void MainWindow::openPaths(const QStringList& paths) {
 void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
     if (event->mimeData()->hasUrls()) {
         event->acceptProposedAction();
-        m_jobs->setReadout(tr("Drop a model directory, statistics or a plan to open it"));
+        m_jobs->setReadout(tr("Drop a project, a model directory, statistics or a plan to open it"));
     }
 }
 
@@ -296,6 +308,10 @@ void MainWindow::dropEvent(QDropEvent* event) {
 }
 
 void MainWindow::closeEvent(QCloseEvent* event) {
+    if (!m_project->mayClose()) {
+        event->ignore();
+        return;
+    }
     for (const Job* job : m_workspace.jobs().activeJobs()) {
         if (job->elapsedMs() > kWorthAskingMs) {
             const auto answer = QMessageBox::question(

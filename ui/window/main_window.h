@@ -18,6 +18,8 @@ class HelpWindow;
 class JobBar;
 class MessageBar;
 class NavRail;
+class ProjectActions;
+class ProjectDocument;
 class Theme;
 class TopBar;
 class Workspace;
@@ -27,11 +29,12 @@ class MainWindow : public QMainWindow {
 public:
     MainWindow(Workspace& workspace, Theme& theme, QWidget* parent = nullptr);
 
-    // Opens what a user may hand over: a model directory or a file in it, *.stats.safetensors, a plan. Two
-    // models at once open for comparison.
+    // Opens what a user may hand over: a project, a model directory or a file in it, *.stats.safetensors, a
+    // plan. Two models at once open for comparison.
     void openPaths(const QStringList& paths);
     void showPage(PageId page);
     Page* page(PageId page) const;
+    ProjectDocument& project();
     void setDemoFolder(const QString& folder);  // where the bundled demo models are
 
 protected:
@@ -53,6 +56,7 @@ private:
     TopBar* m_top;
     MessageBar* m_messages;
     JobBar* m_jobs;
+    ProjectActions* m_project;
     QStackedWidget* m_pages;
     QMenu* m_recent = nullptr;
     HelpWindow* m_help = nullptr;  // from its first use on

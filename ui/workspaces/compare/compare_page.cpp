@@ -82,6 +82,10 @@ ComparePage::ComparePage(Workspace& workspace, const Theme& theme, QWidget* pare
     connect(m_comparison, &Comparison::modelsChanged, this, &ComparePage::refreshModels);
     connect(m_comparison, &Comparison::streamed, this, &ComparePage::refreshAnswers);
     connect(m_comparison, &Comparison::measurementChanged, this, &ComparePage::refreshMeasurement);
+    connect(m_comparison, &Comparison::keptChanged, this,
+            [this] { m_measurement->setKept(m_comparison->kept()); });
+    connect(m_measurement, &MeasurementPanel::keptRequested, this,
+            [this](std::size_t index) { m_comparison->showKept(index); });
     connect(m_comparison, &Comparison::measuringChanged, this,
             [this] { m_measurement->setReady(m_comparison->right() != nullptr, m_comparison->measuring()); });
     connect(&theme, &Theme::changed, this, &ComparePage::refreshAnswers);
@@ -404,7 +408,11 @@ void ComparePage::refreshMeasurement() {
                              ? kvFormatText(resolveKvFormat(m_right_format->format(), right->model->config,
                                                             weightDType(*right->model)))
                              : QString::fromStdString(right->name);
-    m_measurement->show(measurement, name);
+    if (const KeptMeasurement* kept = m_comparison->shownKept()) {
+        m_measurement->showKept(*kept);
+    } else {
+        m_measurement->show(measurement, name);
+    }
     m_agreement->setDivergence(measurement ? measurement->quality.token_kl : std::vector<double>());
     m_agreement_panel->setNote(measurement
                                    ? tr("KL divergence on %1").arg(QFileInfo(measurement->text).fileName())

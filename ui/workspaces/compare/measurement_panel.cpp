@@ -6,10 +6,15 @@
 #include "ui/widgets/theme.h"
 #include "ui/workspaces/compare/text_choice.h"
 
+#include <QDateTime>
+#include <QFileInfo>
 #include <QGridLayout>
 #include <QHBoxLayout>
+#include <QLocale>
+#include <QMenu>
 #include <QPushButton>
 #include <QSpinBox>
+#include <QToolButton>
 
 #include <cmath>
 
@@ -47,10 +52,25 @@ const Row kRows[] = {
      QT_TRANSLATE_NOOP("MeasurementPanel", "Weights, allocated cache and working memory")},
 };
 
+QString whenText(const KeptMeasurement& kept) {
+    const QDateTime when = QDateTime::fromSecsSinceEpoch(kept.measured.time_since_epoch().count());
+    return QLocale().toString(when, QLocale::ShortFormat);
+}
+
 }  // namespace
 
 MeasurementPanel::MeasurementPanel(Settings& settings, QWidget* parent) : Panel(tr("Side by side"), parent) {
     setNote(tr("each model alone"));
+    m_kept = new QToolButton(this);
+    m_kept->setObjectName(QStringLiteral("keptMeasurements"));
+    m_kept->setText(tr("Earlier ▾"));
+    m_kept->setProperty("link", true);
+    m_kept->setToolTip(tr("What was measured before, in this session and as the project keeps it"));
+    m_kept->setPopupMode(QToolButton::InstantPopup);
+    m_kept->setMenu(new QMenu(m_kept));
+    m_kept->setStyleSheet(QStringLiteral("QToolButton::menu-indicator { image: none; }"));
+    m_kept->hide();
+    header()->addWidget(m_kept);
     m_grid = new QGridLayout;
     m_grid->setHorizontalSpacing(16);
     m_grid->setVerticalSpacing(3);
@@ -92,6 +112,29 @@ MeasurementPanel::MeasurementPanel(Settings& settings, QWidget* parent) : Panel(
     connect(m_measure, &QPushButton::clicked, this, &MeasurementPanel::measureRequested);
 }
 
+void MeasurementPanel::setKept(const std::vector<KeptMeasurement>& kept) {
+    QMenu* menu = m_kept->menu();
+    menu->clear();
+    for (std::size_t i = kept.size(); i-- > 0;) {  // newest first
+        const MeasuredModel& other = kept[i].models[1];
+        QString text = tr("%1 · %2 · %3 · %4×")
+                           .arg(whenText(kept[i]), QString::fromStdString(other.name),
+                                QString::fromStdString(other.kv_format), ratioText(other.kv_ratio));
+        if (other.perplexity) {
+            text += tr(" · perplexity %1").arg(perplexityText(*other.perplexity));
+        }
+        menu->addAction(text.replace(QLatin1Char('&'), QLatin1String("&&")), this,
+                        [this, i] { emit keptRequested(i); });
+    }
+    m_kept->setVisible(!kept.empty());
+}
+
+void MeasurementPanel::showKept(const KeptMeasurement& kept) {
+    show(measurementOf(kept), QString::fromStdString(kept.models[1].name));
+    setNote(tr("measured %1 on %2")
+                .arg(whenText(kept), QFileInfo(QString::fromStdString(kept.text.string())).fileName()));
+}
+
 void MeasurementPanel::suggestText(const QString& file) { m_text->suggest(file); }
 
 void MeasurementPanel::setReady(bool ready, bool running) {
@@ -123,8 +166,12 @@ void MeasurementPanel::show(const std::optional<Measurement>& measurement, const
     }
     const ComparisonResult& quality = measurement->quality;
     // The spread of a single window is unknown.
-    const auto with_error = [](const PerplexityResult& result) {
-        return std::isfinite(result.standard_error)
+    const auto known = [&dash](double value, const QString& text) {
+        return std::isfinite(value) ? text : dash;
+    };
+    const auto with_error = [&](const PerplexityResult& result) {
+        return !std::isfinite(result.perplexity) ? dash
+               : std::isfinite(result.standard_error)
                    ? QStringLiteral("%1 ± %2").arg(perplexityText(result.perplexity),
                                                    perplexityText(result.standard_error))
                    : perplexityText(result.perplexity);
@@ -132,22 +179,25 @@ void MeasurementPanel::show(const std::optional<Measurement>& measurement, const
     set(0, 0, with_error(quality.first));
     set(0, 1, with_error(quality.second));
     // As long as the spread is known, it is shown.
-    const auto plus_minus = [](const QString& value, double error, const QString& error_text) {
-        return std::isfinite(error) ? QStringLiteral("%1 ± %2").arg(value, error_text) : value;
+    const auto plus_minus = [&](double of, const QString& value, double error, const QString& error_text) {
+        return !std::isfinite(of)     ? dash
+               : std::isfinite(error) ? QStringLiteral("%1 ± %2").arg(value, error_text)
+                                      : value;
     };
     set(1, 1,
-        plus_minus(QString::number(quality.nll_difference, 'g', 3), quality.nll_difference_standard_error,
+        plus_minus(quality.nll_difference, QString::number(quality.nll_difference, 'g', 3),
+                   quality.nll_difference_standard_error,
                    QString::number(quality.nll_difference_standard_error, 'g', 2)));
     set(2, 1,
-        plus_minus(QString::number(quality.kl_divergence, 'g', 3), quality.kl_standard_error,
-                   QString::number(quality.kl_standard_error, 'g', 2)));
+        plus_minus(quality.kl_divergence, QString::number(quality.kl_divergence, 'g', 3),
+                   quality.kl_standard_error, QString::number(quality.kl_standard_error, 'g', 2)));
     set(3, 1,
-        plus_minus(percentText(quality.top1_agreement), quality.top1_standard_error,
+        plus_minus(quality.top1_agreement, percentText(quality.top1_agreement), quality.top1_standard_error,
                    percentText(quality.top1_standard_error)));
     for (int model = 0; model < 2; ++model) {
         const ModelFigures& figures = measurement->figures[static_cast<std::size_t>(model)];
-        set(4, model, millisecondsText(figures.ttft_ms));
-        set(5, model, millisecondsText(figures.tpot_ms));
+        set(4, model, known(figures.ttft_ms, millisecondsText(figures.ttft_ms)));
+        set(5, model, known(figures.tpot_ms, millisecondsText(figures.tpot_ms)));
         set(6, model, bytesText(static_cast<double>(figures.kv_cache_bytes)));
         set(7, model, bytesText(static_cast<double>(figures.peak_memory_bytes)));
     }

@@ -5,15 +5,18 @@
 #include "ui/widgets/panel.h"
 
 #include <optional>
+#include <vector>
 
 class QGridLayout;
 class QPushButton;
 class QSpinBox;
+class QToolButton;
 
 namespace eigenscope {
 
 class Settings;
 class TextChoice;
+struct KeptMeasurement;
 struct Measurement;
 
 class MeasurementPanel : public Panel {
@@ -23,12 +26,15 @@ public:
     void suggestText(const QString& file);  // when the user has chosen none
     void setReady(bool ready, bool running);
     void show(const std::optional<Measurement>& measurement, const QString& other_name);
+    void showKept(const KeptMeasurement& kept);
+    void setKept(const std::vector<KeptMeasurement>& kept);  // what the list of earlier ones offers
     QString textFile() const;
     int windows() const;
     QString figure(int row, int model) const;  // 0: original, 1: other
 
 signals:
     void measureRequested();
+    void keptRequested(std::size_t index);
 
 private:
     QGridLayout* m_grid;
@@ -36,6 +42,7 @@ private:
     QSpinBox* m_windows;
     QPushButton* m_measure;
     QLabel* m_other_name;
+    QToolButton* m_kept;
 };
 
 }  // namespace eigenscope

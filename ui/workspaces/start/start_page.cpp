@@ -44,6 +44,12 @@ QString demoNote(const QString& name) {
     return {};
 }
 
+bool isProject(const QString& path) { return path.endsWith(QLatin1String(".eigenscope")); }
+
+bool isThere(const QString& path) {
+    return QFileInfo::exists(isProject(path) ? path : path + QStringLiteral("/config.json"));
+}
+
 }  // namespace
 
 StartPage::StartPage(Workspace& workspace, const Theme& theme, QWidget* parent)
@@ -81,7 +87,7 @@ StartPage::StartPage(Workspace& workspace, const Theme& theme, QWidget* parent)
     m_demo->hide();
     left->addWidget(m_demo);
 
-    m_recent = new Panel(tr("Recent models"), this);
+    m_recent = new Panel(tr("Recent models and projects"), this);
     m_recent_rows = new QVBoxLayout;
     m_recent_rows->setSpacing(2);
     m_recent->body()->addLayout(m_recent_rows);
@@ -167,17 +173,18 @@ QWidget* StartPage::modelRow(const QString& path, const QString& note, bool remo
     layout->setSpacing(kGap);
     auto* open = new QToolButton(row);
     const std::string repository = hubName(path.toStdString());
-    const QString name = repository.empty() ? QDir(path).dirName() : QString::fromStdString(repository);
+    const QString name = repository.empty() ? QFileInfo(path).fileName() : QString::fromStdString(repository);
     open->setText(name);
     open->setObjectName(QStringLiteral("open-") + name);
     open->setToolTip(path);
     open->setAccessibleName(tr("Open %1").arg(name));
-    open->setEnabled(QFileInfo::exists(path + QStringLiteral("/config.json")));
+    open->setEnabled(isThere(path));
     open->setProperty("link", true);
     open->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
-    open->setIcon(themedIcon(QStringLiteral("folder"), m_theme.colours().key, m_theme.colours().key, 16));
+    const QString icon = isProject(path) ? QStringLiteral("spectrum") : QStringLiteral("folder");
+    open->setIcon(themedIcon(icon, m_theme.colours().key, m_theme.colours().key, 16));
     open->setMinimumWidth(150);
-    connect(open, &QToolButton::clicked, this, [this, path] { m_workspace.openModel(path); });
+    connect(open, &QToolButton::clicked, this, [this, path] { emit pathRequested(path); });
     layout->addWidget(open);
     auto* label = mutedLabel({}, row);
     label->setText(label->fontMetrics().elidedText(note, Qt::ElideMiddle, 520));
@@ -213,11 +220,11 @@ void StartPage::rebuildRecent() {
     clear(m_recent_rows);
     const QStringList recent = m_workspace.settings().recentModels();
     for (const QString& path : recent) {
-        const bool there = QFileInfo::exists(path + QStringLiteral("/config.json"));
-        m_recent_rows->addWidget(modelRow(path, there ? path : tr("%1 (no longer there)").arg(path), true));
+        m_recent_rows->addWidget(
+            modelRow(path, isThere(path) ? path : tr("%1 (no longer there)").arg(path), true));
     }
     if (recent.isEmpty()) {
-        m_recent_rows->addWidget(mutedLabel(tr("Models you open are listed here."), this));
+        m_recent_rows->addWidget(mutedLabel(tr("Models and projects you open are listed here."), this));
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Start: open a model by button, drop or recent list; the demo models one click away; published sizes to
-// explore without their weights; what to do next.
+// Start: open a model or project by button, drop or recent list; the demo models one click away; published
+// sizes to explore without their weights; what to do next.
 #pragma once
 
 #include "ui/widgets/page.h"
@@ -21,6 +21,7 @@ public:
 
 signals:
     void openRequested();
+    void pathRequested(const QString& path);  // of a recent project or model, or a demo
 
 private:
     void rebuildRecent();
