@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The project file, *.eigenscope: what is open, the plan, and results worth keeping, so that work goes on
-// another day. docs/project-file.md describes every field. Plain values; any thread.
+// another day. resources/help/files.md describes every field. Plain values; any thread.
 #pragma once
 
 #include "core/spectrum/rank_plan.h"
