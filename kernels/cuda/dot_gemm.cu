@@ -4,7 +4,7 @@
 //
 // Counted for one row of 16-bit weights, the product of decode, on an H200: a multiprocessor gets 18 bytes of
 // weights a clock from memory, for which its first cache, which gives 128 bytes, is busy for less than half
-// of a clock (x comes from there too, twice as wide), and issues about 40 of its 128 operations a lane and
+// of a clock (x comes from there too, twice as wide), and issues about 36 of its 128 operations a lane and
 // clock to multiply and to round x. What must be under way to hide some 800 clocks of latency is 14 KiB; 32
 // warps with eight loads of 8 bytes a lane have 64 KiB.
 #include "kernels/cuda/cuda_kernels.h"
@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kThreads, kRows == 1 ? 4 : 3) dotGemmKernel(Ge
                     float factors[kCount];
 #pragma unroll
                     for (int c = 0; c < kCount; ++c)
-                        factors[c] = roundedTo<Arithmetic>(toFloat(w[a].values[c]));
+                        factors[c] = toFloat(w[a].values[c]);  // of Arithmetic's type already, or it is float
 #pragma unroll
                     for (int r = 0; r < kRows; ++r)
                         if (r < rows) {

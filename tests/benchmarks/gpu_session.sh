@@ -156,7 +156,7 @@ checker=()
 # each_op PART SECONDS: every op's cases in a process of its own, so that one that takes the device along leaves the others.
 # The log of those that failed goes to PART.log; the worst exit status is returned, 124 where time did not suffice.
 each_op() {
-    local part=$1 end=$((SECONDS + $(allowed "$2"))) worst=0 status separator='' op
+    local part=$1 end=$((SECONDS + $2)) worst=0 status separator='' op
     : > "$work/$part.log"
     printf '{"ops": {' > "$work/$part.json"
     for op in "${ops[@]}"; do
@@ -165,15 +165,16 @@ each_op() {
             status=124
             echo "$op: not begun" >> "$work/$part.log"
         else
-            op_check --device "$device" --threads 1 --filter "$op/" > "$work/$part.$op.log" 2>&1
+            op_check --device "$device" --threads 1 --verbose --filter "$op/" > "$work/$part.$op.log" 2>&1
             status=$?
         fi
         [ $status -lt 124 ] || [ $status -gt 137 ] || [ $worst != 0 ] || worst=$status
         case $status in 0|124|137) ;; *) worst=$status ;; esac
-        [ $status = 0 ] || [ ! -e "$work/$part.$op.log" ] || cat "$work/$part.$op.log" >> "$work/$part.log"
-        echo "$op: exit $status, $(tail -n 1 "$work/$part.$op.log" 2> /dev/null)" | tee -a "$work/$part.log"
+        [ $status = 0 ] || [ ! -e "$work/$part.$op.log" ] || grep -v '^pass ' "$work/$part.$op.log" >> "$work/$part.log"
+        echo "$op: exit $status, $(tail -n 1 "$work/$part.$op.log" 2> /dev/null | cut -c 1-120)," \
+            "$(grep -c '^pass ' "$work/$part.$op.log" 2> /dev/null) cases done" | tee -a "$work/$part.log"
         printf '%s\n "%s": {"status": %s, "log": %s}' "$separator" "$op" "$status" \
-            "$(quote "$(tail -n 12 "$work/$part.$op.log" 2> /dev/null | cut -c 1-400)")" >> "$work/$part.json"
+            "$(quote "$(grep -v '^pass ' "$work/$part.$op.log" 2> /dev/null | tail -n 12 | cut -c 1-400)")" >> "$work/$part.json"
         separator=,
     done
     printf '}}' >> "$work/$part.json"
@@ -181,9 +182,10 @@ each_op() {
 }
 
 run_op_check() {
-    local limits=150
-    each_op op_check $limits
-    finished op_check $? $limits "$work/op_check.log" "$work/op_check.json"
+    local limits
+    limits=$(allowed 150)
+    each_op op_check "$limits"
+    finished op_check $? "$limits" "$work/op_check.log" "$work/op_check.json"
 }
 
 run_op_bench() {
@@ -245,7 +247,8 @@ run_calibration() {
 }
 
 run_sanitizer() {  # memcheck | racecheck
-    local tool limits=210
+    local tool limits
+    limits=$(allowed 210)
     tool=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2> /dev/null)
     if [ "$device" != cuda ]; then
         result "$1" skipped "compute-sanitizer looks at CUDA programs; this session runs on $device"
@@ -253,14 +256,14 @@ run_sanitizer() {  # memcheck | racecheck
         result "$1" skipped "compute-sanitizer is not on this machine (CUDA toolkit)"
     else
         checker=("$tool" --tool "$1" --error-exitcode 99)
-        each_op "$1" $limits
+        each_op "$1" "$limits"
         local status=$?
         checker=()
         if [ $status != 0 ] &&
             grep -q -i 'not supported\|unable to find injection\|requires elevated' "$work/$1.log"; then
             result "$1" skipped "compute-sanitizer does not work here: $(tail_of "$work/$1.log")"
         else
-            finished "$1" $status $limits "$work/$1.log" "$work/$1.json"
+            finished "$1" $status "$limits" "$work/$1.log" "$work/$1.json"
         fi
     fi
 }

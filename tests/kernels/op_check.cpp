@@ -110,7 +110,6 @@ int check(const Options& options, Backend& device) {
             case Outcome::Failed:
                 ++failed;
                 std::printf("FAIL  %s: %s\n", op_case.name.c_str(), result.detail.c_str());
-                std::fflush(stdout);  // a device that hangs later must not take the line with it
                 break;
             case Outcome::Unsupported:
                 ++skipped;
@@ -133,6 +132,7 @@ int check(const Options& options, Backend& device) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    std::setvbuf(stdout, nullptr, _IOLBF, 4096);  // a device that hangs must not take lines with it
     Options options;
     if (!parse(argc, argv, options)) {
         std::fputs(kUsage, stderr);

@@ -17,7 +17,8 @@ template <typename... Params, typename... Args>
 void launch(const char* what, void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t shared_bytes,
             cudaStream_t stream, Args... args) {
     allowSharedMemory(reinterpret_cast<const void*>(kernel), shared_bytes, what);
-    if (shared_bytes > emulation::allowedShared(reinterpret_cast<const void*>(kernel)))
+    if (shared_bytes > emulation::allowedShared(reinterpret_cast<const void*>(kernel)) ||
+        shared_bytes > emulation::deviceSettings().shared_bytes)
         checkCuda(cudaErrorInvalidValue, what);
     const auto run = [=] {
         try {
