@@ -45,7 +45,8 @@ struct TextDiff {
 };
 
 // `ids`: 2 tokens to both models' positions. Cost: about layers^2 / 2 layer passes over the text; on the host
-// the first's logits, 4 bytes * tokens * vocabulary.
+// the first's logits, 4 bytes * tokens * vocabulary. Of streamed models each layer is read twice, and as many
+// hidden states as there are layers are kept in memory or in a file (`first_run.states`).
 TextDiff diffText(JobContext& job, const OpenModel& first, const OpenModel& second,
                   std::span<const TokenId> ids, const RunOptions& first_run, const RunOptions& second_run);
 
