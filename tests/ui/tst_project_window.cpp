@@ -6,9 +6,11 @@
 #include "core/base/json.h"
 #include "tests/ui/window_fixture.h"
 #include "ui/model/project_document.h"
+#include "ui/model/units.h"
 #include "ui/widgets/message_bar.h"
 #include "ui/widgets/nav_rail.h"
 #include "ui/workspaces/compare/compare_page.h"
+#include "ui/workspaces/compare/measurement_panel.h"
 
 #include <QAction>
 #include <QApplication>
@@ -152,6 +154,12 @@ private slots:
         auto* kept = ui.find<QToolButton>("keptMeasurements");
         QVERIFY(kept->isVisible());
         QCOMPARE(kept->menu()->actions().size(), 1);
+        auto* panel = ui.window->findChild<MeasurementPanel*>();
+        comparisonOf(ui).showKept(std::nullopt);
+        QCOMPARE(panel->figure(0, 1), QString("—"));
+        kept->menu()->actions().at(0)->trigger();
+        QVERIFY2(panel->figure(0, 1).startsWith(perplexityText(*m_kept[0].models[1].perplexity)),
+                 qPrintable(panel->figure(0, 1)));
         ui.grab("project-compare");
         ui.settings.setTheme(ThemeChoice::Dark);
         ui.window->resize(1024, 720);

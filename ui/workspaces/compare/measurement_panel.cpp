@@ -54,7 +54,7 @@ const Row kRows[] = {
 
 QString whenText(const KeptMeasurement& kept) {
     const QDateTime when = QDateTime::fromSecsSinceEpoch(kept.measured.time_since_epoch().count());
-    return QLocale().toString(when, QLocale::ShortFormat);
+    return QLocale().toString(when, QStringLiteral("d MMM yyyy, HH:mm"));
 }
 
 }  // namespace
@@ -68,7 +68,9 @@ MeasurementPanel::MeasurementPanel(Settings& settings, QWidget* parent) : Panel(
     m_kept->setToolTip(tr("What was measured before, in this session and as the project keeps it"));
     m_kept->setPopupMode(QToolButton::InstantPopup);
     m_kept->setMenu(new QMenu(m_kept));
-    m_kept->setStyleSheet(QStringLiteral("QToolButton::menu-indicator { image: none; }"));
+    m_kept->setStyleSheet(
+        QStringLiteral("QToolButton { padding: 0 4px; } QToolButton::menu-indicator { image: none; }"));
+    m_kept->setFixedHeight(fontMetrics().height() + 2);  // the title's line is as high without it
     m_kept->hide();
     header()->addWidget(m_kept);
     m_grid = new QGridLayout;
@@ -131,8 +133,8 @@ void MeasurementPanel::setKept(const std::vector<KeptMeasurement>& kept) {
 
 void MeasurementPanel::showKept(const KeptMeasurement& kept) {
     show(measurementOf(kept), QString::fromStdString(kept.models[1].name));
-    setNote(tr("measured %1 on %2")
-                .arg(whenText(kept), QFileInfo(QString::fromStdString(kept.text.string())).fileName()));
+    setNote(
+        tr("%1 · %2").arg(whenText(kept), QFileInfo(QString::fromStdString(kept.text.string())).fileName()));
 }
 
 void MeasurementPanel::suggestText(const QString& file) { m_text->suggest(file); }
