@@ -208,7 +208,7 @@ private slots:
     void whatIsNoFile() {
         QVERIFY(errorOf([&] {
                     loadProject(m_directory.path());
-                }).starts_with(m_directory.path().string() + ": is a directory, expected a file"));
+                }).starts_with(m_directory.path().string() + ": is a directory, expected a regular file"));
         QVERIFY(errorOf([&] {
                     loadProject(m_directory / "none");
                 }).starts_with((m_directory / "none").string() + ": cannot open: No such file"));
