@@ -117,14 +117,17 @@ BenchmarkPlot::Curve BenchmarkPlot::addCurve(const BenchmarkSeries& series) {
 }
 
 // Where no curve is: below the lowest line of times, or above the highest where that lies too near to zero;
-// above the highest line of rates.
+// above the highest line of rates. At the end of the line from which it goes away from the name.
 void BenchmarkPlot::placeCeilingName() {
     const QCPGraph *lowest = nullptr, *highest = nullptr;
-    const auto end = [](const QCPGraph* line) { return line->dataMainValue(line->dataCount() - 1); };
+    const auto front = [](const QCPGraph* line) { return line->dataMainValue(0); };
+    const auto back = [](const QCPGraph* line) { return line->dataMainValue(line->dataCount() - 1); };
+    const auto low = [&](const QCPGraph* line) { return std::min(front(line), back(line)); };
+    const auto high = [&](const QCPGraph* line) { return std::max(front(line), back(line)); };
     for (const Curve& curve : m_curves) {
         if (curve.ceiling) {
-            lowest = !lowest || end(curve.ceiling) < end(lowest) ? curve.ceiling : lowest;
-            highest = !highest || end(curve.ceiling) > end(highest) ? curve.ceiling : highest;
+            lowest = !lowest || low(curve.ceiling) < low(lowest) ? curve.ceiling : lowest;
+            highest = !highest || high(curve.ceiling) > high(highest) ? curve.ceiling : highest;
         }
     }
     m_ceiling_name->setVisible(lowest != nullptr);
@@ -132,14 +135,17 @@ void BenchmarkPlot::placeCeilingName() {
         return;
     }
     const bool room = yAxis->scaleType() == QCPAxis::stLogarithmic ||
-                      end(lowest) > kRoomBelow * (yAxis->range().upper - yAxis->range().lower);
+                      low(lowest) > kRoomBelow * (yAxis->range().upper - yAxis->range().lower);
     const bool below = m_measure != BenchmarkMeasure::Throughput && room;
     const QCPGraph* line = below ? lowest : highest;
-    const int last = line->dataCount() - 1;
+    const bool at_front = below == (front(line) < back(line));
+    const int last = line->dataCount() - 1, at = at_front ? 0 : last;
     m_ceiling_name->setText(tr("ceiling: %1").arg(wordsOf(m_measure).ceiling));
-    m_ceiling_name->setPositionAlignment((last > 0 ? Qt::AlignRight : Qt::AlignHCenter) |
+    m_ceiling_name->setPositionAlignment((last == 0  ? Qt::AlignHCenter
+                                          : at_front ? Qt::AlignLeft
+                                                     : Qt::AlignRight) |
                                          (below ? Qt::AlignTop : Qt::AlignBottom));
-    m_ceiling_name->position->setCoords(line->dataMainKey(last), line->dataMainValue(last));
+    m_ceiling_name->position->setCoords(line->dataMainKey(at), line->dataMainValue(at));
 }
 
 void BenchmarkPlot::setAxes() {
