@@ -4,6 +4,7 @@
 #include "ui/widgets/theme.h"
 
 #include <QHBoxLayout>
+#include <QPainter>
 #include <QPushButton>
 #include <QStyle>
 
@@ -17,6 +18,21 @@ QLabel* roleLabel(const QString& text, const char* role, QWidget* parent) {
     return label;
 }
 
+// One line that ends with an ellipsis where there is no room for all of it; the tooltip then has the rest.
+class NoteLabel : public QLabel {
+public:
+    using QLabel::QLabel;
+
+protected:
+    void paintEvent(QPaintEvent*) override {
+        const QString shown = fontMetrics().elidedText(text(), Qt::ElideRight, width());
+        setToolTip(shown == text() ? QString() : text());
+        QPainter painter(this);
+        style()->drawItemText(&painter, rect(), static_cast<int>(alignment()), palette(), isEnabled(), shown,
+                              foregroundRole());
+    }
+};
+
 }  // namespace
 
 Panel::Panel(const QString& title, QWidget* parent) : QFrame(parent) {
@@ -27,7 +43,8 @@ Panel::Panel(const QString& title, QWidget* parent) : QFrame(parent) {
     m_header = new QHBoxLayout;
     m_header->setSpacing(8);
     m_title = roleLabel(title, "title", this);
-    m_note = mutedLabel({}, this);
+    m_note = new NoteLabel(this);
+    m_note->setProperty("role", "muted");
     m_note->setMinimumWidth(1);  // in a narrow panel it gives way to what stands at the right
     m_header->addWidget(m_title);
     m_header->addWidget(m_note);

@@ -21,6 +21,7 @@ AgreementPlot::AgreementPlot(const Theme& theme, QWidget* parent)
                 tr("token %L1: KL %2 nats").arg(token).arg(m_kl[static_cast<std::size_t>(token)], 0, 'g', 3));
         }
     });
+    setDivergence({});
     restyle();
 }
 
@@ -38,6 +39,9 @@ void AgreementPlot::setDivergence(const std::vector<double>& token_kl) {
     m_bars->setData(keys, values, true);
     xAxis->setRange(-1.0, std::max<double>(1.0, static_cast<double>(m_kl.size())));
     yAxis->setRange(0.0, largest * 1.05);
+    // Nothing measured: no numbers on the axes either.
+    xAxis->setTickLabels(!m_kl.empty());
+    yAxis->setTickLabels(!m_kl.empty());
     replot(rpQueuedReplot);
 }
 
