@@ -49,9 +49,8 @@ TensorView Tensor::view() const {
 
 Tensor Tensor::rows(std::int64_t begin, std::int64_t count) const {
     if (m_shape.rank < 1 || begin < 0 || count < 0 || begin > m_shape[0] || count > m_shape[0] - begin)
-        throw Error(ErrorCode::InvalidInput, "rows " + std::to_string(begin) + " to " +
-                                                 std::to_string(begin + count) + " of a tensor of shape " +
-                                                 m_shape.text());
+        throw Error(ErrorCode::InvalidInput, std::to_string(count) + " rows from " + std::to_string(begin) +
+                                                 " on of a tensor of shape " + m_shape.text());
     Shape shape = m_shape;
     shape.dims[0] = 1;
     const std::size_t row_bytes = static_cast<std::size_t>(shape.count()) * sizeOf(m_dtype);
