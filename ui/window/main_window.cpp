@@ -228,12 +228,9 @@ void MainWindow::showPage(PageId page) {
 void MainWindow::showHelp() {
     if (!m_help)
         m_help = new HelpWindow(m_theme, this);
-    const std::map<PageId, const char*> pages = {{PageId::Start, "start"},
-                                                 {PageId::Model, "checkpoints"},
-                                                 {PageId::Spectrum, "ranks"},
-                                                 {PageId::Convert, "conversion"},
-                                                 {PageId::Compare, "conversion"},
-                                                 {PageId::Benchmark, "benchmark"}};
+    const std::map<PageId, const char*> pages = {
+        {PageId::Start, "start"},        {PageId::Model, "checkpoints"},  {PageId::Spectrum, "ranks"},
+        {PageId::Convert, "conversion"}, {PageId::Compare, "conversion"}, {PageId::Benchmark, "benchmark"}};
     m_help->open(QString::fromLatin1(pages.at(static_cast<PageId>(m_pages->currentIndex()))));
 }
 
