@@ -8,6 +8,7 @@
 #include "core/calibration/statistics.h"
 #include "core/checkpoint/safetensors.h"
 #include "tests/core/method_support.h"
+#include "tests/support/safetensors_parts.h"
 #include "tests/support/temporary_directory.h"
 
 #include <QTest>
@@ -26,44 +27,7 @@ void writeAtOnce(const std::filesystem::path& file, const std::string& text) {
     std::ofstream(file, std::ios::binary) << text;
 }
 
-// A safetensors file taken apart, so that a test can change one thing and write it again.
-struct Parts {
-    std::vector<TensorSpec> specs;
-    std::vector<std::vector<std::byte>> bytes;
-    std::map<std::string, std::string> metadata;
-
-    explicit Parts(const std::filesystem::path& path) {
-        const SafetensorsFile file(path);
-        for (const TensorRecord& tensor : file.tensors()) {
-            specs.push_back({tensor.name, tensor.dtype, tensor.shape});
-            bytes.emplace_back(tensor.bytes.begin(), tensor.bytes.end());
-        }
-        metadata = file.metadata();
-    }
-    std::size_t index(const std::string& name) const {
-        for (std::size_t i = 0; i < specs.size(); ++i) {
-            if (specs[i].name == name)
-                return i;
-        }
-        throw std::out_of_range(name);
-    }
-    TensorSpec& spec(const std::string& name) { return specs[index(name)]; }
-    template <typename T>
-    void set(const std::string& name, std::size_t element, T value) {
-        std::memcpy(bytes.at(index(name)).data() + element * sizeof(T), &value, sizeof value);
-    }
-    void remove(const std::string& name) {
-        const auto i = static_cast<std::ptrdiff_t>(index(name));
-        specs.erase(specs.begin() + i);
-        bytes.erase(bytes.begin() + i);
-    }
-    void write(const std::filesystem::path& path) const {
-        SafetensorsWriter writer(path, specs, metadata);
-        for (std::size_t i = 0; i < specs.size(); ++i)
-            writer.write(specs[i].name, bytes[i]);
-        writer.commit();
-    }
-};
+using Parts = SafetensorsParts;
 
 // With everything that a statistics file can hold: 2 layers of 4 query heads, 2 key/value heads of 3, in
 // groups of 2, and one table of each kind.

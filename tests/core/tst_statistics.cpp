@@ -3,6 +3,7 @@
 #include "core/calibration/statistics.h"
 #include "core/checkpoint/safetensors.h"
 #include "tests/core/method_support.h"
+#include "tests/support/safetensors_parts.h"
 #include "tests/support/temporary_directory.h"
 
 #include <QTest>
@@ -20,42 +21,7 @@ bool equal(const Moments& a, const Moments& b) {
     return a.heads == b.heads && a.width == b.width && a.rows == b.rows && a.gram == b.gram && a.sum == b.sum;
 }
 
-// A statistics file taken apart, so that a test can change one thing and write it again.
-struct Parts {
-    std::vector<TensorSpec> specs;
-    std::vector<std::vector<std::byte>> bytes;
-    std::map<std::string, std::string> metadata;
-
-    explicit Parts(const std::filesystem::path& path) {
-        const SafetensorsFile file(path);
-        for (const TensorRecord& tensor : file.tensors()) {
-            specs.push_back({tensor.name, tensor.dtype, tensor.shape});
-            bytes.emplace_back(tensor.bytes.begin(), tensor.bytes.end());
-        }
-        metadata = file.metadata();
-    }
-    std::size_t index(const std::string& name) const {
-        for (std::size_t i = 0; i < specs.size(); ++i) {
-            if (specs[i].name == name)
-                return i;
-        }
-        return specs.size();
-    }
-    void set(const std::string& name, std::size_t element, double value) {
-        std::memcpy(bytes[index(name)].data() + element * sizeof(double), &value, sizeof value);
-    }
-    void remove(const std::string& name) {
-        const auto i = static_cast<std::ptrdiff_t>(index(name));
-        specs.erase(specs.begin() + i);
-        bytes.erase(bytes.begin() + i);
-    }
-    void write(const std::filesystem::path& path) const {
-        SafetensorsWriter writer(path, specs, metadata);
-        for (std::size_t i = 0; i < specs.size(); ++i)
-            writer.write(specs[i].name, bytes[i]);
-        writer.commit();
-    }
-};
+using Parts = SafetensorsParts;
 
 using Change = std::function<void(Parts&)>;
 
