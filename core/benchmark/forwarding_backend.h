@@ -32,10 +32,8 @@ public:
     void copy(Stream& s, void* to, const void* from, std::size_t bytes) override {
         m_inner->copy(s, to, from, bytes);
     }
-    std::shared_ptr<QueueMark> mark(Stream& s) override { return m_inner->mark(s); }
-    void uploadBeside(const std::shared_ptr<QueueMark>& mark, void* device, const void* host,
-                      std::size_t bytes) override {
-        m_inner->uploadBeside(mark, device, host, bytes);
+    void uploadBeside(void* device, std::size_t bytes, const FillBytes& fill) override {
+        m_inner->uploadBeside(device, bytes, fill);
     }
     // replay() is the base's, which always queues: whoever looks at ops must see them.
     void gemm(Stream& s, const GemmParams& p) override { m_inner->gemm(s, p); }

@@ -15,8 +15,11 @@ namespace eigenscope {
 namespace {
 
 // Tables that follow from the configuration alone, computed here.
-void makePositions(WeightReader& reader, Model& model) {
+void makePositions(Backend& backend, Model& model) {
     const ModelConfig& config = model.config;
+    const auto table = [&](std::vector<float> values, Shape shape) {
+        return Tensor(adoptNumbers(backend, std::move(values)), DType::F32, shape);
+    };
     switch (config.position) {
         case PositionKind::Rotary: {
             std::int64_t positions = config.max_positions;
@@ -25,15 +28,15 @@ void makePositions(WeightReader& reader, Model& model) {
             }
             RotaryNumbers numbers = rotaryNumbers(rotaryFrequencies(config, positions), positions);
             const Shape shape{positions, config.head_dim / 2};
-            model.rotary_cos = reader.table(std::move(numbers.cos), shape);
-            model.rotary_sin = reader.table(std::move(numbers.sin), shape);
+            model.rotary_cos = table(std::move(numbers.cos), shape);
+            model.rotary_sin = table(std::move(numbers.sin), shape);
             break;
         }
         case PositionKind::Learned:
             break;
         case PositionKind::Alibi:
             model.alibi_slopes =
-                reader.table(alibiSlopes(config.query_heads, config.alibi_bias_max), {config.query_heads});
+                table(alibiSlopes(config.query_heads, config.alibi_bias_max), {config.query_heads});
             break;
     }
 }
@@ -108,14 +111,14 @@ HeadLease Model::head(const std::stop_token& stop) const {
 
 namespace {
 
-// Fills in what `reader` gives; `parts`, when wanted, gets the bytes of each part in the checkpoint's files.
+// Fills in what `reader` gives; `parts`, when wanted, gets the bytes that each part takes.
 void readParts(JobContext& job, WeightReader& reader, Model& model, std::vector<std::size_t>* parts) {
     const ModelConfig& config = model.config;
     std::size_t before = 0;
     const auto partDone = [&] {
         if (parts != nullptr) {
-            parts->push_back(reader.readBytes() - before);
-            before = reader.readBytes();
+            parts->push_back(reader.placedBytes() - before);
+            before = reader.placedBytes();
         }
     };
     EmbeddingWeights embedding = readEmbedding(reader, config);
@@ -148,11 +151,12 @@ std::shared_ptr<const Model> loadModel(JobContext& job, Backend& backend, const 
     ModelConfig& config = model->config;
     config = readModelConfig(checkpoint.config(), checkpoint.configFile());
     checkpoint.prepareBytes();
-    WeightReader reader(backend, checkpoint);
+    MappedPlace place(backend);
+    WeightReader reader(checkpoint, &place);
     config.tensor_prefix = findPrefix(reader, config);
     readParts(job, reader, *model, nullptr);
     // Last: by now the tensors' shapes have confirmed the widths that the tables' sizes follow from.
-    makePositions(reader, *model);
+    makePositions(backend, *model);
     return model;
 }
 
@@ -161,11 +165,11 @@ std::shared_ptr<const Model> streamModel(JobContext& job, std::shared_ptr<Backen
     auto model = std::make_shared<Model>();
     ModelConfig& config = model->config;
     config = readModelConfig(checkpoint->config(), checkpoint->configFile());
-    WeightReader reader(*backend, *checkpoint, nullptr);
+    WeightReader reader(*checkpoint, nullptr);
     config.tensor_prefix = findPrefix(reader, config);
     std::vector<std::size_t> parts;
     readParts(job, reader, *model, &parts);
-    makePositions(reader, *model);
+    makePositions(*backend, *model);
     model->source = std::make_shared<StreamedWeights>(std::move(backend), std::move(checkpoint), config,
                                                       std::move(parts));
     return model;

@@ -3,6 +3,7 @@
 
 #include "core/base/job_context.h"
 #include "core/model/read_weights.h"
+#include "core/model/stream_mode.h"
 #include "core/model/weight_reader.h"
 
 #include <algorithm>
@@ -13,8 +14,27 @@ namespace eigenscope {
 
 namespace {
 
-// Bytes read between two looks at a stop: a tenth of a second of a slow disk.
-constexpr std::size_t kBlock = std::size_t{16} << 20;
+std::size_t largestPair(const std::vector<std::size_t>& parts) {
+    std::size_t most = parts.front();
+    for (std::size_t i = 1; i < parts.size(); ++i)
+        most = std::max(most, parts[i - 1] + parts[i]);
+    return most;
+}
+
+std::shared_ptr<PartMemory> memoryOf(Backend& backend, const std::vector<std::size_t>& parts) {
+    const std::size_t bytes = largestPair(parts);
+    try {
+        return std::make_shared<PartMemory>(backend, bytes);
+    } catch (const Error& error) {
+        if (error.code() != ErrorCode::OutOfMemory)
+            throw;
+        throw Error(ErrorCode::OutOfMemory,
+                    "streaming this model needs " + std::to_string(bytes) +
+                        " bytes of memory, for two of its parts at a time, the largest of " +
+                        std::to_string(*std::ranges::max_element(parts)) + "; " +
+                        std::to_string(availableMemory(backend)) + " are free (" + error.what() + ")");
+    }
+}
 
 }  // namespace
 
@@ -24,7 +44,9 @@ StreamedWeights::StreamedWeights(std::shared_ptr<Backend> backend,
     : m_backend(std::move(backend)),
       m_checkpoint(std::move(checkpoint)),
       m_config(std::move(config)),
-      m_parts(std::move(parts)) {}
+      m_parts(std::move(parts)),
+      m_pair(largestPair(m_parts)),
+      m_memory(memoryOf(*m_backend, m_parts)) {}
 
 StreamedWeights::~StreamedWeights() { m_stop.request_stop(); }
 
@@ -43,20 +65,13 @@ HeadLease StreamedWeights::head(const std::stop_token& stop) const {
     return {part, &part->head};
 }
 
-std::int64_t StreamedWeights::largestPair() const {
-    std::size_t most = m_parts.front();
-    for (std::size_t i = 1; i < m_parts.size(); ++i)
-        most = std::max(most, m_parts[i - 1] + m_parts[i]);
-    return static_cast<std::int64_t>(most);
-}
-
 std::int64_t StreamedWeights::hostBytes() const {
-    // On their way to a device of its own memory, parts are in the host's one at a time, or one and a spare.
-    return m_checkpoint->heldBytes() + largestPair();
+    const std::int64_t parts = m_backend->info().host_accessible ? static_cast<std::int64_t>(m_pair) : 0;
+    return m_checkpoint->heldBytes() + parts;
 }
 
 std::int64_t StreamedWeights::deviceBytes() const {
-    return m_backend->info().host_accessible ? 0 : largestPair();
+    return m_backend->info().host_accessible ? 0 : static_cast<std::int64_t>(m_pair);
 }
 
 StreamedWeights::PartPointer StreamedWeights::acquire(std::size_t part, const std::stop_token& stop) const {
@@ -69,38 +84,36 @@ StreamedWeights::PartPointer StreamedWeights::acquire(std::size_t part, const st
         m_next.wait();
         m_next = {};
     }
-    if (!m_next.valid())
-        begin(part);
+    if (!m_next.valid()) {
+        std::shared_ptr<Buffer> memory = m_memory->take(m_parts[part]);
+        begin(part, memory ? std::move(memory) : m_backend->allocate(m_parts[part]));
+    }
     while (m_next.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready) {
         if (stop.stop_requested())
             throw Cancelled();
     }
     m_current = m_next.get();
     m_current_part = part;
-    if (part + 1 < m_parts.size())
-        begin(part + 1);
+    if (part + 1 < m_parts.size()) {
+        if (std::shared_ptr<Buffer> memory = m_memory->take(m_parts[part + 1]))
+            begin(part + 1, std::move(memory));
+    }
     return m_current;
 }
 
-void StreamedWeights::begin(std::size_t part) const {
+void StreamedWeights::begin(std::size_t part, std::shared_ptr<Buffer> memory) const {
     m_stop = std::stop_source();
     m_next_part = part;
-    m_next =
-        std::async(std::launch::async, [this, part, stop = m_stop.get_token()] { return read(part, stop); });
+    m_next = std::async(std::launch::async,
+                        [this, part, memory = std::move(memory), stop = m_stop.get_token()]() mutable {
+                            return read(part, std::move(memory), stop);
+                        });
 }
 
-StreamedWeights::PartPointer StreamedWeights::read(std::size_t index, const std::stop_token& stop) const {
-    const std::shared_ptr<HostArena> arena = m_pool->take(m_parts[index]);
-    const auto fetch = [&](const TensorRecord& record) {
-        const std::span<std::byte> bytes = arena->take(static_cast<std::size_t>(record.byteCount()));
-        for (std::size_t at = 0; at < bytes.size(); at += kBlock) {
-            if (stop.stop_requested())
-                throw Cancelled();
-            m_checkpoint->read(record, at, bytes.subspan(at, std::min(kBlock, bytes.size() - at)));
-        }
-        return TensorBytes{bytes, arena};
-    };
-    WeightReader reader(*m_backend, *m_checkpoint, fetch);
+StreamedWeights::PartPointer StreamedWeights::read(std::size_t index, std::shared_ptr<Buffer> memory,
+                                                   const std::stop_token& stop) const {
+    PartPlace place(*m_checkpoint, std::move(memory), stop);
+    WeightReader reader(*m_checkpoint, &place);
     auto part = std::make_shared<Part>();
     if (index == 0)
         part->embedding = readEmbedding(reader, m_config);
@@ -108,6 +121,7 @@ StreamedWeights::PartPointer StreamedWeights::read(std::size_t index, const std:
         part->head = readHead(reader, m_config, nullptr);
     else
         part->layer = readLayer(reader, m_config, static_cast<int>(index) - 1);
+    place.write(*m_backend);
     return part;
 }
 

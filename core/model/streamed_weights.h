@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A checkpoint's weights, one part at a time: the part that was asked for last, and the one behind it, which
-// a thread reads meanwhile. Bytes are read, not mapped, so that memory is this and no more. Any thread;
-// sessions that ask for different parts at the same time make each other wait and read again.
+// a thread reads meanwhile. Bytes are read, not mapped, straight into memory for two parts that is allocated
+// once (on a device with memory of its own, through the backend's pinned buffers beside what is computed), so
+// that memory is this and no more. Any thread; sessions that ask for different parts at the same time make
+// each other wait and read again, and a part that is asked for while leases hold others is allocated apart.
 #pragma once
 
-#include "core/model/host_arena.h"
 #include "core/model/model.h"
+#include "core/model/part_memory.h"
 #include "core/model/weight_source.h"
 
 #include <future>
@@ -16,7 +18,8 @@ namespace eigenscope {
 
 class StreamedWeights : public WeightSource {
 public:
-    // `parts`: bytes of the embedding, every layer, and the head, as WeightReader::readBytes() counts them.
+    // `parts`: bytes of the embedding, every layer, and the head, as WeightReader::placedBytes() counts them.
+    // Throws OutOfMemory when two neighbours do not fit.
     StreamedWeights(std::shared_ptr<Backend> backend, std::shared_ptr<const Checkpoint> checkpoint,
                     ModelConfig config, std::vector<std::size_t> parts);
     ~StreamedWeights() override;
@@ -36,15 +39,16 @@ private:
     using PartPointer = std::shared_ptr<const Part>;
 
     PartPointer acquire(std::size_t part, const std::stop_token& stop) const;
-    void begin(std::size_t part) const;  // reading, in a thread
-    PartPointer read(std::size_t part, const std::stop_token& stop) const;
-    std::int64_t largestPair() const;
+    // Reading into `memory`, in a thread.
+    void begin(std::size_t part, std::shared_ptr<Buffer> memory) const;
+    PartPointer read(std::size_t part, std::shared_ptr<Buffer> memory, const std::stop_token& stop) const;
 
     std::shared_ptr<Backend> m_backend;
     std::shared_ptr<const Checkpoint> m_checkpoint;
     ModelConfig m_config;
     std::vector<std::size_t> m_parts;
-    std::shared_ptr<ArenaPool> m_pool = std::make_shared<ArenaPool>();
+    std::size_t m_pair;  // bytes of the largest two neighbours
+    std::shared_ptr<PartMemory> m_memory;
 
     mutable std::mutex m_mutex;
     mutable PartPointer m_current;

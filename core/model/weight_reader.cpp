@@ -36,18 +36,12 @@ Tensor describedTensor(DType dtype, Shape shape) {
     return Tensor(std::make_shared<DescribedBuffer>(bytes), dtype, shape);
 }
 
-WeightReader::WeightReader(Backend& backend, const Checkpoint& checkpoint)
-    : WeightReader(backend, checkpoint, [](const TensorRecord& record) {
-          return TensorBytes{record.bytes, record.owner};
-      }) {}
-
 void WeightReader::count(std::int64_t elements, DType dtype) {
-    const std::size_t bytes = static_cast<std::size_t>(elements) * sizeOf(dtype);
-    m_read += (bytes + kPartAlignment - 1) / kPartAlignment * kPartAlignment;
+    m_placed += PartPlace::aligned(static_cast<std::size_t>(elements) * sizeOf(dtype));
 }
 
 Tensor WeightReader::rows(const Tensor& tensor, std::int64_t begin, std::int64_t count) const {
-    if (m_fetch)
+    if (m_place != nullptr)
         return tensor.rows(begin, count);
     Shape shape = tensor.shape();
     shape.dims[0] = count;
@@ -68,39 +62,34 @@ const TensorRecord& WeightReader::record(const std::string& name, std::span<cons
         failInput(found->file, "tensor " + name + ": expected shape " + shapeText(shape) +
                                    " from config.json, found " + shapeText(found->shape));
     }
-    count(found->count(), *engineDType(found->dtype));
     return *found;
 }
 
 Tensor WeightReader::matrix(const std::string& name, std::int64_t rows, std::int64_t columns) {
     const TensorRecord& source = record(name, std::array{rows, columns});
     const DType dtype = *engineDType(source.dtype);
-    if (!m_fetch) {
+    count(source.count(), dtype);
+    if (m_place == nullptr) {
         return describedTensor(dtype, {rows, columns});
     }
-    const TensorBytes found = m_fetch(source);
-    // The format does not promise alignment; what is not aligned to its elements is copied to memory that is.
-    if (reinterpret_cast<std::uintptr_t>(found.bytes.data()) % sizeOf(dtype) != 0) {
-        auto copy = std::make_shared<std::vector<std::byte>>(found.bytes.begin(), found.bytes.end());
-        return Tensor(m_backend.adopt(*copy, copy), dtype, {rows, columns});
-    }
-    return Tensor(m_backend.adopt(found.bytes, found.owner), dtype, {rows, columns});
+    return Tensor(m_place->stored(source), dtype, {rows, columns});
 }
 
 Tensor WeightReader::f32(const std::string& name, std::span<const std::int64_t> file_shape, Shape shape) {
     const TensorRecord& source = record(name, file_shape);
     const DType dtype = *engineDType(source.dtype);
-    if (!m_fetch) {
+    count(source.count(), DType::F32);
+    if (m_place == nullptr) {
         return describedTensor(DType::F32, shape);
     }
-    const TensorBytes found = m_fetch(source);
+    const TensorBytes found = m_place->bytes(source);
     std::vector<float> values(static_cast<std::size_t>(source.count()));
     std::array<std::byte, sizeof(float)> element{};
     for (std::size_t i = 0; i < values.size(); ++i) {
         std::memcpy(element.data(), found.bytes.data() + i * sizeOf(dtype), sizeOf(dtype));
         values[i] = loadAsF32(element.data(), dtype, 0);
     }
-    return table(std::move(values), shape);
+    return Tensor(m_place->made(std::move(values)), DType::F32, shape);
 }
 
 Tensor WeightReader::vector(const std::string& name, std::int64_t size) {
@@ -127,11 +116,6 @@ Norm WeightReader::norm(const std::string& name, std::int64_t width, bool weight
         result.bias = vector(name + ".bias", width);
     }
     return result;
-}
-
-Tensor WeightReader::table(std::vector<float> values, Shape shape) {
-    auto owner = std::make_shared<const std::vector<float>>(std::move(values));
-    return Tensor(m_backend.adopt(std::as_bytes(std::span(*owner)), owner), DType::F32, shape);
 }
 
 }  // namespace eigenscope

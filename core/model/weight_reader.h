@@ -1,38 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a checkpoint's records to tensors on the device, with every shape and dtype checked: matrices keep
-// their dtype and, where the device can, their place in the mapped file; vectors become f32. Tensors can also
-// be only described: all is checked, and nothing read. One thread.
+// their dtype, vectors become f32; where they go is the place's business. Tensors can also be only described:
+// all is checked, and nothing read. One thread.
 #pragma once
 
 #include "core/checkpoint/checkpoint.h"
 #include "core/model/model.h"
-#include "kernels/api/backend.h"
+#include "core/model/weight_place.h"
 
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <span>
 #include <string>
 
 namespace eigenscope {
-
-// Bytes of a tensor and what keeps them alive.
-struct TensorBytes {
-    std::span<const std::byte> bytes;
-    std::shared_ptr<const void> owner;
-};
-using FetchBytes = std::function<TensorBytes(const TensorRecord&)>;
 
 // Shape and dtype without data: data() is null.
 Tensor describedTensor(DType dtype, Shape shape);
 
 class WeightReader {
 public:
-    // Bytes are those of the mapped file, which are prepared.
-    WeightReader(Backend& backend, const Checkpoint& checkpoint);
-    // Bytes are what `fetch` brings; without one, tensors are described.
-    WeightReader(Backend& backend, const Checkpoint& checkpoint, FetchBytes fetch)
-        : m_backend(backend), m_checkpoint(checkpoint), m_fetch(std::move(fetch)) {}
+    // Without a place, tensors are described.
+    WeightReader(const Checkpoint& checkpoint, WeightPlace* place)
+        : m_checkpoint(checkpoint), m_place(place) {}
 
     bool has(const std::string& name) const { return m_checkpoint.find(name) != nullptr; }
     // All throw InvalidInput naming the file, the tensor, and the shape that was expected and found.
@@ -44,22 +33,18 @@ public:
                   bool optional_bias = false);
     Norm norm(const std::string& name, std::int64_t width, bool weight, bool bias,
               bool optional_bias = false);
-    // f32 numbers made here, such as tables of positions.
-    Tensor table(std::vector<float> values, Shape shape);
     // Rows [begin, begin + count) of a tensor that was read here.
     Tensor rows(const Tensor& tensor, std::int64_t begin, std::int64_t count) const;
 
-    // Bytes of the tensors so far as they are in the files, each rounded up to kPartAlignment.
-    static constexpr std::size_t kPartAlignment = 64;
-    std::size_t readBytes() const { return m_read; }
+    // Memory that a PartPlace needs for the tensors so far.
+    std::size_t placedBytes() const { return m_placed; }
     void count(std::int64_t elements, DType dtype);
 
 private:
     const TensorRecord& record(const std::string& name, std::span<const std::int64_t> shape);
-    Backend& m_backend;
     const Checkpoint& m_checkpoint;
-    FetchBytes m_fetch;
-    std::size_t m_read = 0;
+    WeightPlace* m_place;
+    std::size_t m_placed = 0;
 };
 
 }  // namespace eigenscope

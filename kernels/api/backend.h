@@ -68,11 +68,8 @@ private:
     std::stop_token m_stop;
 };
 
-// A point in a stream's queue (Backend::mark).
-class QueueMark {
-public:
-    virtual ~QueueMark() = default;
-};
+// Writes the bytes [begin, begin + to.size()) of something larger to host memory.
+using FillBytes = std::function<void(std::size_t begin, std::span<std::byte> to)>;
 
 class Backend {
 public:
@@ -96,16 +93,12 @@ public:
                           std::size_t bytes) = 0;                                   // returns when done
     virtual void copy(Stream&, void* to, const void* from, std::size_t bytes) = 0;  // device to device
 
-    // Uploads beside computation, for weights that are fetched while they are needed. uploadBeside() writes
-    // to `device` once everything queued before `mark` is done (the memory may be in use until then; null: at
-    // once), without waiting for what was queued later. Like adopt(), it returns when `host` has been read,
-    // and ops queued after it on any stream find the bytes. With two places in turn: mark(), queue a layer's
-    // ops in one place, uploadBeside(mark) the next layer to the other. Any thread.
-    virtual std::shared_ptr<QueueMark> mark(Stream&) {
-        return nullptr;
-    }  // null: nothing is ever left to wait for
-    virtual void uploadBeside(const std::shared_ptr<QueueMark>& mark, void* device, const void* host,
-                              std::size_t bytes);
+    // Beside what is queued and computed meanwhile, which must not use this memory: fills `device` with what
+    // `fill` gives, called in this thread for one piece after the other, straight into the memory that the
+    // device copies from. Returns when all bytes are there, for ops that are queued from then on, on any
+    // stream. What `fill` throws comes out once nothing writes to the memory any more, in which anything may
+    // be then. `fill` may not call the backend. Any thread.
+    virtual void uploadBeside(void* device, std::size_t bytes, const FillBytes& fill);
 
     // Calls `queue`, which queues ops on the stream and does nothing else that matters to the device: no
     // uploads, downloads or waiting. A backend may keep what was queued and queue it again for an equal

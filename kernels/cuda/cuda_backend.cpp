@@ -30,25 +30,6 @@ private:
     std::size_t m_bytes;
 };
 
-class CudaMark final : public QueueMark {
-public:
-    explicit CudaMark(cudaStream_t queue) {
-        checkCuda(cudaEventCreateWithFlags(&m_event, cudaEventDisableTiming), "GPU event");
-        const cudaError_t status = cudaEventRecord(m_event, queue);
-        if (status != cudaSuccess) {
-            cudaEventDestroy(m_event);
-            checkCuda(status, "GPU event");
-        }
-    }
-    ~CudaMark() override { cudaEventDestroy(m_event); }
-    CudaMark(const CudaMark&) = delete;
-    CudaMark& operator=(const CudaMark&) = delete;
-    cudaEvent_t event() const { return m_event; }
-
-private:
-    cudaEvent_t m_event = nullptr;
-};
-
 std::string versionText(int version) {
     return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
@@ -119,7 +100,7 @@ public:
 
     std::shared_ptr<Buffer> adopt(std::span<const std::byte> bytes, std::shared_ptr<const void>) override {
         auto buffer = std::make_shared<CudaBuffer>(bytes.size());
-        m_uploads.copy(buffer->data(), bytes.data(), bytes.size(), nullptr);
+        m_uploads.copy(buffer->data(), bytes.data(), bytes.size());
         return buffer;
     }
 
@@ -140,12 +121,8 @@ public:
         copyAsync(stream, to, from, bytes, cudaMemcpyDeviceToDevice, "copy on the GPU");
     }
 
-    std::shared_ptr<QueueMark> mark(Stream& stream) override {
-        return std::make_shared<CudaMark>(static_cast<CudaStream&>(stream).queue());
-    }
-    void uploadBeside(const std::shared_ptr<QueueMark>& mark, void* device, const void* host,
-                      std::size_t bytes) override {
-        m_uploads.copy(device, host, bytes, mark ? static_cast<const CudaMark&>(*mark).event() : nullptr);
+    void uploadBeside(void* device, std::size_t bytes, const FillBytes& fill) override {
+        m_uploads.fill(device, bytes, fill);
     }
 
     void replay(Stream& stream, std::span<const std::byte> signature,

@@ -6,6 +6,7 @@
 #include <QTest>
 
 #include <algorithm>
+#include <future>
 #include <thread>
 
 using namespace eigenscope;
@@ -16,6 +17,13 @@ namespace {
 
 std::span<const std::byte> bytesOf(const std::vector<float>& values) {
     return std::as_bytes(std::span(values));
+}
+
+void fillWith(Cuda& cuda, const std::shared_ptr<Buffer>& buffer, const std::vector<float>& values) {
+    cuda.backend->uploadBeside(buffer->data(), buffer->bytes(),
+                               [&](std::size_t begin, std::span<std::byte> to) {
+                                   std::ranges::copy(bytesOf(values).subspan(begin, to.size()), to.begin());
+                               });
 }
 
 }  // namespace
@@ -54,45 +62,102 @@ private slots:
         }
     }
 
-    // Two places in turn, as layers of a model that does not fit: a place is written again while ops that
-    // read it are queued, and the ops behind them read the new bytes.
+    // Two places in turn, as layers of a model that does not fit, each filled by another thread while ops on
+    // the other are computed: nothing waits but the fill itself.
     void besideComputation() {
         for (const Schedule schedule : kSchedules) {
             const Settings settings(scheduled(schedule));
             Cuda cuda;
             const auto y = cuda.array(std::vector<float>(64, 0.0f));
-            const std::shared_ptr<Buffer> places[2] = {cuda.array(std::vector<float>(64, 0.0f)),
-                                                       cuda.array(std::vector<float>(64, 0.0f))};
-            cuda.stream->synchronize();
-            std::shared_ptr<QueueMark> used[2];
+            const std::shared_ptr<Buffer> places[2] = {cuda.backend->allocate(256),
+                                                       cuda.backend->allocate(256)};
+            const auto load = [&](int layer) {
+                return std::async(std::launch::async, [&, layer] {
+                    std::vector<float> weights(64, static_cast<float>(1 << layer));
+                    fillWith(cuda, places[layer % 2], weights);
+                });
+            };
+            std::future<void> next = load(0);
             for (int layer = 0; layer < 8; ++layer) {
-                const std::vector<float> weights(64, static_cast<float>(1 << layer));
-                cuda.backend->uploadBeside(used[layer % 2], places[layer % 2]->data(), weights.data(),
-                                           weights.size() * sizeof(float));
+                next.get();
+                if (layer < 7)
+                    next = load(layer + 1);
                 cuda.add(places[layer % 2], y);
-                used[layer % 2] = cuda.backend->mark(*cuda.stream);
+                cuda.stream->synchronize();
             }
             QCOMPARE(cuda.floats(y), std::vector<float>(64, 255.0f));
         }
     }
 
-    // What the mark is for; and that these schedules would show its absence.
-    void withoutAMarkTheyComeAtOnce() {
+    // Whoever fills memory that queued ops still read does harm: these schedules show it.
+    void memoryInUseIsOverwritten() {
         const Settings settings(scheduled(Schedule::CopiesEarly));
         Cuda cuda;
         const auto x = cuda.array(std::vector<float>(64, 1.0f)), y = cuda.array(std::vector<float>(64, 0.0f));
         cuda.stream->synchronize();
         cuda.add(x, y);
-        const std::vector<float> later(64, 100.0f);
-        cuda.backend->uploadBeside(nullptr, x->data(), later.data(), 256);
+        fillWith(cuda, x, std::vector<float>(64, 100.0f));
         QCOMPARE(cuda.floats(y), std::vector<float>(64, 100.0f));
-        const auto mark = cuda.backend->mark(*cuda.stream);
-        cuda.add(x, y);
-        const auto behind = cuda.backend->mark(*cuda.stream);
-        const std::vector<float> last(64, 1000.0f);
-        cuda.backend->uploadBeside(behind, x->data(), last.data(), 256);
-        cuda.add(x, y);
-        QCOMPARE(cuda.floats(y), std::vector<float>(64, 1200.0f));
+    }
+
+    // In pieces that follow each other, each of at most a pinned buffer.
+    void filledPieceByPiece() {
+        for (const bool pinned : {true, false}) {
+            for (const Schedule schedule : kSchedules) {
+                DeviceSettings device = scheduled(schedule);
+                device.pinned_memory = pinned, device.reads_host = !pinned;
+                const Settings settings(device);
+                Cuda cuda;
+                const std::vector<float> expected = counting((std::size_t{80} << 20) / 4 + 12345, 0.0f);
+                const auto buffer = cuda.backend->allocate(bytesOf(expected).size());
+                std::vector<std::pair<std::size_t, std::size_t>> pieces;
+                cuda.backend->uploadBeside(
+                    buffer->data(), buffer->bytes(), [&](std::size_t begin, std::span<std::byte> to) {
+                        pieces.emplace_back(begin, to.size());
+                        std::ranges::copy(bytesOf(expected).subspan(begin, to.size()), to.begin());
+                    });
+                const std::size_t full = std::size_t{32} << 20, rest = buffer->bytes() - 2 * full;
+                const std::vector<std::pair<std::size_t, std::size_t>> wanted{
+                    {0, full}, {full, full}, {2 * full, rest}};
+                QVERIFY(pieces == wanted);
+                QVERIFY(cuda.floats(buffer) == expected);
+                cuda.backend->uploadBeside(buffer->data(), 0, [](std::size_t, std::span<std::byte>) {
+                    QFAIL("there is nothing to fill");
+                });
+            }
+        }
+    }
+
+    // What the source throws comes out when nothing is copied any more, and the next upload is whole.
+    void aSourceThatFails() {
+        for (const bool pinned : {true, false}) {
+            DeviceSettings device = scheduled(Schedule::Late);
+            device.pinned_memory = pinned;
+            const Settings settings(device);
+            Cuda cuda;
+            const std::vector<float> expected = counting((std::size_t{40} << 20) / 4, 0.0f);
+            const auto buffer = cuda.backend->allocate(bytesOf(expected).size());
+            const auto fail = [&](std::size_t begin, std::span<std::byte> to) {
+                if (begin > 0)
+                    throw Cancelled();
+                std::ranges::fill(to, std::byte{1});
+            };
+            QVERIFY_EXCEPTION_THROWN(cuda.backend->uploadBeside(buffer->data(), buffer->bytes(), fail),
+                                     Cancelled);
+            QCOMPARE(runtimeCounts().queued, 0);
+            fillWith(cuda, buffer, expected);
+            QVERIFY(cuda.floats(buffer) == expected);
+            for (const char* call : {"cudaMemcpyAsync", "cudaEventRecord", "cudaStreamSynchronize"}) {
+                if (!pinned && call == std::string("cudaEventRecord"))
+                    continue;
+                failNext(call, cudaErrorInvalidValue);
+                const std::string failure =
+                    failureOf([&] { fillWith(cuda, buffer, expected); }, ErrorCode::Device);
+                QVERIFY2(contains(failure, "invalid argument"), (call + (": " + failure)).c_str());
+            }
+            fillWith(cuda, buffer, expected);
+            QVERIFY(cuda.floats(buffer) == expected);
+        }
     }
 
     // A machine that gives no pinned memory, and one whose GPU reads the host's memory when a copy runs.
@@ -142,7 +207,8 @@ private slots:
                         for (int round = 0; round < 5; ++round) {
                             const auto expected = counting(20000, static_cast<float>(t * 100));
                             const auto x = cuda.backend->adopt(bytesOf(expected), nullptr);
-                            const auto y = cuda.backend->adopt(bytesOf(expected), nullptr);
+                            const auto y = cuda.backend->allocate(bytesOf(expected).size());
+                            fillWith(cuda, y, expected);
                             cuda.add(*stream, x, y);
                             std::vector<float> found(20000);
                             cuda.backend->download(*stream, found.data(), y->data(), y->bytes());
@@ -162,14 +228,14 @@ private slots:
         for (const bool backend_first : {true, false}) {
             auto cuda = std::make_unique<Cuda>();
             auto x = cuda->backend->adopt(bytesOf(counting(10, 0.0f)), nullptr);
-            auto mark = cuda->backend->mark(*cuda->stream);
+            fillWith(*cuda, x, counting(10, 5.0f));
             cuda->add(x, x);
             if (backend_first) {
                 cuda->backend.reset();
                 cuda->stream.reset();
-                x.reset(), mark.reset();
+                x.reset();
             } else {
-                mark.reset(), x.reset();
+                x.reset();
                 cuda->stream.reset();
                 cuda->backend.reset();
             }

@@ -52,6 +52,8 @@ RuntimeCounts runtimeCounts() {
     counts.pinned = static_cast<int>(state.pinned.size());
     counts.blocks = static_cast<int>(state.blocks.size());
     counts.bytes = state.memory->used();
+    for (const Queue* queue : state.queues)
+        counts.queued += static_cast<int>(queue->work.size());
     return counts;
 }
 
@@ -206,6 +208,7 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
         return call.done(cudaErrorMemoryAllocation);
     }
     *memory = block->data();
+    ++state.counts.allocations;
     const DeviceMemory::Access access(*state.memory);
     std::memset(*memory, 0xff, std::min(bytes, kMostPoison));
     state.blocks.emplace(static_cast<const std::byte*>(*memory), std::move(block));

@@ -41,6 +41,8 @@ void repairDevice();  // forgets what failNext() asked for and the lost device
 struct RuntimeCounts {
     int queues = 0, events = 0, graphs = 0, executables = 0, pinned = 0, blocks = 0;  // that exist
     std::size_t bytes = 0;
+    int queued = 0;       // pieces of work that are not done
+    int allocations = 0;  // of device memory, so far
     int kernels = 0, graph_launches = 0, captures = 0, limits = 0, products = 0;  // so far
 };
 RuntimeCounts runtimeCounts();
