@@ -105,12 +105,13 @@ std::string memoryProblem(const OpenModel& model, const BenchmarkOptions& option
     const std::int64_t rows = rowsOf(options, *model.backend), weights = mappedWeightBytes(model);
     const auto free = static_cast<std::int64_t>(model.backend->memory().available_bytes);
     const auto usable = static_cast<std::int64_t>(static_cast<double>(free) * kUsable);
-    const MemoryEstimate needed = estimateMemory(config, weights, context, batch, format, rows);
+    const bool streamed = model.model->streamed() && options.prefill;
+    const MemoryEstimate needed = estimateMemory(config, weights, context, batch, format, rows, streamed);
     if (needed.total() <= usable) {
         return {};
     }
-    const std::int64_t longest =
-        std::min<std::int64_t>(longestContext(config, weights, usable, batch, format, rows), context);
+    const std::int64_t longest = std::min<std::int64_t>(
+        longestContext(config, weights, usable, batch, format, rows, streamed), context);
     std::string text = "context " + std::to_string(context) + " at batch " + std::to_string(batch) + " of " +
                        model.name + " takes " + gibibytes(needed.total()) + " (KV cache " +
                        gibibytes(needed.kv_bytes) + ", activations " + gibibytes(needed.scratch_bytes);

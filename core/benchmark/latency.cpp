@@ -4,6 +4,8 @@
 #include "core/benchmark/device_fill.h"
 #include "core/benchmark/recording_backend.h"
 #include "core/benchmark/work.h"
+#include "core/generation/prefill.h"
+#include "core/model/watched_weights.h"
 
 #include <algorithm>
 #include <chrono>
@@ -45,7 +47,9 @@ LatencyRun::LatencyRun(JobContext& job, const OpenModel& model, const BenchmarkO
       m_row(row),
       m_chunk(chunkOf(rows, row.context, row.batch)),
       m_begin(row.context - row.new_tokens),
-      m_transformer(model.backend, model.model),
+      m_parts(streamedParts(*model.model)),
+      m_watched(watched(model.model, [this](int part) { partAsked(part); })),
+      m_transformer(model.backend, m_watched),
       m_session(m_transformer.createSession({.threads = options.run.threads,
                                              .compute = row.compute,
                                              .max_rows = row.batch * m_chunk,
@@ -67,14 +71,37 @@ void LatencyRun::measure() {
     const ModelConfig& config = m_model.model->config;
     m_row.kv_cache_bytes = static_cast<std::int64_t>(m_cache.bytes());
     m_row.peak_memory_bytes =
-        m_model.model->weightBytes() + static_cast<std::int64_t>(m_cache.bytes() + m_session.scratchBytes());
+        m_model.model->heldBytes() + static_cast<std::int64_t>(m_cache.bytes() + m_session.scratchBytes());
+    if (m_options.prefill && m_parts > 0) {
+        m_row.peak_memory_bytes += streamedPrefillBytes(config, m_row.context, m_row.batch);
+    }
     m_row.weight_bytes_read = decodeWeightBytes(*m_model.model, m_row.batch);
     m_row.cache_bytes_read = cacheBytesRead(config, m_cache, m_row.context - 1);
     m_row.prefill_flops = prefillFlops(config, m_row.context, m_row.batch);
     measureAttention();
 }
 
-void LatencyRun::progress(const char* stage, std::int64_t done, std::int64_t total) {
+void LatencyRun::progress(const std::string& stage, std::int64_t done, std::int64_t total) {
+    m_passes = {};
+    report(stage, done, total);
+}
+
+void LatencyRun::passes(const char* stage, std::int64_t done, std::int64_t total) {
+    if (m_parts == 0) {
+        progress(stage, done, total);
+        return;
+    }
+    m_passes = {stage + std::string(", parts of the weights"), done, total};
+    partAsked(0);
+}
+
+void LatencyRun::partAsked(int part) {
+    if (!m_passes.stage.empty()) {
+        report(m_passes.stage, m_passes.done * m_parts + part, m_passes.total * m_parts);
+    }
+}
+
+void LatencyRun::report(const std::string& stage, std::int64_t done, std::int64_t total) {
     m_job.progress(m_row.model + ", context " + std::to_string(m_row.context) + ", batch " +
                        std::to_string(m_row.batch) + ": " + stage,
                    done, total);
@@ -129,34 +156,35 @@ void LatencyRun::step(const Transformer& transformer, Session& session) {
 
 void LatencyRun::prefill() {
     m_cache.truncate(0);
-    while (m_cache.length() < m_row.context) {
-        m_job.checkCancelled();
-        progress("prefill", m_cache.length(), m_row.context);
-        const std::int64_t count = std::min(m_chunk, m_row.context - m_cache.length());
-        const bool last = m_cache.length() + count == m_row.context;
+    eigenscope::prefill(
+        m_transformer, m_session, m_cache, m_row.context,
+        [this](std::int64_t, std::int64_t count) {
+            return std::span<const TokenId>(m_tokens).first(static_cast<std::size_t>(count * m_row.batch));
+        },
+        [this](std::int64_t done, std::int64_t total) {
+            m_job.checkCancelled();
+            progress(prefillStage(*m_watched), done, total);
+        });
+}
+
+// Pages are touched, plans for the shapes that follow are made, scratch has grown. Against a pass over
+// weights that have to be read, that is nothing.
+void LatencyRun::warmUp() {
+    fill(m_row.context);
+    if (!m_options.prefill || m_parts > 0) {
+        return;
+    }
+    const std::int64_t tail = m_row.context % m_chunk;
+    for (const std::int64_t count : {m_chunk, tail}) {
+        if (count == 0) {
+            continue;
+        }
+        m_cache.truncate(0);
+        progress("warming up", 0, 0);
         m_transformer.forward(
             m_session,
             std::span<const TokenId>(m_tokens).first(static_cast<std::size_t>(count * m_row.batch)), m_cache,
-            last ? LogitsOf::Last : LogitsOf::None);
-    }
-}
-
-// Pages are touched, plans for the shapes that follow are made, scratch has grown.
-void LatencyRun::warmUp() {
-    fill(m_row.context);
-    if (m_options.prefill) {
-        const std::int64_t tail = m_row.context % m_chunk;
-        for (const std::int64_t count : {m_chunk, tail}) {
-            if (count == 0) {
-                continue;
-            }
-            m_cache.truncate(0);
-            progress("warming up", 0, 0);
-            m_transformer.forward(
-                m_session,
-                std::span<const TokenId>(m_tokens).first(static_cast<std::size_t>(count * m_row.batch)),
-                m_cache, LogitsOf::Last);
-        }
+            LogitsOf::Last);
     }
 }
 
@@ -172,13 +200,17 @@ void LatencyRun::measurePrefill() {
 
 void LatencyRun::measureDecode() {
     fill(m_begin);
+    const std::int64_t total = std::int64_t{m_options.repetitions} * m_row.new_tokens;
+    if (m_parts > 0) {
+        passes("first step", 0, 1);
+    }
     step(m_transformer, m_session);
     std::vector<double> seconds;
     for (int i = 0; i < m_options.repetitions; ++i) {
         rewind();
         const auto start = Clock::now();
         for (int token = 0; token < m_row.new_tokens; ++token) {
-            progress("decode", i * m_row.new_tokens + token, m_options.repetitions * m_row.new_tokens);
+            passes("decode", i * m_row.new_tokens + token, total);
             step(m_transformer, m_session);
         }
         seconds.push_back(secondsSince(start) / m_row.new_tokens);
@@ -190,11 +222,14 @@ void LatencyRun::measureAttention() {
     constexpr double kRoundSeconds = 0.02;  // of which waiting for the device is little
     fill(m_row.context - 1);
     const auto recorder = std::make_shared<RecordingBackend>(m_model.backend);
-    const Transformer transformer(recorder, m_model.model);
+    const Transformer transformer(recorder, m_watched);
     Session session = transformer.createSession({.threads = m_options.run.threads,
                                                  .compute = m_row.compute,
                                                  .max_rows = m_row.batch,
                                                  .stop = m_job.stopToken()});
+    if (m_parts > 0) {
+        passes("step for attention", 0, 1);
+    }
     step(transformer, session);
     Stream& stream = session.stream();
     const auto round = [&](std::int64_t passes) {

@@ -29,7 +29,11 @@ private:
     // The cache as it was when decode began.
     void rewind();
     void step(const Transformer& transformer, Session& session);
-    void progress(const char* stage, std::int64_t done, std::int64_t total);
+    void progress(const std::string& stage, std::int64_t done, std::int64_t total);
+    // The same for a stage of passes over the weights: those of a streamed model count by part.
+    void passes(const char* stage, std::int64_t done, std::int64_t total);
+    void partAsked(int part);
+    void report(const std::string& stage, std::int64_t done, std::int64_t total);
 
     JobContext& m_job;
     const OpenModel& m_model;
@@ -37,6 +41,12 @@ private:
     BenchmarkRow& m_row;
     std::int64_t m_chunk;  // tokens of a sequence in one prefill call
     std::int64_t m_begin;  // positions in the cache when decode begins
+    int m_parts;           // of a streamed model's pass; 0 when it is held
+    struct Passes {
+        std::string stage;  // empty: of another kind
+        std::int64_t done = 0, total = 0;
+    } m_passes;
+    std::shared_ptr<const Model> m_watched;
     Transformer m_transformer;
     Session m_session;
     KvCache m_cache;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/benchmark/memory_estimate.h"
 
+#include "core/generation/prefill.h"
 #include "core/model/transformer.h"
 #include "kernels/api/kv_layout.h"
 
@@ -10,7 +11,8 @@
 namespace eigenscope {
 
 MemoryEstimate estimateMemory(const ModelConfig& config, std::int64_t weight_bytes, std::int64_t context,
-                              int batch, const KvFormat& kv_format, std::int64_t prefill_rows) {
+                              int batch, const KvFormat& kv_format, std::int64_t prefill_rows,
+                              bool streamed) {
     if (context < 1 || batch < 1 || prefill_rows < 1) {
         throw Error(ErrorCode::InvalidInput, "context, batch and prefill rows are at least 1, found " +
                                                  std::to_string(context) + ", " + std::to_string(batch) +
@@ -23,14 +25,17 @@ MemoryEstimate estimateMemory(const ModelConfig& config, std::int64_t weight_byt
     estimate.kv_bytes =
         static_cast<std::int64_t>(kvCacheBytes(config, kv_format, batch, context, rows / batch));
     estimate.scratch_bytes = static_cast<std::int64_t>(activationBytes(config, rows, batch));
+    if (streamed) {
+        estimate.scratch_bytes += streamedPrefillBytes(config, context, batch);
+    }
     return estimate;
 }
 
 std::int64_t longestContext(const ModelConfig& config, std::int64_t weight_bytes, std::int64_t memory_bytes,
-                            int batch, const KvFormat& kv_format, std::int64_t prefill_rows) {
+                            int batch, const KvFormat& kv_format, std::int64_t prefill_rows, bool streamed) {
     const auto fits = [&](std::int64_t context) {
-        return estimateMemory(config, weight_bytes, context, batch, kv_format, prefill_rows).total() <=
-               memory_bytes;
+        return estimateMemory(config, weight_bytes, context, batch, kv_format, prefill_rows, streamed)
+                   .total() <= memory_bytes;
     };
     if (!fits(1)) {
         return 0;

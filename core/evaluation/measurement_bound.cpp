@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory bounds of what measures models or runs two of them side by side (memory_bound.h).
 #include "core/evaluation/memory_sizes.h"
+#include "core/generation/prefill.h"
 #include "core/model/transformer.h"
 
 #include <algorithm>
@@ -105,6 +106,8 @@ MemoryBound generationBound(const OpenModel& model, std::int64_t prompt_tokens,
     bound.working = sizes.running(chunk, chunk, 1) + std::int64_t{2} * config.vocab_size * kF32 +
                     static_cast<std::int64_t>(
                         kvCacheBytes(config, resolveKvFormat(options.run, model), 1, capacity, chunk));
+    if (bound.streamed)
+        bound.working += streamedPrefillBytes(config, prompt_tokens, 1);
     return bound;
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/generation/generate.h"
 
+#include "core/generation/prefill.h"
+#include "core/model/watched_weights.h"
+
 #include <algorithm>
 #include <chrono>
 
@@ -54,20 +57,34 @@ std::span<const float> hostLogits(Session& session, const TensorView& logits, st
     return room;
 }
 
-TensorView prefill(JobContext& job, const Transformer& transformer, Session& session, KvCache& cache,
-                   std::span<const TokenId> ids) {
-    const auto chunk = static_cast<std::size_t>(session.options().max_rows);
-    TensorView logits;
-    for (std::size_t done = 0; done < ids.size();) {
-        job.checkCancelled();
-        job.progress("prefill", static_cast<std::int64_t>(done), static_cast<std::int64_t>(ids.size()));
-        const auto part = ids.subspan(done, std::min(chunk, ids.size() - done));
-        done += part.size();
-        logits =
-            transformer.forward(session, part, cache, done == ids.size() ? LogitsOf::Last : LogitsOf::None);
+// Tokens count, and of a streamed model, which takes its time for each, the parts that they go through.
+class GenerationProgress {
+public:
+    GenerationProgress(JobContext& job, const Model& model, std::int64_t most)
+        : m_job(job), m_prefill(prefillStage(model)), m_parts(streamedParts(model)), m_most(most) {}
+    void prefilled(std::int64_t done, std::int64_t total) {
+        m_job.checkCancelled();
+        m_job.progress(m_prefill, done, total);
     }
-    return logits;
-}
+    void generated(std::int64_t tokens) {
+        m_tokens = tokens;
+        if (m_parts == 0)
+            m_job.progress("generating", tokens, m_most);
+        else
+            part(0);
+    }
+    // The parts of the prompt are prefill's.
+    void part(int part) {
+        if (m_tokens > 0)
+            m_job.progress("generating, tokens by parts of the weights", m_tokens * m_parts + part,
+                           m_most * m_parts);
+    }
+
+private:
+    JobContext& m_job;
+    std::string m_prefill;
+    std::int64_t m_parts, m_most, m_tokens = 0;
+};
 
 std::optional<StopReason> stopReason(const OpenModel& model, const GenerationOptions& options,
                                      const GenerationResult& result) {
@@ -87,7 +104,7 @@ std::optional<StopReason> stopReason(const OpenModel& model, const GenerationOpt
 
 // Timing and memory, once the last token is there.
 void summarise(GenerationResult& result, const OpenModel& model, const Session& session, const KvCache& cache,
-               double seconds) {
+               double seconds, std::int64_t prefill_bytes) {
     if (result.ids.size() > 1) {
         const double later = static_cast<double>(result.ids.size() - 1);
         const double decode = seconds - result.ttft_ms / 1000.0;
@@ -100,8 +117,8 @@ void summarise(GenerationResult& result, const OpenModel& model, const Session& 
         result.kv_cache_bytes +=
             spec.bytes(1, static_cast<std::int64_t>(positions), session.options().max_rows);
     }
-    result.peak_memory_bytes =
-        static_cast<std::size_t>(model.model->heldBytes()) + cache.bytes() + session.scratchBytes();
+    result.peak_memory_bytes = static_cast<std::size_t>(model.model->heldBytes() + prefill_bytes) +
+                               cache.bytes() + session.scratchBytes();
 }
 
 }  // namespace
@@ -163,7 +180,10 @@ GenerationResult generate(JobContext& job, const OpenModel& model, std::string_v
     result.prompt_ids = promptIds(model, prompt, options.add_special_tokens);
     const auto prompt_count = static_cast<std::int64_t>(result.prompt_ids.size());
 
-    const Transformer transformer(model.backend, model.model);
+    const bool streamed = model.model->streamed();
+    GenerationProgress progress(job, *model.model, options.max_tokens);
+    const Transformer transformer(model.backend,
+                                  watched(model.model, [&progress](int part) { progress.part(part); }));
     Session session = transformer.createSession({.threads = options.run.threads,
                                                  .compute = resolveCompute(options.run, model),
                                                  .max_rows = std::min(options.prefill_chunk, prompt_count),
@@ -177,7 +197,13 @@ GenerationResult generate(JobContext& job, const OpenModel& model, std::string_v
     std::vector<float> room(static_cast<std::size_t>(model.model->config.vocab_size));
 
     const Clock::time_point start = Clock::now();
-    TensorView logits = prefill(job, transformer, session, cache, result.prompt_ids);
+    TensorView logits = prefill(
+        transformer, session, cache, prompt_count,
+        [&](std::int64_t begin, std::int64_t count) {
+            return std::span<const TokenId>(result.prompt_ids)
+                .subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
+        },
+        [&](std::int64_t done, std::int64_t total) { progress.prefilled(done, total); });
     for (std::optional<StopReason> stop; !stop;) {
         const TokenId id = sampler.next(hostLogits(session, logits, room));
         TokenEvent event{id, {}, secondsSince(start)};
@@ -195,12 +221,13 @@ GenerationResult generate(JobContext& job, const OpenModel& model, std::string_v
         if (sink) {
             sink(event);
         }
-        job.progress("generating", static_cast<std::int64_t>(result.ids.size()), options.max_tokens);
+        progress.generated(static_cast<std::int64_t>(result.ids.size()));
         if (!stop) {
             job.checkCancelled();
             logits = transformer.forward(session, std::span(&id, 1), cache, LogitsOf::Last);
         } else {
-            summarise(result, model, session, cache, event.seconds);
+            summarise(result, model, session, cache, event.seconds,
+                      streamed ? streamedPrefillBytes(model.model->config, prompt_count, 1) : 0);
         }
     }
     return result;

@@ -7,6 +7,8 @@ target_compile_definitions(eigenscope_method_support PRIVATE EIGENSCOPE_SOURCE_D
 foreach(name kv_quality subspaces document_reader corpus_sample partial_calibration spectrum attention_aware allocation mixed_bits error_budget refit tradeoff sensitivity corrupted_results rank_plan statistics corpus calibration perplexity compare fidelity convert convert_disk variants head_groups streaming irregular_files)
     eigenscope_qt_test(tst_${name} SOURCES tst_${name}.cpp LIBRARIES eigenscope_method_support)
 endforeach()
+eigenscope_qt_test(tst_streamed_generation SOURCES tst_streamed_generation.cpp
+                   LIBRARIES eigenscope_method_support eigenscope_benchmark)
 target_compile_definitions(tst_irregular_files PRIVATE EIGENSCOPE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 find_package(ZLIB REQUIRED)
 target_link_libraries(tst_document_reader PRIVATE ZLIB::ZLIB)

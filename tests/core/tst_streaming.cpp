@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Streamed models, whose weights are there one part at a time: everything that runs on them gives the bits
 // that it gives with all weights held, which other tests compare with independent computations.
+#include "core/base/atomic_output.h"
 #include "core/calibration/calibrate.h"
 #include "core/compression/convert.h"
 #include "core/compression/refit.h"
@@ -9,68 +10,18 @@
 #include "core/evaluation/fidelity.h"
 #include "core/evaluation/sensitivity.h"
 #include "core/evaluation/text_diff.h"
-#include "core/model/streamed_weights.h"
 #include "core/model/transformer.h"
-#include "tests/core/method_rows.h"
+#include "tests/core/streaming_support.h"
 #include "tests/support/backends.h"
 #include "tests/support/random_checkpoint.h"
 #include "tests/support/temporary_directory.h"
 
 #include <QTest>
 
-#include <atomic>
-
-#include "core/base/atomic_output.h"
-
 using namespace eigenscope;
 using namespace eigenscope::test;
 
 namespace {
-
-OpenModel streamedOf(const OpenModel& resident) {
-    JobContext job;
-    OpenModel open = resident;
-    open.checkpoint = Checkpoint::open(resident.checkpoint->directory(), Checkpoint::Access::Headers);
-    open.model = streamModel(job, resident.backend, open.checkpoint);
-    return open;
-}
-
-// Counts how often another layer is asked for.
-class CountedWeights : public WeightSource {
-public:
-    explicit CountedWeights(std::shared_ptr<const WeightSource> source) : m_source(std::move(source)) {}
-    EmbeddingLease embedding(const std::stop_token& stop) const override { return m_source->embedding(stop); }
-    LayerLease layer(int layer, const std::stop_token& stop) const override {
-        m_count += layer != std::exchange(m_last, layer);
-        return m_source->layer(layer, stop);
-    }
-    HeadLease head(const std::stop_token& stop) const override {
-        m_last = -1;
-        return m_source->head(stop);
-    }
-    std::int64_t hostBytes() const override { return m_source->hostBytes(); }
-    std::int64_t deviceBytes() const override { return m_source->deviceBytes(); }
-    int layersRead() const { return m_count; }
-
-private:
-    std::shared_ptr<const WeightSource> m_source;
-    mutable int m_count = 0, m_last = -1;
-};
-
-OpenModel counted(const OpenModel& streamed) {
-    auto model = std::make_shared<Model>(*streamed.model);
-    model->source = std::make_shared<CountedWeights>(model->source);
-    OpenModel open = streamed;
-    open.model = model;
-    return open;
-}
-
-RunOptions oneThread(StateStorage storage = StateStorage::File) {
-    RunOptions run;
-    run.threads = 1;
-    run.states.storage = storage;
-    return run;
-}
 
 CalibrationOptions shortOptions(int attention_queries, int average_samples = 1) {
     CalibrationOptions options;

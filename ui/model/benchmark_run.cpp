@@ -69,9 +69,13 @@ void measureModels(JobContext& job, const std::vector<OpenModel>& models, Benchm
                    const BenchmarkSink& row_sink, const SkipSink& skip_sink) {
     const std::int64_t total = fittingRows(models, options);
     std::int64_t done = 0;
-    // The bar counts rows; what a row is at is said before.
+    // The bar counts rows; what a row is at, which may take minutes, is said before.
     JobContext counted(job.stopToken(), [&](const Progress& progress) {
-        job.progress(progress.stage + " · rows", done, total);
+        std::string stage = progress.stage;
+        if (progress.total > 0) {
+            stage += " " + std::to_string(100 * progress.done / progress.total) + " %";
+        }
+        job.progress(stage + " · rows", done, total);
     });
     RunCeilings ceilings;
     for (const OpenModel& model : models) {
