@@ -52,6 +52,7 @@ std::vector<OpCase> benchCases();  // speed
 // One function a subject (op_cases_*.cpp); each appends to the table.
 void addGemmCases(std::vector<OpCase>& cases);
 void addRowCases(std::vector<OpCase>& cases);
+void addComposedCases(std::vector<OpCase>& cases);
 void addCacheCases(std::vector<OpCase>& cases);
 void addAttentionCases(std::vector<OpCase>& cases);
 void addCodeCases(std::vector<OpCase>& cases);
