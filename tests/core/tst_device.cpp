@@ -113,6 +113,20 @@ private slots:
         QVERIFY(emulation::runtimeCounts().graph_launches > replayed);  // steps of one token, as on a GPU
     }
 
+    // Of a decode step, each launch costs some microseconds of a layer's hundred.
+    void aLayerOfAStepIsSixKernels() {
+        const GoldenModel golden = openGoldenModel("llama-gqa", device());
+        const Transformer transformer(golden.open.backend, golden.open.model);
+        Session session = transformer.createSession({.max_rows = 1});
+        KvCache cache = transformer.createCache(KvFormat(DType::F32), 8);
+        const TensorView hidden = transformer.embed(session, std::vector<TokenId>{3}, cache);
+        for (int layer = 0; layer < golden.open.model->config.layers; ++layer) {
+            const int before = emulation::runtimeCounts().kernels;
+            transformer.runLayer(session, layer, hidden, 1, cache);
+            QCOMPARE(emulation::runtimeCounts().kernels - before, 6);
+        }
+    }
+
     void measuresEqualTheHosts_data() { addMethodRows(); }
     void measuresEqualTheHosts() {
         const Measures found = measure(openOn(device()));

@@ -58,6 +58,7 @@ void addAttentionCases(std::vector<OpCase>& cases);
 void addCodeCases(std::vector<OpCase>& cases);
 void addStatisticsCases(std::vector<OpCase>& cases);
 void addBenchCases(std::vector<OpCase>& cases);
+void addComposedBenchCases(std::vector<OpCase>& cases);
 void addAttentionBenchCases(std::vector<OpCase>& cases);
 
 // Cosines and sines as a rotary embedding has them, on the device.
