@@ -55,7 +55,7 @@ class ByteTokenizer final : public Tokenizer {
 public:
     std::string description() const override { return "bytes"; }
     std::int32_t size() const override { return 256; }
-    std::vector<TokenId> encode(std::string_view text, bool) const override {
+    std::vector<TokenId> encode(std::string_view text, bool, const std::stop_token&) const override {
         std::vector<TokenId> ids;
         for (const char c : text)
             ids.push_back(static_cast<unsigned char>(c));
