@@ -47,6 +47,8 @@ public:
     void kvAppend(Stream& s, const KvAppendParams& p) override { m_inner->kvAppend(s, p); }
     void attention(Stream& s, const AttentionParams& p) override { m_inner->attention(s, p); }
     void gram(Stream& s, const GramParams& p) override { m_inner->gram(s, p); }
+    void spreadGram(Stream& s, const SpreadGramParams& p) override { m_inner->spreadGram(s, p); }
+    void logitWeights(Stream& s, const LogitWeightsParams& p) override { m_inner->logitWeights(s, p); }
     void eigh(Stream& s, const EighParams& p) override { m_inner->eigh(s, p); }
     void nll(Stream& s, const NllParams& p) override { m_inner->nll(s, p); }
     void argmax(Stream& s, const ArgmaxParams& p) override { m_inner->argmax(s, p); }

@@ -126,6 +126,8 @@ public:
     virtual void kvAppend(Stream&, const KvAppendParams&) = 0;
     virtual void attention(Stream&, const AttentionParams&) = 0;
     virtual void gram(Stream&, const GramParams&) = 0;
+    virtual void spreadGram(Stream&, const SpreadGramParams&) = 0;
+    virtual void logitWeights(Stream&, const LogitWeightsParams&) = 0;
     virtual void eigh(Stream&, const EighParams&) = 0;  // host pointers on every backend: matrices are small
     virtual void nll(Stream&, const NllParams&) = 0;
     virtual void argmax(Stream&, const ArgmaxParams&) = 0;

@@ -18,6 +18,8 @@ void check(const RopeParams& p);
 void check(const KvAppendParams& p);
 void check(const AttentionParams& p);
 void check(const GramParams& p);
+void check(const SpreadGramParams& p);
+void check(const LogitWeightsParams& p);
 void check(const EighParams& p);
 void check(const NllParams& p);
 void check(const ArgmaxParams& p);

@@ -178,9 +178,13 @@ public:
         launchAttention(p, plan, own.scratch(plan.scratch_bytes), own.queue());
     }
     void gram(Stream& stream, const GramParams& p) override {
-        check(p);
-        CudaStream& own = ready(stream, Op::Gram);
-        launchGram(p, own.scratch(gramScratchBytes(p)), own.queue());
+        run(stream, Op::Gram, p, gramScratchBytes, launchGram);
+    }
+    void spreadGram(Stream& stream, const SpreadGramParams& p) override {
+        run(stream, Op::SpreadGram, p, spreadGramScratchBytes, launchSpreadGram);
+    }
+    void logitWeights(Stream& stream, const LogitWeightsParams& p) override {
+        run(stream, Op::LogitWeights, p, logitWeightsScratchBytes, launchLogitWeights);
     }
     void eigh(Stream&, const EighParams& p) override {
         check(p);
@@ -225,6 +229,13 @@ private:
     void run(Stream& stream, Op op, const Params& params, void (*launch)(const Params&, cudaStream_t)) {
         check(params);
         launch(params, ready(stream, op).queue());
+    }
+    template <typename Params>
+    void run(Stream& stream, Op op, const Params& params, std::size_t (*scratchBytes)(const Params&),
+             void (*launch)(const Params&, void*, cudaStream_t)) {
+        check(params);
+        CudaStream& own = ready(stream, op);
+        launch(params, own.scratch(scratchBytes(params)), own.queue());
     }
     // A kernel before anything else: a driver may list a GPU that it cannot use, and `auto` then takes
     // another backend.

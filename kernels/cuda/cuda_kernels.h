@@ -24,9 +24,13 @@ void launchActivateTo(const ActivateParams& p, void* y, DType dtype, cudaStream_
 void launchNll(const NllParams& p, cudaStream_t stream);
 void launchArgmax(const ArgmaxParams& p, cudaStream_t stream);
 
-// scratch: gramScratchBytes(p) of device memory.
+// scratch: ...ScratchBytes(p) of device memory.
 std::size_t gramScratchBytes(const GramParams& p);
 void launchGram(const GramParams& p, void* scratch, cudaStream_t stream);
+std::size_t spreadGramScratchBytes(const SpreadGramParams& p);
+void launchSpreadGram(const SpreadGramParams& p, void* scratch, cudaStream_t stream);
+std::size_t logitWeightsScratchBytes(const LogitWeightsParams& p);
+void launchLogitWeights(const LogitWeightsParams& p, void* scratch, cudaStream_t stream);
 
 // The whole product in float32 with factors rounded as p.compute says: for the few rows of decode when the
 // weights' dtype is not the arithmetic's, and for whatever cuBLASLt has no algorithm for.

@@ -116,6 +116,7 @@ std::vector<OpCase> allCases() {
     addAttentionCases(cases);
     addCodeCases(cases);
     addStatisticsCases(cases);
+    addMomentCases(cases);
     return cases;
 }
 

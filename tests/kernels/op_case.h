@@ -57,6 +57,7 @@ void addCacheCases(std::vector<OpCase>& cases);
 void addAttentionCases(std::vector<OpCase>& cases);
 void addCodeCases(std::vector<OpCase>& cases);
 void addStatisticsCases(std::vector<OpCase>& cases);
+void addMomentCases(std::vector<OpCase>& cases);
 void addBenchCases(std::vector<OpCase>& cases);
 void addComposedBenchCases(std::vector<OpCase>& cases);
 void addAttentionBenchCases(std::vector<OpCase>& cases);
