@@ -95,16 +95,15 @@ CalibrationTools::CalibrationTools(const JobContext& job, const OpenModel& model
                                    Session& session)
     : attention(std::nullopt),
       average(std::nullopt),
-      observer(
-          job, *model.backend, session, model.model->config, plan.description.head_group,
-          plan.options.attention_queries > 0
-              ? &attention.emplace(*model.backend, *model.model, plan.options.attention_queries,
-                                   plan.description.head_group, plan.options.seed, plan.options.run.threads)
-              : nullptr,
-          plan.options.average_samples > 1
-              ? &average.emplace(*model.backend, model.model->config, plan.options.average_samples,
-                                 static_cast<std::int64_t>(plan.windows.front().size()))
-              : nullptr) {}
+      observer(job, *model.backend, session, model.model->config, plan.description.head_group,
+               plan.options.attention_queries > 0
+                   ? &attention.emplace(*model.backend, *model.model, session, plan.options.attention_queries,
+                                        plan.description.head_group, plan.options.seed)
+                   : nullptr,
+               plan.options.average_samples > 1
+                   ? &average.emplace(*model.backend, model.model->config, plan.options.average_samples,
+                                      static_cast<std::int64_t>(plan.windows.front().size()))
+                   : nullptr) {}
 
 std::int64_t calibrationChunk(const CalibrationPlan& plan) {
     // Attention is weighed over whole windows, so a trace must hold one.

@@ -212,7 +212,7 @@ private:
     LayerSweep m_sweep;
     CalibrationTools m_tools;
     KeepingTime m_keeping;
-    std::vector<std::vector<std::int64_t>> m_positions;  // [windows], of the attention moments' samples
+    std::vector<std::vector<std::int32_t>> m_positions;  // [windows], of the attention moments' samples
     std::vector<LayerStatistics> m_finished;
     int m_layer = 0;
     std::size_t m_window = 0;      // the next one, in this layer

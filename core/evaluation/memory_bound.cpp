@@ -32,7 +32,7 @@ MemoryBound calibrationBound(const OpenModel& model, const CalibrationOptions& o
         bound.statistics += (config.layers + 1) * layer;
     bound.working = sizes.running(length, chunk, 0);
     if (attention)
-        bound.working += sizes.attention(length, options.attention_queries, group);
+        bound.working += sizes.attention(length, options.attention_queries);
     if (options.average_samples > 1)
         bound.working += length * 2 * (config.query_heads + config.kv_heads) * config.head_dim * kF32 *
                          (bound.streamed ? 1 : config.layers);

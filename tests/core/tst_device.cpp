@@ -52,6 +52,16 @@ bool near(double found, double expected, double tolerance) {
     return std::abs(found - expected) <= tolerance * std::max(std::abs(expected), 1e-6);
 }
 
+// Of the largest.
+bool nearVector(const std::vector<double>& found, const std::vector<double>& expected) {
+    double largest = 0, error = 0;
+    for (std::size_t i = 0; i < expected.size() && found.size() == expected.size(); ++i) {
+        largest = std::max(largest, std::abs(expected[i]));
+        error = std::max(error, std::abs(found[i] - expected[i]));
+    }
+    return found.size() == expected.size() && error <= kBackendTolerance * largest;
+}
+
 PerplexityOptions shortWindows() {
     PerplexityOptions options;
     options.sequence_length = 24;
@@ -124,6 +134,53 @@ private slots:
             const int before = emulation::runtimeCounts().kernels;
             transformer.runLayer(session, layer, hidden, 1, cache);
             QCOMPARE(emulation::runtimeCounts().kernels - before, 6);
+        }
+    }
+
+    // Queries sampled, keys of heads side by side, and an interruption in the middle.
+    void momentsOfAttentionEqualTheHosts_data() { addMethodRows(); }
+    void momentsOfAttentionEqualTheHosts() {
+        const auto calibrated = [](const MethodGolden& golden, bool interrupted) {
+            CalibrationOptions options = goldenCalibration(golden);
+            options.attention_queries = 9;
+            options.samples = 3;
+            JobContext job;
+            const CalibrationPlan plan = planCalibration(job, golden.open, golden.text, options);
+            CalibrationKeeper keeper;
+            if (interrupted) {
+                std::stop_source stop;
+                JobContext stopped(stop.get_token());
+                keeper.interval_seconds = 0;
+                keeper.keep = [&](const PartialCalibration& partial) {
+                    keeper.start = partial;
+                    stop.request_stop();
+                };
+                try {
+                    const CalibrationKeeper first = keeper;
+                    runCalibration(stopped, golden.open, plan, first);
+                } catch (const Cancelled&) {
+                }
+                keeper.keep = nullptr;
+            }
+            return runCalibration(job, golden.open, plan, keeper);
+        };
+        const Statistics found = calibrated(openOn(device()), false);
+        const Statistics again = calibrated(openOn(device()), true);
+        const Statistics expected = calibrated(openOn(referenceBackend()), false);
+        QVERIFY(found.head_group > 1);
+        for (std::size_t layer = 0; layer < expected.layers.size(); ++layer) {
+            const LayerStatistics &f = found.layers[layer], &a = again.layers[layer],
+                                  &e = expected.layers[layer];
+            for (const auto part : {&LayerStatistics::logit_queries, &LayerStatistics::logit_keys,
+                                    &LayerStatistics::joint_logit_keys}) {
+                QCOMPARE((a.*part).gram, (f.*part).gram);
+                QCOMPARE((a.*part).sum, (f.*part).sum);
+                QVERIFY(nearVector((f.*part).gram, (e.*part).gram));
+                QVERIFY(nearVector((f.*part).sum, (e.*part).sum));
+            }
+            QCOMPARE(a.logit_weights, f.logit_weights);
+            QVERIFY(nearVector(f.logit_weights, e.logit_weights));
+            QVERIFY(nearVector(f.projection, e.projection));
         }
     }
 
