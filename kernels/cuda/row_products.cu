@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A block of 32 warps on each multiprocessor holds the row x, normalised and rounded, in shared memory; a
-// warp computes a column at a time, whose row of the weights it reads once.
+// A block of up to 32 warps on each multiprocessor holds the row x, normalised and rounded, in shared memory;
+// a warp computes a column at a time, whose row of the weights it reads once.
 //
 // Counted for 16-bit weights on an H200: a multiprocessor gets 18 bytes of weights a clock from memory, reads
 // as many of x from shared memory, which gives 128, and issues some 30 of its 128 operations a lane and
@@ -21,9 +21,9 @@ namespace eigenscope::cuda {
 namespace {
 
 constexpr int kWarp = 32;
-constexpr int kWarps = 32;                  // of a block
+constexpr int kMostWarps = 32;              // of a block
 constexpr int kAhead = 4;                   // loads of weights under way
-constexpr int kFewestColumns = 8;           // of a block: more blocks than that would only read x
+constexpr int kFewestWarps = 8;             // more blocks with fewer would only read x
 constexpr std::size_t kStaticBytes = 1024;  // of shared memory beside x, rounded up
 
 struct RowMatrix {
@@ -46,7 +46,7 @@ struct RowTask {
     int parts;  // columns of a unit
 };
 
-// Of one value a thread; every thread gets the sum. shared: [kWarps].
+// Of one value a thread; every thread gets the sum. shared: [kMostWarps].
 __device__ float sumOfBlock(float value, float* shared) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
 #pragma unroll
@@ -55,7 +55,7 @@ __device__ float sumOfBlock(float value, float* shared) {
     if (lane == 0)
         shared[warp] = value;
     __syncthreads();
-    float total = shared[lane];
+    float total = lane < static_cast<int>(blockDim.x) / kWarp ? shared[lane] : 0.0f;
 #pragma unroll
     for (int distance = kWarp / 2; distance > 0; distance /= 2)
         total += __shfl_xor_sync(~0u, total, distance);
@@ -70,7 +70,7 @@ __device__ void stageRow(const RowTask& task, Arithmetic* staged, float* shared)
     const float* x = task.x;
     if (!task.normed) {
 #pragma unroll 4
-        for (unsigned i = threadIdx.x; i < k; i += kWarps * kWarp)
+        for (unsigned i = threadIdx.x; i < k; i += blockDim.x)
             staged[i] = fromFloat<Arithmetic>(x[i]);
         __syncthreads();
         return;
@@ -80,17 +80,17 @@ __device__ void stageRow(const RowTask& task, Arithmetic* staged, float* shared)
     float mean = 0.0f;
     if (norm.kind == NormParams::Kind::LayerNorm) {
 #pragma unroll 4
-        for (unsigned i = threadIdx.x; i < k; i += kWarps * kWarp)
+        for (unsigned i = threadIdx.x; i < k; i += blockDim.x)
             mean += x[i];
         mean = sumOfBlock(mean, shared) / width;
     }
     float squares = 0.0f;
 #pragma unroll 4
-    for (unsigned i = threadIdx.x; i < k; i += kWarps * kWarp)
+    for (unsigned i = threadIdx.x; i < k; i += blockDim.x)
         squares += (x[i] - mean) * (x[i] - mean);
     const float scale = 1.0f / sqrtf(sumOfBlock(squares, shared) / width + norm.epsilon);
 #pragma unroll 4
-    for (unsigned i = threadIdx.x; i < k; i += kWarps * kWarp) {
+    for (unsigned i = threadIdx.x; i < k; i += blockDim.x) {
         const float value = (x[i] - mean) * scale * (norm.weight ? norm.weight[i] : 1.0f);
         staged[i] = fromFloat<Arithmetic>(norm.bias ? value + norm.bias[i] : value);
     }
@@ -139,13 +139,13 @@ __device__ void load(const RowTask& task, const Column& column, int first, Loads
 
 // kCount consecutive elements of k at a time, lanes side by side; a fixed tree adds the lanes up.
 template <typename Weight, typename Arithmetic, int kCount>
-__global__ void __launch_bounds__(kWarps* kWarp, 1) rowProductsKernel(RowTask task) {
-    __shared__ float shared[kWarps];
+__global__ void __launch_bounds__(kMostWarps* kWarp, 1) rowProductsKernel(RowTask task) {
+    __shared__ float shared[kMostWarps];
     auto* staged = dynamicShared<Arithmetic>();
     const auto* x = reinterpret_cast<const Several<Arithmetic, kCount>*>(staged);
     const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
     const int parts = static_cast<int>(task.k / kCount);
-    const std::int64_t step = std::int64_t{kWarps} * gridDim.x;
+    const std::int64_t step = std::int64_t{blockDim.x / kWarp} * gridDim.x;
     Loads<Weight, kCount> weights;
     Column column{std::int64_t{warp} * gridDim.x + blockIdx.x};
     if (column.unit < task.units) {
@@ -197,12 +197,15 @@ void launchTyped(const RowTask& task, const DeviceLimits& limits, cudaStream_t s
     bool vectors = task.k % kCount == 0;
     for (int i = 0; i < 3; ++i)
         vectors = vectors && alignedTo(task.matrices[i].weight, 16);
-    const auto blocks = static_cast<unsigned>(
-        std::min<std::int64_t>(limits.multiprocessors, (task.units + kFewestColumns - 1) / kFewestColumns));
+    const std::int64_t blocks =
+        std::min<std::int64_t>(limits.multiprocessors, (task.units + kFewestWarps - 1) / kFewestWarps);
+    const std::int64_t warps =
+        std::clamp<std::int64_t>((task.units + blocks - 1) / blocks, kFewestWarps, kMostWarps);
     const std::size_t bytes = static_cast<std::size_t>(task.k) * sizeof(Arithmetic);
     const auto kernel =
         vectors ? rowProductsKernel<Weight, Arithmetic, kCount> : rowProductsKernel<Weight, Arithmetic, 1>;
-    launch("products of a row", kernel, blocks, kWarps * kWarp, bytes, stream, task);
+    launch("products of a row", kernel, static_cast<unsigned>(blocks), static_cast<unsigned>(warps * kWarp),
+           bytes, stream, task);
 }
 
 }  // namespace

@@ -234,6 +234,8 @@ void addBlocks(std::vector<OpCase>& cases) {
             addMlp(cases, {m, 24, {40, 40, 0}, weight, Compute::F32, Before::RmsNorm, true}, Kind::GeluTanh,
                    "gelu tanh");
         }
+        // More columns than a GPU has warps for at once.
+        addProject(cases, {1, 24, {3000, 2001, 999}, weight, own, Before::RmsNorm, true});
         addProject(cases, {0, 16, {8, 8, 8}, weight, own, Before::RmsNorm});
         addMlp(cases, {17, 64, {96, 96, 0}, weight, own, Before::RmsNorm, false}, Kind::Clamp, "clamp");
     }
