@@ -2,6 +2,7 @@
 #include "core/calibration/attention_moments.h"
 
 #include "core/base/job_context.h"
+#include "core/calibration/moment_sums.h"
 #include "core/calibration/output_roots.h"
 #include "core/model/positions.h"
 
@@ -18,71 +19,20 @@ std::int64_t drawBelow(std::mt19937_64& random, std::int64_t bound) {
     return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(bound));
 }
 
-// Gram matrices [heads, width, width], then sums [heads, width], from `begin` on.
-struct KeyPlaces {
-    std::size_t heads = 0, width = 0, begin = 0;
-    std::size_t gram(std::size_t head = 0) const { return begin + head * width * width; }
-    std::size_t sum(std::size_t head = 0) const { return gram(heads) + head * width; }
-    std::size_t end() const { return sum(heads); }
-};
-
-// A layer's sums in device memory, places counted in doubles: S_q [kv_heads, head_dim, head_dim], S_k of
-// heads and of heads side by side (where there are such), sum w [kv_heads].
-struct SumPlaces {
-    SumPlaces(const ModelConfig& config, int head_group) {
-        const auto heads = static_cast<std::size_t>(config.kv_heads);
-        const auto width = static_cast<std::size_t>(config.head_dim);
-        const auto group = static_cast<std::size_t>(head_group);
-        keys = {heads, width, heads * width * width};
-        joint = {group > 1 ? heads / group : 0, group * width, keys.end()};
-        weights = joint.end();
-        end = weights + heads;
-    }
-    // Calls visit(place, count) for parts in the order in which they are kept in files.
-    template <typename Visit>
-    void inFileOrder(const Visit& visit) const {
-        visit(0, keys.begin);
-        for (const KeyPlaces& places : {keys, joint}) {
-            for (std::size_t head = 0; head < places.heads; ++head) {
-                visit(places.gram(head), places.width * places.width);
-                visit(places.sum(head), places.width);
-            }
-        }
-        visit(weights, end - weights);
-    }
-    KeyPlaces keys, joint;
-    std::size_t weights = 0, end = 0;
-};
-
-double* at(const std::shared_ptr<Buffer>& buffer, std::size_t place) {
-    return static_cast<double*>(buffer->data()) + place;
-}
-
-Moments momentsOf(const std::vector<double>& sums, const KeyPlaces& places) {
-    const auto part = [&](std::size_t begin, std::size_t end) {
-        return std::vector<double>(sums.begin() + static_cast<std::ptrdiff_t>(begin),
-                                   sums.begin() + static_cast<std::ptrdiff_t>(end));
-    };
-    Moments moments;
-    moments.heads = static_cast<int>(places.heads);
-    moments.width = places.heads > 0 ? static_cast<int>(places.width) : 0;
-    moments.gram = part(places.gram(), places.sum());
-    moments.sum = part(places.sum(), places.end());
-    return moments;
-}
+double* doublesOf(const std::shared_ptr<Buffer>& buffer) { return static_cast<double*>(buffer->data()); }
 
 }  // namespace
 
 struct AttentionMoments::Layer {
-    std::shared_ptr<Buffer> sums;    // SumPlaces
-    std::shared_ptr<Buffer> roots;   // [query_heads, head_dim, head_dim] float32
-    std::vector<double> projection;  // [kv_heads, head_dim, head_dim]
+    MomentSums sums;
+    std::vector<double> projection;      // [kv_heads, head_dim, head_dim]
+    std::shared_ptr<Buffer> roots = {};  // [query_heads, head_dim, head_dim] float32
 };
 
 // Device memory for weighing a window, whatever the layer.
 struct AttentionMoments::Window {
     std::int64_t length = 0, samples = 0;  // that there is room for; `samples` weighed at a time
-    std::shared_ptr<Buffer> positions;     // int32 [queries]
+    std::shared_ptr<Buffer> positions;     // int32 [queries of the window]
     bool positions_there = false;
     std::shared_ptr<Buffer> weights;   // [query_heads, samples, length]
     std::shared_ptr<Buffer> by_query;  // [query_heads, samples]
@@ -122,14 +72,11 @@ AttentionMoments::Layer& AttentionMoments::opened(int index, const JobContext& j
         return *layer;
     Stream& stream = m_session.stream();
     OutputRoots output = outputRoots(job, m_backend, stream, m_model, index, m_session.options().threads);
-    auto fresh = std::make_unique<Layer>();
-    fresh->projection = std::move(output.gram);
+    std::unique_ptr<Layer> fresh(
+        new Layer{MomentSums(m_backend, stream, m_model.config, m_head_group), std::move(output.gram)});
     fresh->roots = m_backend.allocate(output.roots.size() * sizeof(float));
     m_backend.upload(stream, fresh->roots->data(), output.roots.data(), fresh->roots->bytes());
-    const std::vector<double> zeros(sumCount(), 0.0);
-    fresh->sums = m_backend.allocate(zeros.size() * sizeof(double));
-    m_backend.upload(stream, fresh->sums->data(), zeros.data(), fresh->sums->bytes());
-    stream.synchronize();  // what was uploaded ends with this function
+    stream.synchronize();  // the roots end with this function
     layer = std::move(fresh);
     return *layer;
 }
@@ -190,10 +137,10 @@ void AttentionMoments::prepareWindow(std::int64_t length) {
     }
     if (w.positions_there)
         return;
-    if (!w.positions)
-        w.positions = m_backend.allocate(static_cast<std::size_t>(m_queries) * sizeof(std::int32_t));
-    m_backend.upload(m_session.stream(), w.positions->data(), m_positions.data(),
-                     m_positions.size() * sizeof(std::int32_t));
+    const std::size_t bytes = m_positions.size() * sizeof(std::int32_t);
+    if (!w.positions || w.positions->bytes() < bytes)
+        w.positions = m_backend.allocate(bytes);
+    m_backend.upload(m_session.stream(), w.positions->data(), m_positions.data(), bytes);
     w.positions_there = true;
 }
 
@@ -236,11 +183,11 @@ void AttentionMoments::weigh(int index, const Layer& layer, const AttentionTrace
          .table = w.table,
          .alibi_slopes = m_model.alibi_slopes.empty() ? nullptr : m_model.alibi_slopes.f32(),
          .joint = m_head_group,
-         .weights = at(w.weights, 0),
-         .by_query = at(w.by_query, 0),
-         .by_key = at(w.by_key, 0),
-         .joint_keys = w.joint ? at(w.joint, 0) : nullptr,
-         .total = at(layer.sums, SumPlaces(config, m_head_group).weights)});
+         .weights = doublesOf(w.weights),
+         .by_query = doublesOf(w.by_query),
+         .by_key = doublesOf(w.by_key),
+         .joint_keys = w.joint ? doublesOf(w.joint) : nullptr,
+         .total = layer.sums.weights()});
 }
 
 void AttentionMoments::sumQueries(int index, const Layer& layer, const AttentionTrace& trace,
@@ -258,8 +205,8 @@ void AttentionMoments::sumQueries(int index, const Layer& layer, const Attention
                                                   .samples = static_cast<std::int32_t>(count),
                                                   .window = config.window(index),
                                                   .table = w.table,
-                                                  .weights = at(w.weights, 0),
-                                                  .gram = at(layer.sums, 0)});
+                                                  .weights = doublesOf(w.weights),
+                                                  .gram = layer.sums.queries()});
         return;
     }
     // Every key sees the same query: the sampled rows, each with the sum of its weights.
@@ -276,67 +223,39 @@ void AttentionMoments::sumQueries(int index, const Layer& layer, const Attention
                                         .heads = config.query_heads,
                                         .width = config.head_dim,
                                         .group = config.group(),
-                                        .gram = at(layer.sums, 0),
-                                        .weights = at(w.by_query, 0)});
+                                        .gram = layer.sums.queries(),
+                                        .weights = doublesOf(w.by_query)});
 }
 
 void AttentionMoments::sumKeys(const Layer& layer, const AttentionTrace& trace) {
-    const SumPlaces places(m_model.config, m_head_group);
-    const auto sum = [&](const KeyPlaces& keys, const std::shared_ptr<Buffer>& weights) {
+    const auto sum = [&](const MomentSums::Keys& keys, const std::shared_ptr<Buffer>& weights) {
         m_backend.gram(m_session.stream(), {.x = trace.keys.f32(),
                                             .rows = m_window->length,
-                                            .heads = static_cast<std::int32_t>(keys.heads),
-                                            .width = static_cast<std::int32_t>(keys.width),
-                                            .gram = at(layer.sums, keys.gram()),
-                                            .sum = at(layer.sums, keys.sum()),
-                                            .weights = at(weights, 0)});
+                                            .heads = keys.heads,
+                                            .width = keys.width,
+                                            .gram = keys.gram,
+                                            .sum = keys.sum,
+                                            .weights = doublesOf(weights)});
     };
-    sum(places.keys, m_window->by_key);
-    if (places.joint.heads > 0)
-        sum(places.joint, m_window->joint);
-}
-
-std::vector<double> AttentionMoments::downloaded(const Layer& layer) {
-    std::vector<double> sums(sumCount());
-    m_backend.download(m_session.stream(), sums.data(), layer.sums->data(), layer.sums->bytes());
-    return sums;
+    sum(layer.sums.keys(), m_window->by_key);
+    if (m_window->joint)
+        sum(layer.sums.joint(), m_window->joint);
 }
 
 void AttentionMoments::finish(int index, LayerStatistics& statistics) {
     const Layer& layer = opened(index, JobContext());
-    const SumPlaces places(m_model.config, m_head_group);
-    const std::vector<double> sums = downloaded(layer);
-    statistics.logit_queries = Moments(m_model.config.kv_heads, m_model.config.head_dim);
-    statistics.logit_queries.sum.clear();
-    std::copy_n(sums.begin(), places.keys.begin, statistics.logit_queries.gram.begin());
-    statistics.logit_keys = momentsOf(sums, places.keys);
-    statistics.joint_logit_keys = momentsOf(sums, places.joint);
-    statistics.logit_weights.assign(sums.begin() + static_cast<std::ptrdiff_t>(places.weights), sums.end());
+    layer.sums.fill(m_backend, m_session.stream(), statistics);
     statistics.projection = layer.projection;
 }
 
-std::size_t AttentionMoments::sumCount() const { return SumPlaces(m_model.config, m_head_group).end; }
+std::size_t AttentionMoments::sumCount() const { return MomentSums::count(m_model.config, m_head_group); }
 
 std::vector<double> AttentionMoments::sums(int index) {
-    const std::vector<double> sums = downloaded(opened(index, JobContext()));
-    std::vector<double> result;
-    SumPlaces(m_model.config, m_head_group).inFileOrder([&](std::size_t place, std::size_t count) {
-        const auto begin = sums.begin() + static_cast<std::ptrdiff_t>(place);
-        result.insert(result.end(), begin, begin + static_cast<std::ptrdiff_t>(count));
-    });
-    return result;
+    return opened(index, JobContext()).sums.kept(m_backend, m_session.stream());
 }
 
 void AttentionMoments::restoreSums(int index, std::span<const double> sums) {
-    const Layer& layer = opened(index, JobContext());
-    std::vector<double> placed(sumCount());
-    const double* next = sums.data();
-    SumPlaces(m_model.config, m_head_group).inFileOrder([&](std::size_t place, std::size_t count) {
-        std::copy_n(next, count, placed.begin() + static_cast<std::ptrdiff_t>(place));
-        next += count;
-    });
-    m_backend.upload(m_session.stream(), layer.sums->data(), placed.data(), layer.sums->bytes());
-    m_session.stream().synchronize();  // `placed` ends here
+    opened(index, JobContext()).sums.restore(m_backend, m_session.stream(), sums);
 }
 
 }  // namespace eigenscope

@@ -59,7 +59,6 @@ private:
     struct Layer;
     struct Window;
     Layer& opened(int layer, const JobContext& job);
-    std::vector<double> downloaded(const Layer& layer);
     void prepareWindow(std::int64_t length);
     void weigh(int index, const Layer& layer, const AttentionTrace& trace, std::int64_t first,
                std::int64_t count);

@@ -408,8 +408,8 @@ void TestAttentionAware::stopsWithinAWindow() {
         };
         const auto whole = std::make_shared<StoppingBackend>(host, -1);
         run(whole);
-        // Each layer's seven products, attention, four Gram matrices, the output projection's, and the moments'
-        // weights, queries and keys.
+        // Each layer's seven products, attention, four Gram matrices, the output projection's, and the
+        // moments' weights, queries and keys.
         QVERIFY2(whole->begun >= 2 * 16, qPrintable(QString::number(whole->begun)));
         for (int at = 0; at < whole->begun; ++at) {
             const auto backend = std::make_shared<StoppingBackend>(host, at);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What calibration takes beside its matrix products:
 //   eigenscope-calibration-bench MODEL [--device NAME] [--samples 128] [--length 2048]
+//       [--attention-queries 0]
 // MODEL is a directory or a preset, whose weights are random; tokens are too. Prints JSON: seconds of the
 // run, and the seconds that the arithmetic of a forward pass over the same tokens takes at the rate of a
 // large matrix product measured in this run. Exit status 77: the device is not there.
