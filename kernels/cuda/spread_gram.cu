@@ -13,8 +13,8 @@ namespace eigenscope::cuda {
 
 namespace {
 
-// Samples' copies, head after head. A block's samples alternate between early and late ones, since later
-// ones have more copies.
+// Samples' copies, head after head. Later samples have more copies: blocks that get one each begin with the
+// last, and where they get several, every other turn is dealt out backwards.
 struct SpreadRows {
     SpreadGramParams p;
     int splits;
@@ -51,8 +51,9 @@ struct SpreadRows {
     __device__ Run run(std::int64_t g, std::int64_t split, int number, int ci, int cj) const {
         const int turn = number / p.group;
         const std::int64_t head = g * p.group + number % p.group;
-        const std::int64_t s = std::int64_t{turn} * splits + (turn % 2 ? splits - 1 - split : split);
-        if (s >= p.samples)
+        const std::int64_t s =
+            p.samples - 1 - (std::int64_t{turn} * splits + (turn % 2 ? splits - 1 - split : split));
+        if (s < 0)
             return {};
         const std::int64_t m = p.positions[s];
         const float* x = p.x + (m * p.heads + head) * p.width;
@@ -69,8 +70,10 @@ struct SpreadRows {
 GramPlan planOf(const SpreadGramParams& p) {
     GramPlan plan = gramPlan(p.heads / p.group, p.width, p.gram, nullptr);
     const std::int64_t blocks = std::max<std::int64_t>(std::int64_t{plan.groups} * plan.pairs, 1);
-    plan.splits = static_cast<int>(
-        std::clamp<std::int64_t>((kEnoughGramBlocks + blocks - 1) / blocks, 1, std::max(p.samples, 1)));
+    const std::int64_t wanted = (kEnoughGramBlocks + blocks - 1) / blocks;
+    // Samples of a block: an even number, so that all blocks have about as many copies.
+    const std::int64_t turns = std::max<std::int64_t>(p.samples / wanted / 2 * 2, 1);
+    plan.splits = static_cast<int>(std::max<std::int64_t>((p.samples + turns - 1) / turns, 1));
     return plan;
 }
 

@@ -102,6 +102,8 @@ std::vector<Shape> shapes() {
             {300, 2, 2, 40, 40, many, 0, false, 1},
             {300, 2, 1, 128, 128, {0, 150, 299}, 1, false, 1},
             {150, 2, 2, 256, 256, {12, 149}, 0, false, 2},
+            // So many heads that a block has several samples.
+            {40, 360, 180, 6, 6, {39, 3, 8, 11, 14, 16, 19, 22, 25, 27, 30, 36, 37}, 0, false, 1},
             {20, 4, 4, 8, 8, {}, 0, false, 2}};
 }
 
