@@ -71,13 +71,41 @@ __device__ inline void addToGram(const GramPlan& plan, std::int64_t g, int row, 
         gram[std::int64_t{column} * plan.width + row] += value;
 }
 
+// Rows from `base` on, of the left tile times their weights; zero behind the run's end. A thread has one
+// column of each tile, the same of both where `same`.
+template <typename Run>
+__device__ void loadGramRows(const Run& run, std::int64_t base, bool same, double (*left)[kGramPitch],
+                             double (*right)[kGramPitch]) {
+    constexpr int kLoadRows = kGramThreads / kGramTile;  // at a time
+    constexpr int kLoads = 4;                            // under way in a thread, of each tile
+    const int column = static_cast<int>(threadIdx.x) % kGramTile,
+              first_row = static_cast<int>(threadIdx.x) / kGramTile;
+#pragma unroll
+    for (int first = first_row; first < kGramRows; first += kLoads * kLoadRows) {
+        double weights[kLoads];
+        float x[kLoads], y[kLoads];
+#pragma unroll
+        for (int k = 0; k < kLoads; ++k) {
+            const std::int64_t row = base + first + k * kLoadRows;
+            const bool valid = row < run.end;
+            weights[k] = valid ? run.weight(row) : 0.0;
+            x[k] = valid ? run.left(row) : 0.0f;
+            y[k] = valid && !same ? run.right(row) : x[k];
+        }
+#pragma unroll
+        for (int k = 0; k < kLoads; ++k) {
+            const bool counts = weights[k] != 0.0;
+            left[first + k * kLoadRows][column] = counts ? weights[k] * x[k] : 0.0;
+            right[first + k * kLoadRows][column] = counts ? double{y[k]} : 0.0;
+        }
+    }
+}
+
 // Parts, if there are several, are left in `parts`: [splits, groups, pairs, kGramTile, kGramTile], then
 // column sums [splits, groups, width].
 template <typename Rows>
 __global__ void __launch_bounds__(kGramThreads, kGramBlocks)
     gramKernel(Rows rows, GramPlan plan, double* parts) {
-    constexpr int kLoadRows = kGramThreads / kGramTile;  // at a time
-    constexpr int kLoads = 4;                            // under way in a thread, of each tile
     __shared__ double left[kGramRows][kGramPitch], right[kGramRows][kGramPitch];
     int tile_i, tile_j;
     tilesOf(static_cast<int>(blockIdx.x), plan.tiles, tile_i, tile_j);
@@ -87,32 +115,13 @@ __global__ void __launch_bounds__(kGramThreads, kGramBlocks)
     const int quarter = (warp + static_cast<int>(blockIdx.x + blockIdx.y + blockIdx.z)) % 4;
     const int row0 = quarter / 2 * kGramWarp, column0 = quarter % 2 * kGramWarp;
     const bool idle = tile_i == tile_j && row0 > column0;
-    const int column = static_cast<int>(threadIdx.x) % kGramTile,
-              first_row = static_cast<int>(threadIdx.x) / kGramTile;
+    const int column = static_cast<int>(threadIdx.x) % kGramTile;
     const int ci = tile_i * kGramTile + column, cj = tile_j * kGramTile + column;
     double sums[2][4][4] = {}, column_sum = 0.0;
     for (int number = 0; number < rows.runs; ++number) {
         const auto run = rows.run(g, split, number, ci, cj);
         for (std::int64_t base = run.begin; base < run.end; base += kGramRows) {
-#pragma unroll
-            for (int first = first_row; first < kGramRows; first += kLoads * kLoadRows) {
-                double weights[kLoads];
-                float x[kLoads], y[kLoads];
-#pragma unroll
-                for (int k = 0; k < kLoads; ++k) {
-                    const std::int64_t row = base + first + k * kLoadRows;
-                    const bool valid = row < run.end;
-                    weights[k] = valid ? run.weight(row) : 0.0;
-                    x[k] = valid ? run.left(row) : 0.0f;
-                    y[k] = valid && ci != cj ? run.right(row) : x[k];
-                }
-#pragma unroll
-                for (int k = 0; k < kLoads; ++k) {
-                    const bool counts = weights[k] != 0.0;
-                    left[first + k * kLoadRows][column] = counts ? weights[k] * x[k] : 0.0;
-                    right[first + k * kLoadRows][column] = counts ? double{y[k]} : 0.0;
-                }
-            }
+            loadGramRows(run, base, ci == cj, left, right);
             __syncthreads();
             if (!idle)
 #pragma unroll
