@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/workspaces/convert/convert_page.h"
 
+#include "core/compression/converted_config.h"
 #include "core/evaluation/memory_bound.h"
 #include "ui/model/units.h"
 #include "ui/model/workspace.h"
@@ -15,7 +16,6 @@
 #include "ui/workspaces/convert/convert_table.h"
 #include "ui/workspaces/convert/tradeoff_panel.h"
 #include "ui/workspaces/convert/tradeoff_plot.h"
-#include "ui/workspaces/spectrum/plan_budget.h"
 #include "ui/workspaces/spectrum/ratio_bar.h"
 
 #include <QCheckBox>
