@@ -129,13 +129,7 @@ ModelPage::ModelPage(Workspace& workspace, const Theme& theme, QWidget* parent)
     auto* left_side = new QWidget(content);
     left_side->setLayout(left);
     left->setContentsMargins(0, 0, 0, 0);
-    auto* scroll = new QScrollArea(content);  // in a small window
-    scroll->setObjectName(QStringLiteral("modelFacts"));
-    scroll->setWidget(left_side);
-    scroll->setWidgetResizable(true);
-    scroll->setFrameShape(QFrame::NoFrame);
-    scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-    scroll->setFocusPolicy(Qt::NoFocus);
+    QScrollArea* scroll = scrolledDown(left_side);
     scroll->setFixedWidth(320);
     columns->addWidget(scroll);
     auto* right = new QSplitter(Qt::Vertical, content);

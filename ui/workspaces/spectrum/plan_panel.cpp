@@ -91,12 +91,7 @@ PlanPanel::PlanPanel(Workspace& workspace, const Theme& theme, QWidget* parent)
     auto* figures = new PlanFigures(m_workspace, theme, content);
     column->addWidget(figures);
     column->addStretch(1);
-    auto* scroll = new QScrollArea(this);
-    scroll->setWidget(content);
-    scroll->setWidgetResizable(true);
-    scroll->setFrameShape(QFrame::NoFrame);
-    scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-    scroll->setFocusPolicy(Qt::NoFocus);
+    QScrollArea* scroll = scrolledDown(content);
     connect(m_context, &ContextBox::said, scroll,
             [scroll](QWidget* message) {  // once it has its place
                 QTimer::singleShot(0, message,
