@@ -9,6 +9,7 @@
 #include <QComboBox>
 #include <QLabel>
 #include <QLineEdit>
+#include <QScrollArea>
 #include <QStringList>
 #include <QToolButton>
 
@@ -17,10 +18,13 @@ namespace eigenscope::testing {
 // Whether a part of the widget lies outside one of its ancestors, as far as no scroll area lies between them.
 inline bool cutOffByParents(const QWidget* widget) {
     for (const QWidget* above = widget->parentWidget(); above; above = above->parentWidget()) {
-        if (qobject_cast<const QAbstractScrollArea*>(above->parentWidget())) {
-            return false;
+        const QRect place(widget->mapTo(above, QPoint(0, 0)), widget->size());
+        if (const auto* area = qobject_cast<const QAbstractScrollArea*>(above->parentWidget())) {
+            return area->horizontalScrollBarPolicy() == Qt::ScrollBarAlwaysOff &&
+                   qobject_cast<const QScrollArea*>(area) &&
+                   (place.left() < 0 || place.right() > above->rect().right());
         }
-        if (!above->rect().contains(QRect(widget->mapTo(above, QPoint(0, 0)), widget->size()))) {
+        if (!above->rect().contains(place)) {
             return true;
         }
         if (above->isWindow()) {

@@ -4,9 +4,11 @@
 #include "ui/widgets/elided_label.h"
 #include "ui/widgets/theme.h"
 
+#include <QEvent>
 #include <QHBoxLayout>
 #include <QPushButton>
 #include <QScrollArea>
+#include <QScrollBar>
 
 namespace eigenscope {
 
@@ -17,6 +19,24 @@ QLabel* roleLabel(const QString& text, const char* role, QWidget* parent) {
     label->setProperty("role", role);
     return label;
 }
+
+// Scrolls down only: as wide as its content needs at least, with the scroll bar.
+class DownScrollArea : public QScrollArea {
+public:
+    using QScrollArea::QScrollArea;
+    QSize minimumSizeHint() const override {
+        const int width = widget() ? widget()->minimumSizeHint().width() : 0;
+        return {width + verticalScrollBar()->sizeHint().width(), 60};
+    }
+
+protected:
+    bool eventFilter(QObject* watched, QEvent* event) override {
+        if (watched == widget() && event->type() == QEvent::LayoutRequest) {
+            updateGeometry();
+        }
+        return QScrollArea::eventFilter(watched, event);
+    }
+};
 
 }  // namespace
 
@@ -52,7 +72,7 @@ void Panel::setNote(const QString& text) {
 }
 
 QScrollArea* scrolledDown(QWidget* content) {
-    auto* scroll = new QScrollArea(content->parentWidget());
+    auto* scroll = new DownScrollArea(content->parentWidget());
     scroll->setWidget(content);
     scroll->setWidgetResizable(true);
     scroll->setFrameShape(QFrame::NoFrame);

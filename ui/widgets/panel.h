@@ -28,8 +28,8 @@ private:
     QVBoxLayout* m_body;
 };
 
-// A column of panels that scrolls down where the window is too low for it. The content is owned by the scroll
-// area that is returned.
+// A column that scrolls down where the window is too low for it, and is never narrower than its content
+// needs. The content is owned by the scroll area that is returned.
 QScrollArea* scrolledDown(QWidget* content);
 
 // What an empty view shows: one sentence on what belongs here and, where it helps, the action that fills it.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/workspaces/spectrum/plan_figures.h"
 
-#include "core/compression/converted_config.h"
-#include "core/model/kv_cache.h"
 #include "ui/model/units.h"
 #include "ui/model/workspace.h"
 #include "ui/widgets/fact_list.h"
 #include "ui/widgets/panel.h"
 #include "ui/workspaces/spectrum/ratio_bar.h"
+#include "ui/workspaces/spectrum/spectrum_view.h"
 
 #include <QBoxLayout>
 #include <QLabel>
@@ -74,17 +73,9 @@ void PlanFigures::sync() {
     m_facts->setFact(QStringLiteral("divergence"),
                      divergence ? tr("%1 nats").arg(QLocale().toString(*divergence, 'g', 3)) : QString());
     const auto& model = m_workspace.model();
-    if (!model || document.plan().key_ranks.size() != static_cast<std::size_t>(model->model->config.layers)) {
-        m_facts->setFact(QStringLiteral("bytes"), {});
-        return;
-    }
-    const ModelConfig& config = model->model->config;
-    const DType dtype = resolveKvFormat(m_workspace.runOptions(), *model).dtype;
-    const std::size_t before = kvBytesPerToken(config, dtype),
-                      after = kvBytesPerToken(convertedConfig(config, document.plan()),
-                                              convertedFormat(document.plan(), dtype));
-    m_facts->setFact(QStringLiteral("bytes"), tr("%1 → %2").arg(bytesText(static_cast<double>(before)),
-                                                                bytesText(static_cast<double>(after))));
+    const bool of_model =
+        model && document.plan().key_ranks.size() == static_cast<std::size_t>(model->model->config.layers);
+    m_facts->setFact(QStringLiteral("bytes"), of_model ? tokenBytesText(m_workspace) : QString());
 }
 
 }  // namespace eigenscope
