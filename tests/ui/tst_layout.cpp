@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // No text of any workspace is cut off, in a small window and in a large one, with names as long as people
 // give them.
-#include "tests/ui/clipped_text.h"
+#include "tests/ui/layout_check.h"
 #include "tests/ui/window_fixture.h"
 #include "ui/model/comparison.h"
 #include "ui/widgets/kv_format_box.h"
@@ -103,6 +103,7 @@ private:
             QTest::qWait(60);
             ui.grab(QStringLiteral("layout-%1-%2").arg(name).arg(size.width()));
             QStringList wrong = testing::clippedTexts(ui.window.get());
+            wrong << testing::tabsThatJump(ui.window->page(page));
             if (ui.window->size() != size)
                 wrong << QStringLiteral("the window is %1 wide").arg(ui.window->width());
             for (const QString& text : wrong)

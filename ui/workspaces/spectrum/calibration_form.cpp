@@ -137,6 +137,7 @@ QWidget* CalibrationForm::buildFields(QWidget* parent) {
     };
     m_corpus = new CorpusEditor(box);
     auto* texts = mutedLabel(tr("Texts"), box);
+    texts->setContentsMargins(0, 5, 0, 0);  // onto the first field's line
     grid->addWidget(texts, 0, 0, Qt::AlignTop);
     grid->addWidget(m_corpus, 0, 1, 1, 4);
     m_problem = mutedLabel({}, box);

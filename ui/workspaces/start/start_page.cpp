@@ -220,6 +220,7 @@ void StartPage::setDemoFolder(const QString& folder) {
         }
     }
     m_demo->setVisible(m_demo_rows->count() > 0);
+    tabInReadingOrder(this);
 }
 
 void StartPage::rebuildRecent() {
@@ -232,6 +233,7 @@ void StartPage::rebuildRecent() {
     if (recent.isEmpty()) {
         m_recent_rows->addWidget(mutedLabel(tr("Models and projects you open are listed here."), this));
     }
+    tabInReadingOrder(this);
 }
 
 void StartPage::rebuildSteps() {
@@ -302,6 +304,7 @@ void StartPage::rebuildSteps() {
         reached = step.done;
         ++number;
     }
+    tabInReadingOrder(this);
 }
 
 }  // namespace eigenscope

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds text that has less room than it needs, for the tests of the window's layouts. What ends with an
-// ellipsis of its own accord, and what a scroll area can bring into view, is not clipped.
+// Finds text that has less room than it needs, and steps of the Tab key that jump, for the tests of the
+// window's layouts. What ends with an ellipsis of its own accord, and what a scroll area can bring into view,
+// is not clipped.
 #pragma once
 
 #include <QAbstractButton>
@@ -12,6 +13,8 @@
 #include <QScrollArea>
 #include <QStringList>
 #include <QToolButton>
+
+#include <algorithm>
 
 namespace eigenscope::testing {
 
@@ -87,6 +90,45 @@ inline QStringList clippedTexts(const QWidget* window) {
                          .arg(widget->width())
                          .arg(widget->height());
         }
+    }
+    return found;
+}
+
+// Where a widget is on the page; where it is scrolled out of view, the edge it left by.
+inline QPoint seenAt(const QWidget* widget, const QWidget* page) {
+    QPoint place = widget->mapTo(page, QPoint(0, widget->height() / 2));
+    for (const QWidget* above = widget->parentWidget(); above != page; above = above->parentWidget()) {
+        if (qobject_cast<const QAbstractScrollArea*>(above)) {
+            const int top = above->mapTo(page, QPoint(0, 0)).y();
+            place.setY(std::clamp(place.y(), top, top + above->height()));
+        }
+    }
+    return place;
+}
+
+// "QSpinBox seed -> QLineEdit text": steps of the Tab key on a page that go up, other than to a column
+// further right: from the last control of a panel to the first of the next.
+inline QStringList tabsThatJump(const QWidget* page) {
+    constexpr int kLine = 12;  // controls of one row are centred on it
+    QStringList found;
+    const QWidget* last = nullptr;
+    const QWidget* widget = page;
+    const auto name = [](const QWidget* of) {
+        return QStringLiteral("%1 %2%3").arg(QString::fromLatin1(of->metaObject()->className()),
+                                             of->objectName(), of->property("text").toString());
+    };
+    while ((widget = widget->nextInFocusChain()) != page) {
+        if (!page->isAncestorOf(widget) || !widget->isVisible() || !widget->isEnabled() ||
+            !(widget->focusPolicy() & Qt::TabFocus) || widget->focusProxy()) {
+            continue;
+        }
+        if (last) {
+            const QPoint from = seenAt(last, page), to = seenAt(widget, page);
+            if (to.y() < from.y() - kLine && to.x() <= from.x()) {
+                found << QStringLiteral("Tab goes up: %1 -> %2").arg(name(last), name(widget));
+            }
+        }
+        last = widget;
     }
     return found;
 }
