@@ -4,6 +4,7 @@
 #include "ui/widgets/fact_list.h"
 #include "ui/workspaces/spectrum/plan_panel.h"
 
+#include <QApplication>
 #include <QComboBox>
 #include <QDoubleSpinBox>
 #include <QLabel>
@@ -11,7 +12,9 @@
 #include <QPushButton>
 #include <QScrollArea>
 #include <QSpinBox>
+#include <QWheelEvent>
 
+#include <initializer_list>
 #include <numeric>
 
 using namespace eigenscope;
@@ -114,6 +117,29 @@ private slots:
         QTRY_VERIFY(!m_ui->jobs.busy());
         QVERIFY(m_ui->jobs.jobs().back()->state() == Job::State::Cancelled);
         QVERIFY(document().plan() == before && !outcome()->isVisible());
+    }
+
+    // The wheel scrolls the panel on, whatever field is under the pointer; only a field in use follows it.
+    void theWheelChangesNothingInPassing() {
+        auto* batch = part<QSpinBox>("contextBatch");
+        auto* method = part<QComboBox>("method");
+        const RankPlan before = document().plan();
+        const auto wheel = [](QWidget* field) {
+            QWheelEvent event(field->rect().center(), field->mapToGlobal(field->rect().center()), {},
+                              {0, 120}, Qt::NoButton, {}, Qt::NoScrollPhase, false);
+            QApplication::sendEvent(field, &event);
+            return event.isAccepted();
+        };
+        part<QPushButton>("fitContext")->setFocus();
+        for (QWidget* field : std::initializer_list<QWidget*>{batch, method}) {
+            QVERIFY(!wheel(field));  // left to the panel
+            QVERIFY((field->focusPolicy() & Qt::WheelFocus) == Qt::StrongFocus);
+        }
+        QCOMPARE(batch->value(), 8);
+        QVERIFY(document().plan() == before && !m_ui->jobs.busy());
+        batch->setFocus();
+        QVERIFY(wheel(batch));
+        QCOMPARE(batch->value(), 9);
     }
 
     // What is in the panel is no wider than the panel, so that nothing is cut off on its left.

@@ -15,7 +15,10 @@ ElidedLabel::ElidedLabel(const QString& text, QWidget* parent, Qt::TextElideMode
 
 void ElidedLabel::paintEvent(QPaintEvent*) {
     const QString shown = fontMetrics().elidedText(text(), m_mode, width());
-    setToolTip(shown == text() ? QString() : text());
+    if (toolTip() == m_rest) {  // no tooltip of the owner's
+        m_rest = shown == text() ? QString() : text();
+        setToolTip(m_rest);
+    }
     QPainter painter(this);
     style()->drawItemText(&painter, rect(), static_cast<int>(alignment()), palette(), isEnabled(), shown,
                           foregroundRole());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // One line of text that ends with an ellipsis where there is no room for all of it; the tooltip then has the
-// rest. It gives way to what stands beside it, down to the width of a few letters. GUI thread.
+// rest, unless its owner has given it another. It gives way to what stands beside it, down to the width of a
+// few letters. GUI thread.
 #pragma once
 
 #include <QLabel>
@@ -18,6 +19,7 @@ protected:
 
 private:
     Qt::TextElideMode m_mode;
+    QString m_rest;  // the tooltip, where the text is cut
 };
 
 }  // namespace eigenscope

@@ -102,6 +102,8 @@ QWidget* CalibrationForm::buildCard() {
     m_calibrate = new QPushButton(tr("Calibrate"), card);
     m_calibrate->setObjectName(QStringLiteral("calibrate"));
     setPrimary(m_calibrate);
+    m_calibrate->setShortcut(QKeySequence(Qt::CTRL | Qt::Key_Return));
+    m_calibrate->setToolTip(tr("Run the texts through the model (Ctrl+Return)"));
     m_continue = new QPushButton(card);
     m_continue->setObjectName(QStringLiteral("continueCalibration"));
     m_continue->setToolTip(
