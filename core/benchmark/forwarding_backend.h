@@ -37,7 +37,7 @@ public:
                       std::size_t bytes) override {
         m_inner->uploadBeside(mark, device, host, bytes);
     }
-    // replay() is the base's, which always queues: whoever looks at ops must see them.
+    // replay() and the composed ops are the base's, which queue every op: whoever looks at ops must see them.
     void gemm(Stream& s, const GemmParams& p) override { m_inner->gemm(s, p); }
     void embed(Stream& s, const EmbedParams& p) override { m_inner->embed(s, p); }
     void norm(Stream& s, const NormParams& p) override { m_inner->norm(s, p); }

@@ -87,7 +87,7 @@ public:
           m_sweep(model.backend, model.model,
                   {.threads = plan.options.run.threads,
                    .compute = resolveCompute(plan.options.run, model),
-                   .max_rows = calibrationChunk(plan),
+                   .max_rows = calibrationChunk(model, plan),
                    .stop = m_stop.inner().stopToken()},
                   resolveKvFormat(plan.options.run, model),
                   std::vector<std::span<const TokenId>>(plan.windows.begin(), plan.windows.end()),

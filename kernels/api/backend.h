@@ -6,6 +6,7 @@
 #pragma once
 
 #include "kernels/api/cancelled.h"
+#include "kernels/api/composed_ops.h"
 #include "kernels/api/error.h"
 #include "kernels/api/ops.h"
 #include "kernels/api/tensor.h"
@@ -129,6 +130,11 @@ public:
     virtual void nll(Stream&, const NllParams&) = 0;
     virtual void argmax(Stream&, const ArgmaxParams&) = 0;
     virtual void convert(Stream&, const ConvertParams&) = 0;
+
+    // Runs of the ops above (kernels/api/composed_ops.h), done one by one unless a backend does better.
+    virtual void project(Stream&, const ProjectParams&);
+    virtual void mlp(Stream&, const MlpParams&);
+    virtual void rotateAndAppend(Stream&, const RotateAndAppendParams&);
 };
 
 // A tensor of fresh device memory.

@@ -7,6 +7,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cublas_check.h"
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/cuda_composed.h"
 #include "kernels/cuda/cuda_gemm.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/cuda_stream.h"
@@ -158,7 +159,7 @@ public:
 
     void gemm(Stream& stream, const GemmParams& p) override {
         check(p);
-        cuda::gemm(m_handle, ready(stream, Op::Gemm), p);
+        cuda::gemm(m_handle, ready(stream, Op::Gemm), p, m_limits);
     }
     void embed(Stream& stream, const EmbedParams& p) override { run(stream, Op::Embed, p, launchEmbed); }
     void norm(Stream& stream, const NormParams& p) override { run(stream, Op::Norm, p, launchNorm); }
@@ -189,6 +190,22 @@ public:
     void argmax(Stream& stream, const ArgmaxParams& p) override { run(stream, Op::Argmax, p, launchArgmax); }
     void convert(Stream& stream, const ConvertParams& p) override {
         run(stream, Op::Convert, p, launchConvert);
+    }
+    void project(Stream& stream, const ProjectParams& p) override {
+        check(p);
+        if (!cuda::project(m_handle, ready(stream, Op::Gemm), p, m_limits))
+            Backend::project(stream, p);
+    }
+    void mlp(Stream& stream, const MlpParams& p) override {
+        check(p);
+        if (!cuda::mlp(m_handle, ready(stream, Op::Gemm), p, m_limits))
+            Backend::mlp(stream, p);
+    }
+    void rotateAndAppend(Stream& stream, const RotateAndAppendParams& p) override {
+        if (canRotateAndAppend(p))
+            run(stream, Op::KvAppend, p, launchRotateAndAppend);
+        else
+            Backend::rotateAndAppend(stream, p);
     }
 
 private:

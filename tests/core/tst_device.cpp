@@ -113,6 +113,50 @@ private slots:
         QVERIFY(emulation::runtimeCounts().graph_launches > replayed);  // steps of one token, as on a GPU
     }
 
+    // 16-bit products keep 8 or 11 bits of each factor; a row at a time and many take different kernels. As
+    // tst_transformer has it for the host.
+    void narrowArithmeticIsNear_data() {
+        QTest::addColumn<QString>("name");
+        QTest::addColumn<double>("bound");
+        QTest::newRow("bfloat16") << "llama-tied-bf16" << 4e-2;
+        QTest::newRow("float16") << "opt-plain-f16" << 5e-3;
+    }
+    void narrowArithmeticIsNear() {
+        QFETCH(QString, name);
+        QFETCH(double, bound);
+        const GoldenModel golden = openGoldenModel(name.toStdString(), device());
+        const Compute own = weightDType(*golden.open.model) == DType::BF16 ? Compute::BF16 : Compute::F16;
+        const Transformer transformer(golden.open.backend, golden.open.model);
+        for (const std::size_t chunk : {golden.ids.size(), std::size_t{1}}) {
+            Session session = transformer.createSession({.compute = own});
+            KvCache cache = transformer.createCache(KvFormat(weightDType(*golden.open.model)), 64);
+            std::vector<float> logits;
+            for (std::size_t at = 0; at < golden.ids.size(); at += chunk) {
+                const TensorView part = transformer.forward(session, std::span(golden.ids).subspan(at, chunk),
+                                                            cache, LogitsOf::All);
+                const std::size_t begin = logits.size();
+                logits.resize(begin + static_cast<std::size_t>(part.shape.count()));
+                device()->download(session.stream(), logits.data() + begin, part.data, part.bytes());
+            }
+            const double error = golden.relativeError(logits);
+            QVERIFY2(error > 1e-5 && error < bound, qPrintable(QString::number(error)));
+        }
+    }
+
+    // Of a decode step, each launch costs some microseconds of a layer's hundred.
+    void aLayerOfAStepIsSixKernels() {
+        const GoldenModel golden = openGoldenModel("llama-gqa", device());
+        const Transformer transformer(golden.open.backend, golden.open.model);
+        Session session = transformer.createSession({.max_rows = 1});
+        KvCache cache = transformer.createCache(KvFormat(DType::F32), 8);
+        const TensorView hidden = transformer.embed(session, std::vector<TokenId>{3}, cache);
+        for (int layer = 0; layer < golden.open.model->config.layers; ++layer) {
+            const int before = emulation::runtimeCounts().kernels;
+            transformer.runLayer(session, layer, hidden, 1, cache);
+            QCOMPARE(emulation::runtimeCounts().kernels - before, 6);
+        }
+    }
+
     void measuresEqualTheHosts_data() { addMethodRows(); }
     void measuresEqualTheHosts() {
         const Measures found = measure(openOn(device()));

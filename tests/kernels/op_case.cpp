@@ -111,6 +111,7 @@ std::vector<OpCase> allCases() {
     std::vector<OpCase> cases;
     addGemmCases(cases);
     addRowCases(cases);
+    addComposedCases(cases);
     addCacheCases(cases);
     addAttentionCases(cases);
     addCodeCases(cases);

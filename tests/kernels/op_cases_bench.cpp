@@ -158,9 +158,10 @@ void addBenchCases(std::vector<OpCase>& cases) {
         addGemm(cases, m, DType::BF16, Compute::F32);
         addGemm(cases, m, DType::BF16, Compute::BF16);
     }
-    // More than a GPU's caches hold. One row and two take different kernels where a backend has one for one.
+    // More than a GPU's caches hold. One row has a kernel of its own on some backends, two have not.
     for (std::int64_t m : {1, 2})
         addGemm(cases, m, DType::BF16, Compute::BF16, 28672);
+    addComposedBenchCases(cases);
     addAttentionBenchCases(cases);
     addRows(cases);
     addStatistics(cases);
