@@ -23,7 +23,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 device=cuda prebuilt='' output='' build='' quick=0 only='' minutes=28 state='' commit=''
 parts=(op_check op_bench llama_2_7b llama_3_8b calibration torch parity memcheck racecheck)
-ops=(convert add activate embed norm rope kvAppend rotateAndAppend gemm project mlp gram spreadGram logitWeights eigh nll argmax
+ops=(convert add activate embed norm rope kvAppend gemm gram spreadGram logitWeights eigh nll argmax
     attention)
 
 usage() { sed -n '3,27s/^# \{0,1\}//p' "$0"; }

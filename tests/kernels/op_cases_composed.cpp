@@ -121,13 +121,13 @@ OpCase blockCase(const Block& c, std::string name) {
 }
 
 void addProject(std::vector<OpCase>& cases, const Block& c) {
-    OpCase op_case = blockCase(c, "project/" + nameOf(c));
+    OpCase op_case = blockCase(c, "gemm/project " + nameOf(c));
     op_case.run = [c](OpRun& run) { runProject(run, c); };
     cases.push_back(std::move(op_case));
 }
 
 void addMlp(std::vector<OpCase>& cases, const Block& c, ActivateParams::Kind kind, const char* activation) {
-    OpCase op_case = blockCase(c, "mlp/" + std::string(activation) + " " + nameOf(c));
+    OpCase op_case = blockCase(c, "gemm/mlp " + std::string(activation) + " " + nameOf(c));
     op_case.run = [c, kind](OpRun& run) { runMlp(run, c, kind); };
     cases.push_back(std::move(op_case));
 }
@@ -198,7 +198,7 @@ void runAppend(OpRun& run, const Append& c) {
 void addAppend(std::vector<OpCase>& cases, const Append& c) {
     OpCase op_case;
     op_case.name =
-        "rotateAndAppend/batch=" + std::to_string(c.batch) + " length=" + std::to_string(c.length) +
+        "kvAppend/rotateAndAppend batch=" + std::to_string(c.batch) + " length=" + std::to_string(c.length) +
         " heads=" + std::to_string(c.query_heads) + "/" + std::to_string(c.heads) +
         " widths=" + std::to_string(c.key_width) + "," + std::to_string(c.value_width) + " at " +
         std::to_string(c.position) + " " + std::string(eigenscope::nameOf(c.dtype)) +
@@ -243,7 +243,7 @@ void addBlocks(std::vector<OpCase>& cases) {
 
 void addRefusals(std::vector<OpCase>& cases) {
     OpCase refused;
-    refused.name = "project/refuses what does not fit together";
+    refused.name = "gemm/project refuses what does not fit together";
     refused.op = Op::Gemm;
     refused.run = [](OpRun& run) {
         NormParams norm;
