@@ -7,6 +7,9 @@ if(TARGET eigenscope)
     install(FILES ${CMAKE_SOURCE_DIR}/packaging/eigenscope.desktop DESTINATION ${CMAKE_INSTALL_DATADIR}/applications)
     install(FILES ${CMAKE_SOURCE_DIR}/packaging/io.github.eigenscope.metainfo.xml
             DESTINATION ${CMAKE_INSTALL_DATADIR}/metainfo)
+    # Its name in mime/packages says whose it is, as the metainfo's does.
+    install(FILES ${CMAKE_SOURCE_DIR}/packaging/io.github.eigenscope.mime.xml
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/mime/packages RENAME io.github.eigenscope.xml)
     install(FILES ${CMAKE_SOURCE_DIR}/packaging/eigenscope.svg
             DESTINATION ${CMAKE_INSTALL_DATADIR}/icons/hicolor/scalable/apps)
 endif()

@@ -174,7 +174,7 @@ Command addBench(CLI::App& app, CommonOptions& common) {
         ->check(CLI::Range(1, 1 << 20))
         ->capture_default_str();
     sub->add_option("--prefill-rows", benchmark.prefill_rows,
-                    "Tokens of all sequences in one call of the prefill (0: 256 on a CPU, 4096 on a GPU)")
+                    "Tokens of all sequences in one call of the prefill (0: 256 on a CPU, 2048 on a GPU)")
         ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 30))
         ->capture_default_str();
     sub->add_flag("--no-prefill", options->no_prefill, "Decode alone: no time to first token");

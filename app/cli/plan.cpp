@@ -6,7 +6,8 @@
 #include "app/cli/model_facts.h"
 #include "app/cli/results.h"
 #include "core/base/fail.h"
-#include "core/benchmark/memory_estimate.h"
+#include "core/compression/context_fit.h"
+#include "core/compression/converted_config.h"
 #include "core/generation/generate.h"
 #include "core/report/number_text.h"
 #include "core/spectrum/allocation.h"
@@ -82,64 +83,38 @@ void checkGoal(const Options& options) {
         throw UsageError("plan: --model and --batch belong to --fit-context");
 }
 
-// What a run of a plan needs: with the model's headers its weights and scratch too, without them the cache
-// alone.
-class MemoryNeed {
-public:
-    MemoryNeed(Run& run, const Options& options, const Statistics& statistics) : m_options(options) {
-        m_config.layers = static_cast<int>(statistics.layers.size());
-        m_config.query_heads = statistics.query_heads;
-        m_config.kv_heads = statistics.kv_heads;
-        m_config.head_dim = statistics.head_dim;
-        if (options.model.empty()) {
-            m_asked = run.kvFormat();
-            m_weights_dtype = DType::F32;
-            return;
-        }
+// What --fit-context asks for: with the model's headers its weights and scratch count too, without them the
+// cache alone.
+ContextGoal contextGoal(Run& run, const Options& options, const Statistics& statistics) {
+    ContextGoal goal;
+    goal.context = options.fit_context;
+    goal.memory_bytes = *parseByteSize(options.memory);
+    goal.batch = options.batch;
+    ModelConfig& config = goal.original;
+    config.layers = static_cast<int>(statistics.layers.size());
+    config.query_heads = statistics.query_heads;
+    config.kv_heads = statistics.kv_heads;
+    config.head_dim = statistics.head_dim;
+    DType weights = DType::F32;
+    if (!options.model.empty()) {
         const ModelFacts facts = readModelFacts(options.model, LoadFormat::Auto);
-        if (facts.config.layers != m_config.layers || facts.config.kv_heads != m_config.kv_heads ||
-            facts.config.head_dim != m_config.head_dim || facts.config.low_rank) {
+        if (facts.config.layers != config.layers || facts.config.kv_heads != config.kv_heads ||
+            facts.config.head_dim != config.head_dim || facts.config.low_rank) {
             failInput(options.model,
                       fmt::format("is not the model of {}: expected {} layers of {} key/value heads, "
                                   "{} wide, not converted",
-                                  options.statistics, m_config.layers, m_config.kv_heads, m_config.head_dim));
+                                  options.statistics, config.layers, config.kv_heads, config.head_dim));
         }
-        m_config = facts.config;
-        m_weights = facts.checkpoint->weightBytes();
-        m_asked = run.kvFormat();
-        m_weights_dtype = facts.dtype;
+        config = facts.config;
+        goal.weight_bytes = facts.checkpoint->weightBytes();
+        weights = facts.dtype;
     }
-
-    std::int64_t of(const RankPlan& plan) const {
-        ModelConfig config = m_config;
-        config.low_rank.emplace();
-        config.low_rank->head_group = plan.head_group;
-        config.low_rank->key_ranks = plan.key_ranks;
-        config.low_rank->value_ranks = plan.value_ranks;
-        config.low_rank->kv_bits = plan.kv_bits;
-        const KvFormat format = formatOf(plan);
-        if (m_options.model.empty()) {
-            return static_cast<std::int64_t>(kvCacheBytes(config, format, m_options.batch,
-                                                          m_options.fit_context, KvCache::kDefaultLongest));
-        }
-        return estimateMemory(config, m_weights, m_options.fit_context, m_options.batch, format).total();
-    }
-    bool cacheAlone() const { return m_options.model.empty(); }
-    // Of a run of the converted model: the plan's bits unless --kv-format says otherwise.
-    KvFormat formatOf(const RankPlan& plan) const {
-        ModelConfig config = m_config;
-        config.low_rank.emplace();
-        config.low_rank->kv_bits = plan.kv_bits;
-        return resolveKvFormat(m_asked, config, m_weights_dtype);
-    }
-
-private:
-    const Options& m_options;
-    ModelConfig m_config;
-    std::int64_t m_weights = 0;
-    std::optional<KvFormat> m_asked;
-    DType m_weights_dtype = DType::F32;
-};
+    // The plan's bits unless --kv-format says otherwise.
+    goal.format = [asked = run.kvFormat(), original = config, weights](const RankPlan& plan) {
+        return resolveKvFormat(asked, convertedConfig(original, plan), weights);
+    };
+    return goal;
+}
 
 // Codes are planned as they were measured; what was asked for otherwise is refused.
 void checkMeasuredGroups(const QuantisedSensitivity& quantised, const Options& options) {
@@ -181,44 +156,38 @@ void checkTables(const RankPlan& plan, const Statistics& statistics, const Optio
             plan.mixed_bits ? " --bits 8,4,3,2" : ""));
 }
 
-// Ranks that meet a KV ratio, as a function of it.
-using MeetRatio = std::function<void(RankPlan&, double)>;
+// Where no plan fits: what is needed, and what would fit.
+[[noreturn]] void failContext(const ContextFit& fit, const Options& options) {
+    std::string text =
+        fmt::format("--memory {}: a context of {} needs at least {}, at the smallest ranks", options.memory,
+                    options.fit_context, text::bytes(static_cast<double>(fit.bytes)));
+    if (fit.longest > 0)
+        text += fmt::format("; {} tokens fit at most", fit.longest);
+    if (fit.unpinned)
+        text += "; without --pin and --layer-threshold it fits";
+    if (fit.bits > 0)
+        text += fmt::format("; with --kv-bits {} it fits", fit.bits);
+    throw Error(ErrorCode::InvalidInput, text);
+}
 
-// The largest plan that fits: the KV ratio by bisection, which the memory needed grows with.
-void fitMemory(RankPlan& plan, const MeetRatio& meet, const MemoryNeed& need, const Options& options) {
-    const std::int64_t memory = *parseByteSize(options.memory);
-    if (need.of(plan) <= memory)
-        return;  // full ranks fit
-    RankPlan best, smallest = plan;
-    bool found = false;
-    double low = 0, high = 1;
-    for (int step = 0; step < 30; ++step) {
-        const double middle = (low + high) / 2;
-        RankPlan candidate = plan;
-        bool possible = true;
-        try {
-            meet(candidate, middle);
-            smallest = candidate;
-        } catch (const Error&) {
-            possible = false;  // below the smallest ranks
-        }
-        if (possible && need.of(candidate) > memory) {
-            high = middle;
-            continue;
-        }
-        low = middle;
-        if (possible) {
-            best = candidate;
-            found = true;
-        }
+RankPlan fitMemory(Run& run, const RankPlan& plan, const Spectrum& spectrum, const Statistics& statistics,
+                   const Options& options, ResultJson& json) {
+    const ContextGoal goal = contextGoal(run, options, statistics);
+    ContextFit fit = fitContext(run.job(), plan, spectrum, statistics.tables, goal);
+    if (!fit.plan)
+        failContext(fit, options);
+    const KvFormat format = goal.format(*fit.plan);
+    json["memory_bytes"] = fit.bytes;
+    json["kv_format"] = nameOf(format);
+    json["memory_counts"] = goal.weight_bytes ? "weights, kv_cache, scratch" : "kv_cache";
+    if (!goal.weight_bytes) {
+        const KvBits& bits = fit.plan->kv_bits;
+        run.console().message(
+            fmt::format("the memory is taken for the KV cache alone, at {}; --model MODEL counts "
+                        "weights and scratch too",
+                        bits.empty() || format.bits != 0 ? textOf(format) : bits.text()));
     }
-    if (!found) {
-        throw Error(ErrorCode::InvalidInput,
-                    fmt::format("--memory {}: a context of {} needs at least {}, at the smallest ranks",
-                                options.memory, options.fit_context,
-                                text::bytes(static_cast<double>(need.of(smallest)))));
-    }
-    plan = best;
+    return *std::move(fit.plan);
 }
 
 // The bits the options ask for; empty when they ask for none.
@@ -233,6 +202,9 @@ KvBits bitsOf(const Options& options, std::size_t layers) {
     bits.recent = options.kv->recent;
     return bits;
 }
+
+// Ranks that meet a KV ratio, as a function of it.
+using MeetRatio = std::function<void(RankPlan&, double)>;
 
 // As `meet` on ranks alone, whatever the plan's bits.
 void meetRankRatio(RankPlan& plan, const MeetRatio& meet, double ratio, int basis_width) {
@@ -268,18 +240,7 @@ RankPlan planOf(Run& run, const Options& options, const Statistics& statistics, 
     } else if (options.given("--rank-ratio")) {
         meetRankRatio(plan, meet, options.rank_ratio, spectrum.basisWidth());
     } else {
-        const MemoryNeed need(run, options, statistics);
-        fitMemory(plan, meet, need, options);
-        json["memory_bytes"] = need.of(plan);
-        json["kv_format"] = nameOf(need.formatOf(plan));
-        json["memory_counts"] = need.cacheAlone() ? "kv_cache" : "weights, kv_cache, scratch";
-        if (need.cacheAlone()) {
-            run.console().message(fmt::format(
-                "the memory is taken for the KV cache alone, at {}; --model MODEL counts "
-                "weights and scratch too",
-                plan.kv_bits.empty() || need.formatOf(plan).bits != 0 ? textOf(need.formatOf(plan))
-                                                                      : plan.kv_bits.text()));
-        }
+        plan = fitMemory(run, plan, spectrum, statistics, options, json);
     }
     return plan;
 }

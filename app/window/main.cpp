@@ -9,6 +9,7 @@
 #include <QCommandLineParser>
 #include <QDir>
 #include <QFileInfo>
+#include <QIcon>
 #include <QMessageBox>
 
 #include <csignal>
@@ -40,7 +41,10 @@ int main(int argc, char** argv) {
     QApplication application(argc, argv);
     QApplication::setApplicationName(QStringLiteral("Eigenscope"));
     QApplication::setOrganizationName(QStringLiteral("Eigenscope"));
+    QApplication::setDesktopFileName(QStringLiteral("eigenscope"));  // whose icon the desktop shows
     QApplication::setApplicationVersion(QStringLiteral(EIGENSCOPE_VERSION));
+
+    QApplication::setWindowIcon(QIcon(QStringLiteral(":/icons/eigenscope.svg")));
 
     QCommandLineParser parser;
     parser.setApplicationDescription(

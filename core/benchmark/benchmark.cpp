@@ -36,8 +36,8 @@ std::int64_t mappedWeightBytes(const OpenModel& model) {
     return mapped ? model.model->heldBytes() : 0;
 }
 
-std::int64_t rowsOf(const BenchmarkOptions& options, const Backend& backend) {
-    return options.prefill_rows > 0 ? options.prefill_rows : automaticPrefillRows(backend);
+std::int64_t rowsOf(const BenchmarkOptions& options, const OpenModel& model) {
+    return resolveRows(options.run, model, options.prefill_rows);
 }
 
 BenchmarkCeilings measureCeilings(JobContext& job, const OpenModel& model, int threads, Compute compute) {
@@ -46,10 +46,6 @@ BenchmarkCeilings measureCeilings(JobContext& job, const OpenModel& model, int t
 }
 
 }  // namespace
-
-std::int64_t automaticPrefillRows(const Backend& backend) {
-    return backend.info().host_accessible ? 256 : 4096;
-}
 
 double BenchmarkRow::prefillTokensPerSecond() const {
     return hasPrefill() ? static_cast<double>(context) * batch / ttft.median : 0.0;
@@ -102,7 +98,7 @@ std::string memoryProblem(const OpenModel& model, const BenchmarkOptions& option
                           int batch) {
     const ModelConfig& config = model.model->config;
     const KvFormat format = resolveKvFormat(options.run, model);
-    const std::int64_t rows = rowsOf(options, *model.backend), weights = mappedWeightBytes(model);
+    const std::int64_t rows = rowsOf(options, model), weights = mappedWeightBytes(model);
     const auto free = static_cast<std::int64_t>(model.backend->memory().available_bytes);
     const auto usable = static_cast<std::int64_t>(static_cast<double>(free) * kUsable);
     const bool streamed = model.model->streamed() && options.prefill;
@@ -153,7 +149,7 @@ BenchmarkResult benchmark(JobContext& job, const OpenModel& model, const Benchma
         row.kv_format = resolveKvFormat(options.run, model);
         row.compute = compute;
         row.ceilings = ceilings;
-        LatencyRun(job, model, options, rowsOf(options, *model.backend), row).measure();
+        LatencyRun(job, model, options, rowsOf(options, model), row).measure();
         result.rows.push_back(row);
         if (sink) {
             sink(result.rows.back());

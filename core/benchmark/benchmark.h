@@ -36,12 +36,10 @@ struct BenchmarkOptions {
     int new_tokens = 32;
     int repetitions = 3;
     bool prefill = true;            // otherwise decode alone: no time to first token
-    std::int64_t prefill_rows = 0;  // tokens of all sequences in one call; 0: automaticPrefillRows()
+    std::int64_t prefill_rows = 0;  // tokens of all sequences in one call; 0: resolveRows(), as generation does
     std::optional<BenchmarkCeilings> ceilings;  // empty: measured when the run begins
     RunOptions run;
 };
-// What one call does well: 256 on hosts, as generation does; 4096 on devices that have more to fill.
-std::int64_t automaticPrefillRows(const Backend& backend);
 
 struct BenchmarkRow {
     std::string model;

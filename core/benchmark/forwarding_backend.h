@@ -35,7 +35,7 @@ public:
     void uploadBeside(void* device, std::size_t bytes, const FillBytes& fill) override {
         m_inner->uploadBeside(device, bytes, fill);
     }
-    // replay() is the base's, which always queues: whoever looks at ops must see them.
+    // replay() and the composed ops are the base's, which queue every op: whoever looks at ops must see them.
     void gemm(Stream& s, const GemmParams& p) override { m_inner->gemm(s, p); }
     void embed(Stream& s, const EmbedParams& p) override { m_inner->embed(s, p); }
     void norm(Stream& s, const NormParams& p) override { m_inner->norm(s, p); }
@@ -45,6 +45,8 @@ public:
     void kvAppend(Stream& s, const KvAppendParams& p) override { m_inner->kvAppend(s, p); }
     void attention(Stream& s, const AttentionParams& p) override { m_inner->attention(s, p); }
     void gram(Stream& s, const GramParams& p) override { m_inner->gram(s, p); }
+    void spreadGram(Stream& s, const SpreadGramParams& p) override { m_inner->spreadGram(s, p); }
+    void logitWeights(Stream& s, const LogitWeightsParams& p) override { m_inner->logitWeights(s, p); }
     void eigh(Stream& s, const EighParams& p) override { m_inner->eigh(s, p); }
     void nll(Stream& s, const NllParams& p) override { m_inner->nll(s, p); }
     void argmax(Stream& s, const ArgmaxParams& p) override { m_inner->argmax(s, p); }

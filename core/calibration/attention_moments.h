@@ -6,8 +6,10 @@
 // output projection. So key errors dk_n cost sum over causal pairs of w_mn (q~_mn . dk_n)^2 with w_mn =
 // a_mn^2 |W_h (v_n - o_m)|^2 and q~_mn = R(m - n) q_m, the query as the unrotated key sees it (q_m without
 // rotary positions). Separated into S_q = sum w_mn q~ q~^T and S_k = sum w_mn k_n k_n^T, each summed over the
-// query heads of a group. A sample of query positions bounds the cost. Called from one thread; uses
-// `threads`.
+// query heads of a group. A sample of query positions bounds the cost.
+//
+// Sums and all that leads to them stay on the device: add() only queues ops. One thread; borrows the session,
+// whose stream it uses.
 #pragma once
 
 #include "core/calibration/statistics.h"
@@ -22,24 +24,21 @@
 
 namespace eigenscope {
 
-// P_g = sum over the query heads h of group g of W_h^T W_h, [kv_heads, head_dim, head_dim], of one layer.
-std::vector<double> outputProjectionGram(Backend& backend, const Model& model, int layer);
-
 class AttentionMoments {
 public:
     // `queries`: positions sampled in each window. `head_group`: key/value heads whose keys are also summed
-    // side by side. `threads`: 0 for as many as there are processors.
-    AttentionMoments(Backend& backend, const Model& model, int queries, int head_group, std::uint64_t seed,
-                     int threads);
+    // side by side.
+    AttentionMoments(Backend& backend, const Model& model, Session& session, int queries, int head_group,
+                     std::uint64_t seed);
     ~AttentionMoments();
 
     // Positions are drawn anew for each window, the same for every layer.
     void startWindow(std::int64_t length);
     // The positions of the window under way, and going back to those of a window that was started before.
-    const std::vector<std::int64_t>& positions() const { return m_positions; }
-    void returnToWindow(const std::vector<std::int64_t>& positions);
+    const std::vector<std::int32_t>& positions() const { return m_positions; }
+    void returnToWindow(const std::vector<std::int32_t>& positions);
     // The trace must hold a whole window from its first token on, batch 1.
-    void add(int layer, Stream& stream, const AttentionTrace& trace, const JobContext& job);
+    void add(int layer, const AttentionTrace& trace, const JobContext& job);
     // Sets `logit_queries`, `logit_keys`, `joint_logit_keys`, `logit_weights` and `projection` of the layer's
     // statistics.
     void finish(int layer, LayerStatistics& statistics);
@@ -51,20 +50,30 @@ public:
     std::size_t sumCount() const;  // of one layer
     void restoreSums(int layer, std::span<const double> sums);
 
+    // Of `queries` positions, those that are weighed at a time: their weights are an array of [query heads,
+    // positions, length] doubles of no more than 32 MiB, or one position's.
+    static std::int64_t positionsAtATime(const ModelConfig& config, std::int64_t length,
+                                         std::int64_t queries);
+
 private:
     struct Layer;
-    struct Scratch;
+    struct Window;
     Layer& opened(int layer, const JobContext& job);
-    void weighHead(const Layer& layer, int head, const JobContext& job);
-    void weighQuery(const Layer& layer, int head, std::size_t sample);
+    void prepareWindow(std::int64_t length);
+    void weigh(int index, const Layer& layer, const AttentionTrace& trace, std::int64_t first,
+               std::int64_t count);
+    void sumQueries(int index, const Layer& layer, const AttentionTrace& trace, std::int64_t first,
+                    std::int64_t count);
+    void sumKeys(const Layer& layer, const AttentionTrace& trace);
 
     Backend& m_backend;
     const Model& m_model;
-    int m_queries, m_head_group, m_threads;
+    Session& m_session;
+    int m_queries, m_head_group;
     std::mt19937_64 m_random;
-    std::vector<std::int64_t> m_positions;
+    std::vector<std::int32_t> m_positions;
     std::vector<std::unique_ptr<Layer>> m_layers;  // null: not open
-    std::unique_ptr<Scratch> m_scratch;
+    std::unique_ptr<Window> m_window;
 };
 
 }  // namespace eigenscope

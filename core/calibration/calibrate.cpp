@@ -95,21 +95,21 @@ CalibrationTools::CalibrationTools(const JobContext& job, const OpenModel& model
                                    Session& session)
     : attention(std::nullopt),
       average(std::nullopt),
-      observer(
-          job, *model.backend, session, model.model->config, plan.description.head_group,
-          plan.options.attention_queries > 0
-              ? &attention.emplace(*model.backend, *model.model, plan.options.attention_queries,
-                                   plan.description.head_group, plan.options.seed, plan.options.run.threads)
-              : nullptr,
-          plan.options.average_samples > 1
-              ? &average.emplace(*model.backend, model.model->config, plan.options.average_samples,
-                                 static_cast<std::int64_t>(plan.windows.front().size()))
-              : nullptr) {}
+      observer(job, *model.backend, session, model.model->config, plan.description.head_group,
+               plan.options.attention_queries > 0
+                   ? &attention.emplace(*model.backend, *model.model, session, plan.options.attention_queries,
+                                        plan.description.head_group, plan.options.seed)
+                   : nullptr,
+               plan.options.average_samples > 1
+                   ? &average.emplace(*model.backend, model.model->config, plan.options.average_samples,
+                                      static_cast<std::int64_t>(plan.windows.front().size()))
+                   : nullptr) {}
 
-std::int64_t calibrationChunk(const CalibrationPlan& plan) {
+std::int64_t calibrationChunk(const OpenModel& model, const CalibrationPlan& plan) {
     // Attention is weighed over whole windows, so a trace must hold one.
     const auto length = static_cast<std::int64_t>(plan.windows.front().size());
-    return plan.options.attention_queries > 0 ? length : std::min<std::int64_t>(kCalibrationChunk, length);
+    return plan.options.attention_queries > 0 ? length
+                                              : std::min(resolveRows(plan.options.run, model), length);
 }
 
 namespace {
@@ -122,7 +122,7 @@ std::vector<LayerStatistics> calibrateByWindows(JobContext& job, const OpenModel
     const auto length = static_cast<std::int64_t>(plan.windows.front().size());
     const Transformer transformer(model.backend, model.model);
     WindowStop stop(job, static_cast<bool>(keeper.keep));
-    const std::int64_t chunk = calibrationChunk(plan);
+    const std::int64_t chunk = calibrationChunk(model, plan);
     Session session = transformer.createSession({.threads = options.run.threads,
                                                  .compute = resolveCompute(options.run, model),
                                                  .max_rows = chunk,

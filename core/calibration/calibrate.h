@@ -28,8 +28,8 @@ struct CalibrationOptions {
     int sequence_length = 2048;  // at most the model's max positions
     std::uint64_t seed = 0;
     // Query positions sampled in each window for method `attention-aware`; 0 leaves its moments out. With
-    // them a window is one forward call, so activations and scratch hold sequence_length rows instead of 256,
-    // and the host one layer's queries, keys, values and outputs of a window.
+    // them a window is one forward call, so activations and scratch hold sequence_length rows, and the device
+    // the weights of the sampled queries by key, 32 MiB at a time.
     int attention_queries = 32;
     // Windows whose rows are averaged position by position before they are counted (the published code); a
     // divisor of `samples`. Above 1 attention_queries must be 0: averaged rows attend to nothing.

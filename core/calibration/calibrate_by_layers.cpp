@@ -87,7 +87,7 @@ public:
           m_sweep(model.backend, model.model,
                   {.threads = plan.options.run.threads,
                    .compute = resolveCompute(plan.options.run, model),
-                   .max_rows = calibrationChunk(plan),
+                   .max_rows = calibrationChunk(model, plan),
                    .stop = m_stop.inner().stopToken()},
                   resolveKvFormat(plan.options.run, model),
                   std::vector<std::span<const TokenId>>(plan.windows.begin(), plan.windows.end()),
@@ -212,7 +212,7 @@ private:
     LayerSweep m_sweep;
     CalibrationTools m_tools;
     KeepingTime m_keeping;
-    std::vector<std::vector<std::int64_t>> m_positions;  // [windows], of the attention moments' samples
+    std::vector<std::vector<std::int32_t>> m_positions;  // [windows], of the attention moments' samples
     std::vector<LayerStatistics> m_finished;
     int m_layer = 0;
     std::size_t m_window = 0;      // the next one, in this layer

@@ -14,9 +14,6 @@
 
 namespace eigenscope {
 
-// Tokens of one forward call: enough rows for fast matrix products, few enough that activations stay small.
-inline constexpr std::int64_t kCalibrationChunk = 256;
-
 using Clock = std::chrono::steady_clock;
 inline double secondsSince(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
@@ -85,7 +82,7 @@ struct CalibrationTools {
     GramObserver observer;
 };
 
-std::int64_t calibrationChunk(const CalibrationPlan& plan);  // tokens of a call
+std::int64_t calibrationChunk(const OpenModel& model, const CalibrationPlan& plan);  // tokens of a call
 
 // Of a streamed model.
 std::vector<LayerStatistics> calibrateByLayers(JobContext& job, const OpenModel& model,

@@ -126,7 +126,7 @@ void GramObserver::onAttention(int layer, const AttentionTrace& trace) {
             count(layer, kind, *rows);
     }
     if (m_attention)
-        m_attention->add(layer, m_session.stream(), trace, m_job);
+        m_attention->add(layer, trace, m_job);
 }
 
 void GramObserver::count(int layer, int kind, const TensorView& rows) {

@@ -42,11 +42,12 @@ ComparisonResult compareByLayers(JobContext& job, const OpenModel& first, const 
     std::vector<std::span<const TokenId>> inputs;
     for (const auto& window : windows)
         inputs.push_back(std::span(window).first(window.size() - 1));
+    const std::int64_t chunk = pairRows(first, second, options, second_run);
     const auto sweepOf = [&](const OpenModel& model, const RunOptions& run) {
         return LayerSweep(model.backend, model.model,
                           {.threads = run.threads,
                            .compute = resolveCompute(run, model),
-                           .max_rows = std::clamp<std::int64_t>(options.chunk, 1, predicted),
+                           .max_rows = std::min(chunk, predicted),
                            .stop = job.stopToken()},
                           resolveKvFormat(run, model), inputs, run.states);
     };
@@ -180,8 +181,9 @@ ComparisonResult compareWindows(JobContext& job, const OpenModel& first, const O
         return compareByLayers(job, first, second, windows, options, second_run);
     const std::size_t predicted = windows.front().size() - 1;
     const auto longest = static_cast<std::int64_t>(predicted);
-    WindowRunner first_runner(job, first, options.run, options.chunk, longest);
-    WindowRunner second_runner(job, second, second_run, options.chunk, longest);
+    const std::int64_t rows = pairRows(first, second, options, second_run);
+    WindowRunner first_runner(job, first, options.run, rows, longest);
+    WindowRunner second_runner(job, second, second_run, rows, longest);
     const auto chunk = static_cast<std::size_t>(first_runner.chunk());
 
     ComparisonMeter meter(options.run.threads);

@@ -5,6 +5,7 @@
 #include "core/evaluation/perplexity.h"
 #include "core/evaluation/window_mean.h"
 
+#include <algorithm>
 #include <span>
 #include <vector>
 
@@ -34,6 +35,12 @@ ComparisonResult compareModels(JobContext& job, const OpenModel& first, const Op
 ComparisonResult compareWindows(JobContext& job, const OpenModel& first, const OpenModel& second,
                                 const std::vector<std::vector<TokenId>>& windows,
                                 const PerplexityOptions& options, const RunOptions& second_run);
+// Rows of a call, whose logits of both models are compared at a time.
+inline std::int64_t pairRows(const OpenModel& first, const OpenModel& second,
+                             const PerplexityOptions& options, const RunOptions& second_run) {
+    return std::min(resolveLogitRows(options.run, first, options.chunk),
+                    resolveLogitRows(second_run, second, options.chunk));
+}
 // The windows of a text that both models have positions for.
 std::vector<std::vector<TokenId>> commonWindows(JobContext& job, const OpenModel& first,
                                                 const OpenModel& second, const std::filesystem::path& text,

@@ -222,7 +222,8 @@ FidelityResult fidelityOfWindows(JobContext& job, const OpenModel& first, const 
     std::vector<LayerSums> sums(static_cast<std::size_t>(first.model->config.layers));
     PairObserver observer(job, a, b, sums);
     ComparisonMeter meter(options.run.threads);
-    const MeasuredWindows measured{windows, predicted, static_cast<std::size_t>(options.chunk)};
+    const MeasuredWindows measured{windows, predicted,
+                                   static_cast<std::size_t>(pairRows(first, second, options, second_run))};
     if (first.model->streamed() || second.model->streamed())
         passByLayers(job, a, b, observer, measured, options.run.states, meter);
     else

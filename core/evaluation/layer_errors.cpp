@@ -13,8 +13,6 @@ namespace eigenscope {
 
 namespace {
 
-constexpr std::int64_t kChunk = 256;  // tokens of one forward call
-
 // The converted model's layers, each given the chunk that the original's layer gets.
 class ErrorMeter {
 public:
@@ -92,7 +90,7 @@ std::vector<double> layerErrors(JobContext& job, const OpenModel& original, cons
     std::int64_t length = 0;
     for (const auto& window : windows)
         length = std::max(length, static_cast<std::int64_t>(window.size()));
-    const std::int64_t chunk = std::min(kChunk, length);
+    const std::int64_t chunk = std::min(resolveRows(run, original), length);
     LayerSweep sweep(original.backend, original.model,
                      {.threads = run.threads,
                       .compute = resolveCompute(run, original),

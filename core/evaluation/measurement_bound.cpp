@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory bounds of what measures models or runs two of them side by side (memory_bound.h).
+#include "core/evaluation/compare.h"
 #include "core/evaluation/memory_sizes.h"
 #include "core/generation/prefill.h"
 #include "core/model/transformer.h"
@@ -52,7 +53,7 @@ MemoryBound comparisonBound(const OpenModel& first, const OpenModel& second, std
                             const RunOptions& second_run) {
     const Sizes a(first, options.run), b(second, second_run);
     MemoryBound bound = startPair(first, a, second, b);
-    const std::int64_t chunk = std::clamp<std::int64_t>(options.chunk, 1, length);
+    const std::int64_t chunk = std::min(pairRows(first, second, options, second_run), length);
     bound.working = a.running(length, chunk, chunk) + b.running(length, chunk, chunk) +
                     comparedLogits(a.config(), chunk, windows * length);
     if (bound.streamed) {
@@ -67,7 +68,7 @@ MemoryBound fidelityBound(const OpenModel& first, const OpenModel& second, std::
                           const RunOptions& second_run) {
     const Sizes a(first, options.run), b(second, second_run);
     MemoryBound bound = startPair(first, a, second, b);
-    const std::int64_t chunk = std::clamp<std::int64_t>(options.chunk, 1, length);
+    const std::int64_t chunk = std::min(pairRows(first, second, options, second_run), length);
     bound.working = a.running(length, length, chunk) + b.running(length, length, chunk) +
                     b.cache(length, length) + a.attentionRows(length) + b.attentionRows(length) +
                     comparedLogits(a.config(), chunk, windows * length) + 8 * a.states(length);
@@ -101,7 +102,8 @@ MemoryBound generationBound(const OpenModel& model, std::int64_t prompt_tokens,
     prompt_tokens = std::max<std::int64_t>(prompt_tokens, 1);  // an empty one starts from bos
     const std::int64_t capacity =
         std::min<std::int64_t>(prompt_tokens + options.max_tokens, config.max_positions);
-    const std::int64_t chunk = std::min({options.prefill_chunk, prompt_tokens, capacity});
+    const std::int64_t chunk =
+        std::min({resolveRows(options.run, model, options.prefill_chunk), prompt_tokens, capacity});
     // Each layer's keys and values stay, streamed or not.
     bound.working = sizes.running(chunk, chunk, 1) + std::int64_t{2} * config.vocab_size * kF32 +
                     static_cast<std::int64_t>(
@@ -141,7 +143,7 @@ MemoryBound tradeoffBound(const OpenModel& model, const Statistics& statistics, 
     plan.head_group = head_group;
     MemoryBound bound = conversionBound(model, statistics, plan, refit_windows, refit_length, run);
     MemoryBound measuring = bound;
-    const std::int64_t chunk = std::min<std::int64_t>(PerplexityOptions().chunk, length);
+    const std::int64_t chunk = std::min(resolveRows(run, model), length);
     measuring.working = sizes.folding(head_group) + (1 + head_group) * sizes.running(length, chunk, chunk);
     measuring.states = 0;
     if (bound.streamed)

@@ -9,11 +9,7 @@
 
 namespace eigenscope {
 
-namespace {
-
-constexpr std::int64_t kLayerErrorChunk = 256;  // tokens of a call in layerErrors()
-
-}  // namespace
+namespace {}  // namespace
 
 MemoryBound calibrationBound(const OpenModel& model, const CalibrationOptions& options, int error_points,
                              bool keeps) {
@@ -23,7 +19,7 @@ MemoryBound calibrationBound(const OpenModel& model, const CalibrationOptions& o
     const bool attention = options.attention_queries > 0;
     const int group =
         options.head_group > 0 ? options.head_group : automaticHeadGroup(config.kv_heads, config.head_dim);
-    const std::int64_t chunk = attention ? length : std::min<std::int64_t>(256, length);
+    const std::int64_t chunk = attention ? length : std::min(resolveRows(options.run, model), length);
     MemoryBound bound = startBound(model, sizes);
     const std::int64_t layer = sizes.moments(group, attention);
     // Sums of a layer on the device and as they are taken from there; of a resident model of all layers.
@@ -32,7 +28,7 @@ MemoryBound calibrationBound(const OpenModel& model, const CalibrationOptions& o
         bound.statistics += (config.layers + 1) * layer;
     bound.working = sizes.running(length, chunk, 0);
     if (attention)
-        bound.working += sizes.attention(length, options.attention_queries, group);
+        bound.working += sizes.attention(length, options.attention_queries);
     if (options.average_samples > 1)
         bound.working += length * 2 * (config.query_heads + config.kv_heads) * config.head_dim * kF32 *
                          (bound.streamed ? 1 : config.layers);
@@ -66,7 +62,7 @@ MemoryBound conversionBound(const OpenModel& model, const Statistics& statistics
         length = std::max(length, static_cast<std::int64_t>(window.size()));
         tokens += static_cast<std::int64_t>(window.size());
     }
-    const std::int64_t chunk = std::min(kLayerErrorChunk, length);
+    const std::int64_t chunk = std::min(resolveRows(run, model), length);
     bound.working += (1 + widening) * sizes.running(length, chunk, 0);
     std::int64_t states = sizes.states(tokens);
     if (refit_windows > 0) {
@@ -90,7 +86,7 @@ MemoryBound perplexityBound(const OpenModel& model, std::int64_t windows, std::i
                             const PerplexityOptions& options) {
     const Sizes sizes(model, options.run);
     MemoryBound bound = startBound(model, sizes);
-    const std::int64_t chunk = std::clamp<std::int64_t>(options.chunk, 1, length);
+    const std::int64_t chunk = std::min(resolveRows(options.run, model, options.chunk), length);
     bound.working = sizes.running(length, chunk, chunk);
     if (bound.streamed)
         addStates(bound, windows * sizes.states(length), options.run.states);

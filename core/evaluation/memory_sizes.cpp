@@ -2,6 +2,8 @@
 #include "core/evaluation/memory_sizes.h"
 
 #include "core/base/process_memory.h"
+#include "core/calibration/attention_moments.h"
+#include "core/calibration/output_roots.h"
 #include "core/model/layer_sweep.h"
 
 #include <algorithm>
@@ -11,6 +13,7 @@ namespace eigenscope {
 Sizes::Sizes(const OpenModel& model, const RunOptions& run)
     : m_model(*model.model),
       m_config(m_model.config),
+      m_threads(run.threads > 0 ? run.threads : model.backend->info().threads),
       m_specs(kvLayerSpecs(m_config, resolveKvFormat(run, model))) {}
 
 std::int64_t Sizes::states(std::int64_t tokens) const { return LayerSweep::stateBytes(tokens, m_config); }
@@ -46,16 +49,16 @@ std::int64_t Sizes::spectrum(int group) const {
     return m_config.layers * (m_config.kv_heads / group) * 4 * width * (width + 2) * kF64;
 }
 
-std::int64_t Sizes::attention(std::int64_t length, std::int64_t queries, int group) const {
+std::int64_t Sizes::attention(std::int64_t length, std::int64_t queries) const {
     const std::int64_t heads = m_config.query_heads, width = m_config.head_dim;
-    const std::int64_t samples = std::min(queries, length);
-    const std::int64_t rows = length * 2 * (heads + m_config.kv_heads) * width * kF32;
-    const std::int64_t seen = samples * length * (2 * width * kF32 + 2 * kF64);
-    const std::int64_t keys = length * width * (2 * group * kF64 + kF32);
-    const std::int64_t roots = heads * width * width * (kF32 + kF64);
-    const std::int64_t output =
-        m_config.hidden_size * heads * width * (2 * kF32) + m_config.hidden_size * width * 2 * kF64;
-    return rows + seen + keys + roots + output;
+    const std::int64_t samples = AttentionMoments::positionsAtATime(m_config, length, queries);
+    const std::int64_t weights = (heads * samples * (length + 1) + 2 * m_config.kv_heads * length) * kF64;
+    const std::int64_t rows = samples * heads * width * kF32;
+    // The op that weighs: a head's keys and values a thread, rows rounded up to whole vectors.
+    const std::int64_t weighing = m_threads * (2 * length + width) * (width + 32) * kF32;
+    const std::int64_t roots = heads * width * width * kF32 * (m_model.streamed() ? 1 : m_config.layers);
+    const std::int64_t finding_roots = heads * width * (width * (2 * kF64 + kF32) + kOutputRootRows * kF32);
+    return weights + rows + weighing + roots + finding_roots;
 }
 
 std::int64_t Sizes::folding(std::int64_t widening) const {

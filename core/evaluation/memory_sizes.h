@@ -30,8 +30,9 @@ public:
     // Bases of all layers: encoders and decoders of keys and values.
     std::int64_t spectrum(int group) const;
 
-    // Weighing attention: a window's rows on the host, sampled queries by key, and the output projection.
-    std::int64_t attention(std::int64_t length, std::int64_t queries, int group) const;
+    // Weighing attention: sampled queries by key, what weighing them takes, and the output projection's
+    // roots.
+    std::int64_t attention(std::int64_t length, std::int64_t queries) const;
 
     // Folding bases into a layer: projections in float64 on their way, and the new ones.
     std::int64_t folding(std::int64_t widening) const;
@@ -54,6 +55,7 @@ private:
 
     const Model& m_model;
     const ModelConfig& m_config;
+    std::int64_t m_threads;
     std::vector<KvLayerSpec> m_specs;
 };
 

@@ -67,13 +67,13 @@ std::vector<double> nllByLayers(JobContext& job, const OpenModel& model,
     std::vector<std::span<const TokenId>> inputs;
     for (const auto& window : windows)
         inputs.push_back(std::span(window).first(predicted));
-    LayerSweep sweep(
-        model.backend, model.model,
-        {.threads = options.run.threads,
-         .compute = resolveCompute(options.run, model),
-         .max_rows = std::clamp<std::int64_t>(options.chunk, 1, static_cast<std::int64_t>(predicted)),
-         .stop = job.stopToken()},
-        resolveKvFormat(options.run, model), inputs, options.run.states);
+    LayerSweep sweep(model.backend, model.model,
+                     {.threads = options.run.threads,
+                      .compute = resolveCompute(options.run, model),
+                      .max_rows = std::min(resolveRows(options.run, model, options.chunk),
+                                           static_cast<std::int64_t>(predicted)),
+                      .stop = job.stopToken()},
+                     resolveKvFormat(options.run, model), inputs, options.run.states);
     const int layers = model.model->config.layers;
     const auto count = static_cast<std::int64_t>(windows.size());
     const std::int64_t total = (std::int64_t{layers} + 1) * count;
@@ -109,7 +109,8 @@ std::vector<double> nllByWindows(JobContext& job, const OpenModel& model,
                                  const std::vector<std::vector<TokenId>>& windows,
                                  const PerplexityOptions& options) {
     const std::size_t predicted = windows.front().size() - 1;
-    WindowRunner runner(job, model, options.run, options.chunk, static_cast<std::int64_t>(predicted));
+    WindowRunner runner(job, model, options.run, resolveRows(options.run, model, options.chunk),
+                        static_cast<std::int64_t>(predicted));
     std::vector<double> result;
     for (const auto& window : windows) {
         job.progress("measuring perplexity", static_cast<std::int64_t>(result.size()),

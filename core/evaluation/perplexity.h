@@ -19,8 +19,8 @@ struct PerplexityOptions {
     int sequence_length = 0;  // 0: the model's max positions, at most 2048
     int windows = 0;          // 0: all that fit
     BosRule bos = BosRule::First;
-    std::string text_field;    // of JSON records, see core/calibration/document_reader.h
-    std::int64_t chunk = 256;  // tokens per forward call; the result does not depend on it
+    std::string text_field;  // of JSON records, see core/calibration/document_reader.h
+    std::int64_t chunk = 0;  // tokens per forward call, the result does not depend on it; 0: resolveRows()
     RunOptions run;
 };
 

@@ -24,8 +24,9 @@ void checkOptions(const GenerationOptions& options) {
     if (options.max_tokens < 1) {
         failArgument("max tokens: expected at least 1, found " + std::to_string(options.max_tokens));
     }
-    if (options.prefill_chunk < 1) {
-        failArgument("prefill chunk: expected at least 1, found " + std::to_string(options.prefill_chunk));
+    if (options.prefill_chunk < 0) {
+        failArgument("prefill chunk: expected at least 1, or 0 for the device's, found " +
+                     std::to_string(options.prefill_chunk));
     }
 }
 
@@ -173,6 +174,32 @@ KvFormat resolveKvFormat(const RunOptions& options, const OpenModel& model) {
                                                                                : KvFormat(DType::F32);
 }
 
+std::int64_t resolveRows(const RunOptions& options, const OpenModel& model, std::int64_t asked) {
+    constexpr std::int64_t kOfHost = 256, kOfDevice = 2048;
+    if (asked > 0) {
+        return asked;
+    }
+    if (model.backend->info().host_accessible) {
+        return kOfHost;
+    }
+    const auto keepsExactRows = [](const KvSideFormat& side) {
+        return side.bits != 0 && (side.recent > 0 || side.grouping == KvGrouping::Channel);
+    };
+    for (const KvLayerSpec& spec : kvLayerSpecs(model.model->config, resolveKvFormat(options, model))) {
+        if (keepsExactRows(spec.keys) || keepsExactRows(spec.values)) {
+            return kOfHost;
+        }
+    }
+    return kOfDevice;
+}
+
+std::int64_t resolveLogitRows(const RunOptions& options, const OpenModel& model, std::int64_t asked) {
+    constexpr std::int64_t kFewest = 256, kBytes = std::int64_t{256} << 20;
+    const std::int64_t rows = resolveRows(options, model, asked);
+    const std::int64_t fit = kBytes / (std::int64_t{model.model->config.vocab_size} * 4);
+    return asked > 0 ? rows : std::min(rows, std::max(kFewest, fit));
+}
+
 GenerationResult generate(JobContext& job, const OpenModel& model, std::string_view prompt,
                           const GenerationOptions& options, const TokenSink& sink) {
     checkOptions(options);
@@ -180,13 +207,14 @@ GenerationResult generate(JobContext& job, const OpenModel& model, std::string_v
     result.prompt_ids = promptIds(model, prompt, options.add_special_tokens);
     const auto prompt_count = static_cast<std::int64_t>(result.prompt_ids.size());
 
+    const std::int64_t chunk = resolveRows(options.run, model, options.prefill_chunk);
     const bool streamed = model.model->streamed();
     GenerationProgress progress(job, *model.model, options.max_tokens);
     const Transformer transformer(model.backend,
                                   watched(model.model, [&progress](int part) { progress.part(part); }));
     Session session = transformer.createSession({.threads = options.run.threads,
                                                  .compute = resolveCompute(options.run, model),
-                                                 .max_rows = std::min(options.prefill_chunk, prompt_count),
+                                                 .max_rows = std::min(chunk, prompt_count),
                                                  .stop = job.stopToken()});
     KvCache cache = transformer.createCache(
         resolveKvFormat(options.run, model),

@@ -27,6 +27,12 @@ Compute resolveCompute(const RunOptions& options, const OpenModel& model);
 KvFormat resolveKvFormat(const RunOptions& options, const OpenModel& model);
 // The same where only a checkpoint's headers are known, whatever the device can do.
 KvFormat resolveKvFormat(const std::optional<KvFormat>& asked, const ModelConfig& config, DType weights);
+// Tokens of one forward call; `asked` 0 is as many as the device is fast with: 256 on a host, 2048 where
+// there is more to keep busy, but 256 where caches keep exact rows beside their codes, for which they are
+// sized. Results do not depend on it.
+std::int64_t resolveRows(const RunOptions& options, const OpenModel& model, std::int64_t asked = 0);
+// The same where the logits of all rows are held at a time: of at most 256 MiB.
+std::int64_t resolveLogitRows(const RunOptions& options, const OpenModel& model, std::int64_t asked = 0);
 // What the attention and append ops of a device say about a format.
 Support supportsKvFormat(const Backend& backend, const ModelConfig& config, const KvFormat& format);
 
@@ -35,7 +41,7 @@ struct GenerationOptions {
     SamplingOptions sampling;
     bool stop_at_eos = true;
     bool add_special_tokens = true;  // to the prompt, as the tokenizer does; a chat template writes its own
-    std::int64_t prefill_chunk = 256;
+    std::int64_t prefill_chunk = 0;  // tokens of one call; 0: resolveRows()
     RunOptions run;
 };
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "kernels/api/cancelled.h"
+#include "kernels/api/composed_ops.h"
 #include "kernels/api/error.h"
 #include "kernels/api/ops.h"
 #include "kernels/api/tensor.h"
@@ -118,10 +119,17 @@ public:
     virtual void kvAppend(Stream&, const KvAppendParams&) = 0;
     virtual void attention(Stream&, const AttentionParams&) = 0;
     virtual void gram(Stream&, const GramParams&) = 0;
+    virtual void spreadGram(Stream&, const SpreadGramParams&) = 0;
+    virtual void logitWeights(Stream&, const LogitWeightsParams&) = 0;
     virtual void eigh(Stream&, const EighParams&) = 0;  // host pointers on every backend: matrices are small
     virtual void nll(Stream&, const NllParams&) = 0;
     virtual void argmax(Stream&, const ArgmaxParams&) = 0;
     virtual void convert(Stream&, const ConvertParams&) = 0;
+
+    // Runs of the ops above (kernels/api/composed_ops.h), done one by one unless a backend does better.
+    virtual void project(Stream&, const ProjectParams&);
+    virtual void mlp(Stream&, const MlpParams&);
+    virtual void rotateAndAppend(Stream&, const RotateAndAppendParams&);
 };
 
 // A tensor of fresh device memory.

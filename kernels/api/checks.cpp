@@ -192,6 +192,58 @@ void check(const GramParams& p) {
     present(Op::Gram, "gram", p.gram, values);
 }
 
+void check(const SpreadGramParams& p) {
+    constexpr Op op = Op::SpreadGram;
+    atLeast(op, 0,
+            {{"length", p.length},
+             {"heads", p.heads},
+             {"width", p.width},
+             {"samples", p.samples},
+             {"window", p.window}});
+    atLeast(op, 1, {{"group", p.group}});
+    require(p.heads % p.group == 0, op,
+            "group " + std::to_string(p.group) + " does not divide " + std::to_string(p.heads) + " heads");
+    const std::int64_t values = p.samples * std::int64_t{p.heads} * p.width;
+    if (values == 0)
+        return;
+    atLeast(op, 1, {{"length", p.length}});
+    present(op, "x", p.x, values);
+    present(op, "positions", p.positions, p.samples);
+    present(op, "weights", p.weights, p.samples);
+    present(op, "gram", p.gram, p.width);
+    if (p.table.rotary_dim != 0)
+        checkTable(op, p.table, p.width, p.length);
+}
+
+void check(const LogitWeightsParams& p) {
+    constexpr Op op = Op::LogitWeights;
+    atLeast(op, 0, {{"samples", p.samples}, {"window", p.window}});
+    atLeast(op, 1,
+            {{"length", p.length},
+             {"query_heads", p.query_heads},
+             {"kv_heads", p.kv_heads},
+             {"width", p.width},
+             {"joint", p.joint}});
+    require(p.query_heads % p.kv_heads == 0, op,
+            std::to_string(p.query_heads) + " query heads are not a multiple of " +
+                std::to_string(p.kv_heads) + " key/value heads");
+    require(p.kv_heads % p.joint == 0, op,
+            "joint " + std::to_string(p.joint) + " does not divide " + std::to_string(p.kv_heads) +
+                " key/value heads");
+    present(op, "queries", p.queries, p.samples);
+    present(op, "keys", p.keys, p.samples);
+    present(op, "values", p.values, p.samples);
+    present(op, "outputs", p.outputs, p.samples);
+    present(op, "roots", p.roots, p.samples);
+    present(op, "positions", p.positions, p.samples);
+    present(op, "weights", p.weights, p.samples);
+    present(op, "by_query", p.by_query, p.samples);
+    present(op, "by_key", p.by_key, p.kv_heads);
+    present(op, "total", p.total, p.kv_heads);
+    if (p.table.rotary_dim != 0)
+        checkTable(op, p.table, p.width, p.length);
+}
+
 void check(const EighParams& p) {
     atLeast(Op::Eigh, 0, {{"count", p.count}, {"n", p.n}});
     present(Op::Eigh, "a", p.a, p.count * p.n);

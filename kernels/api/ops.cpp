@@ -23,6 +23,10 @@ const char* nameOf(Op op) {
             return "attention";
         case Op::Gram:
             return "gram";
+        case Op::SpreadGram:
+            return "spreadGram";
+        case Op::LogitWeights:
+            return "logitWeights";
         case Op::Eigh:
             return "eigh";
         case Op::Nll:

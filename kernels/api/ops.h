@@ -25,6 +25,8 @@ enum class Op : std::uint8_t {
     KvAppend,
     Attention,
     Gram,
+    SpreadGram,
+    LogitWeights,
     Eigh,
     Nll,
     Argmax,
@@ -189,13 +191,57 @@ struct AttentionParams {
 };
 
 // Adds rows to second-moment statistics in float64: gram[g] += sum over rows and over the `group` consecutive
-// heads of group g of x x^T; sum[g] += sum of x.
+// heads of group g of w x x^T; sum[g] += sum of w x. The weight w of a row of a head is 1 unless weights are
+// given; a row of weight zero then adds nothing, whatever it holds.
 struct GramParams {
     const float* x = nullptr;  // [rows, heads, width]
     std::int64_t rows = 0;
     std::int32_t heads = 0, width = 0, group = 1;  // group divides heads
     double* gram = nullptr;                        // [heads / group, width, width], symmetric
     double* sum = nullptr;                         // [heads / group, width] or null
+    const double* weights = nullptr;               // [heads, rows], none negative, or null
+};
+
+// The same for rows as they look from a distance: row m = positions[s] stands for its copies R(t) x_m, t = 0
+// to m, of which copy t has weight weights[h, s, t]; gram[g] += sum over samples s, copies t and the heads h
+// of group g of w R(t) x_m (R(t) x_m)^T. With R the rotation that the table gives for position t, these are
+// queries m as unrotated keys m - t see them. With a window only copies t < window count.
+struct SpreadGramParams {
+    const float* x = nullptr;  // [length, heads, width]
+    std::int64_t length = 0;
+    std::int32_t heads = 0, width = 0, group = 1;  // group divides heads
+    const std::int32_t* positions = nullptr;       // [samples], each in [0, length)
+    std::int32_t samples = 0;
+    std::int32_t window = 0;
+    RotaryTable table;                // of length positions; rotary_dim 0: copies are all alike
+    const double* weights = nullptr;  // [heads, samples, length], none negative
+    double* gram = nullptr;           // [heads / group, width, width], symmetric
+};
+
+// What a change of a logit does to a head's output, for the queries at positions[s] and the keys that they
+// see: with a = softmax over n of scale * R(m) q_m . R(n) k_n + slope_h (n - m), m = positions[s],
+// w(h, s, n) = a^2 |(v_n - o_m) root_h|^2. Query head h uses key/value head h / (query_heads / kv_heads).
+// Logits and differences are float32, the softmax and the weights float64.
+struct LogitWeightsParams {
+    std::int64_t length = 0;
+    std::int32_t query_heads = 0, kv_heads = 0, width = 0;
+    const float* queries = nullptr;           // [length, query_heads, width], not rotated
+    const float* keys = nullptr;              // [length, kv_heads, width], not rotated
+    const float* values = nullptr;            // [length, kv_heads, width]
+    const float* outputs = nullptr;           // [length, query_heads, width]
+    const float* roots = nullptr;             // [query_heads, width, width]
+    const std::int32_t* positions = nullptr;  // [samples], each in [0, length)
+    std::int32_t samples = 0;
+    std::int32_t window = 0;  // as attention's
+    float scale = 1.0f;
+    RotaryTable table;                    // of length positions; rotary_dim 0: nothing is rotated
+    const float* alibi_slopes = nullptr;  // [query_heads] or null
+    std::int32_t joint = 1;               // consecutive key/value heads whose weights are also added up
+    double* weights = nullptr;     // [query_heads, samples, length]: of key m - t at t; undefined for t > m
+    double* by_query = nullptr;    // [query_heads, samples]: sum over keys
+    double* by_key = nullptr;      // [kv_heads, length]: sum over samples and query heads
+    double* joint_keys = nullptr;  // [kv_heads / joint, length] or null: by_key, `joint` heads added up
+    double* total = nullptr;       // [kv_heads]: += sum over keys of by_key
 };
 
 // Symmetric eigen-decomposition, eigenvalues in descending order; column j of vectors belongs to eigenvalue

@@ -131,6 +131,10 @@ public:
         check(p), cpu::attention(own(s), atPosition(p));
     }
     void gram(Stream& s, const GramParams& p) override { check(p), cpu::gram(own(s), p); }
+    void spreadGram(Stream& s, const SpreadGramParams& p) override { check(p), cpu::spreadGram(own(s), p); }
+    void logitWeights(Stream& s, const LogitWeightsParams& p) override {
+        check(p), cpu::logitWeights(own(s), p);
+    }
     void eigh(Stream& s, const EighParams& p) override { check(p), cpu::eigh(own(s), p); }
     void nll(Stream& s, const NllParams& p) override { check(p), cpu::nll(own(s), p); }
     void argmax(Stream& s, const ArgmaxParams& p) override { check(p), cpu::argmax(own(s), p); }

@@ -19,6 +19,8 @@ void rope(CpuStream& stream, const RopeParams& p);
 void kvAppend(CpuStream& stream, const KvAppendParams& p);
 void attention(CpuStream& stream, const AttentionParams& p);
 void gram(CpuStream& stream, const GramParams& p);
+void spreadGram(CpuStream& stream, const SpreadGramParams& p);
+void logitWeights(CpuStream& stream, const LogitWeightsParams& p);
 void eigh(CpuStream& stream, const EighParams& p);
 void nll(CpuStream& stream, const NllParams& p);
 void argmax(CpuStream& stream, const ArgmaxParams& p);

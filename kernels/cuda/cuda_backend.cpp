@@ -7,6 +7,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/cublas_check.h"
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/cuda_composed.h"
 #include "kernels/cuda/cuda_gemm.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/cuda_stream.h"
@@ -135,7 +136,7 @@ public:
 
     void gemm(Stream& stream, const GemmParams& p) override {
         check(p);
-        cuda::gemm(m_handle, ready(stream, Op::Gemm), p);
+        cuda::gemm(m_handle, ready(stream, Op::Gemm), p, m_limits);
     }
     void embed(Stream& stream, const EmbedParams& p) override { run(stream, Op::Embed, p, launchEmbed); }
     void norm(Stream& stream, const NormParams& p) override { run(stream, Op::Norm, p, launchNorm); }
@@ -154,9 +155,13 @@ public:
         launchAttention(p, plan, own.scratch(plan.scratch_bytes), own.queue());
     }
     void gram(Stream& stream, const GramParams& p) override {
-        check(p);
-        CudaStream& own = ready(stream, Op::Gram);
-        launchGram(p, own.scratch(gramScratchBytes(p)), own.queue());
+        run(stream, Op::Gram, p, gramScratchBytes, launchGram);
+    }
+    void spreadGram(Stream& stream, const SpreadGramParams& p) override {
+        run(stream, Op::SpreadGram, p, spreadGramScratchBytes, launchSpreadGram);
+    }
+    void logitWeights(Stream& stream, const LogitWeightsParams& p) override {
+        run(stream, Op::LogitWeights, p, logitWeightsScratchBytes, launchLogitWeights);
     }
     void eigh(Stream&, const EighParams& p) override {
         check(p);
@@ -166,6 +171,22 @@ public:
     void argmax(Stream& stream, const ArgmaxParams& p) override { run(stream, Op::Argmax, p, launchArgmax); }
     void convert(Stream& stream, const ConvertParams& p) override {
         run(stream, Op::Convert, p, launchConvert);
+    }
+    void project(Stream& stream, const ProjectParams& p) override {
+        check(p);
+        if (!cuda::project(m_handle, ready(stream, Op::Gemm), p, m_limits))
+            Backend::project(stream, p);
+    }
+    void mlp(Stream& stream, const MlpParams& p) override {
+        check(p);
+        if (!cuda::mlp(m_handle, ready(stream, Op::Gemm), p, m_limits))
+            Backend::mlp(stream, p);
+    }
+    void rotateAndAppend(Stream& stream, const RotateAndAppendParams& p) override {
+        if (canRotateAndAppend(p))
+            run(stream, Op::KvAppend, p, launchRotateAndAppend);
+        else
+            Backend::rotateAndAppend(stream, p);
     }
 
 private:
@@ -185,6 +206,13 @@ private:
     void run(Stream& stream, Op op, const Params& params, void (*launch)(const Params&, cudaStream_t)) {
         check(params);
         launch(params, ready(stream, op).queue());
+    }
+    template <typename Params>
+    void run(Stream& stream, Op op, const Params& params, std::size_t (*scratchBytes)(const Params&),
+             void (*launch)(const Params&, void*, cudaStream_t)) {
+        check(params);
+        CudaStream& own = ready(stream, op);
+        launch(params, own.scratch(scratchBytes(params)), own.queue());
     }
     // A kernel before anything else: a driver may list a GPU that it cannot use, and `auto` then takes
     // another backend.

@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_kernels.h"
+#include "kernels/cuda/row_products.h"
 
 #include <algorithm>
 
@@ -76,12 +77,23 @@ Support supportsGemm(DType weight, Compute compute) {
                        " weights at every product would be slower than compute f32"};
 }
 
-void gemm(cublasLtHandle_t handle, CudaStream& stream, const GemmParams& p) {
+void demandSupport(const GemmParams& p) {
     const Support support = supportsGemm(p.weight_dtype, p.compute);
     if (!support)
         throw Error(ErrorCode::Unsupported, "gemm: " + support.reason);
+}
+
+void gemm(cublasLtHandle_t handle, CudaStream& stream, const GemmParams& p, const DeviceLimits& limits) {
+    demandSupport(p);
     if (p.m == 0 || p.n == 0)
         return;
+    if (canMultiplyRow(p, limits)) {
+        ProjectParams one;
+        one.products[0] = p;
+        one.count = 1;
+        launchRowProducts(one, nullptr, limits, stream.queue());
+        return;
+    }
     if (p.k == 0) {  // an empty sum: bias, or what was there
         launchDotGemm(p, stream.queue());
         return;
@@ -91,12 +103,6 @@ void gemm(cublasLtHandle_t handle, CudaStream& stream, const GemmParams& p) {
             launchDotGemm(p, stream.queue());
         else
             multiplyWidened(handle, stream, p);
-        return;
-    }
-    // One row, a step of decode, is bound by the weights: the kernel that rounds x as it reads it needs no
-    // launch before it to do so.
-    if (p.compute != Compute::F32 && p.m == 1) {
-        launchDotGemm(p, stream.queue());
         return;
     }
     const void* x = p.x;
@@ -111,6 +117,10 @@ void gemm(cublasLtHandle_t handle, CudaStream& stream, const GemmParams& p) {
     }
     if (!multiply(handle, stream, p, p.weight_dtype, x, p.weight, 0, p.n))
         launchDotGemm(p, stream.queue());
+}
+
+bool gemmOfRounded(cublasLtHandle_t handle, CudaStream& stream, const GemmParams& p, const void* x) {
+    return p.n == 0 || multiply(handle, stream, p, p.weight_dtype, x, p.weight, 0, p.n);
 }
 
 }  // namespace eigenscope::cuda

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products without cuBLASLt: a warp a column of y, which reads its row of the weights once for up to
-// kMostRows rows of x. Bound by reading the weights while x has few rows.
-//
-// Counted for one row of 16-bit weights, the product of decode, on an H200: a multiprocessor gets 18 bytes of
-// weights a clock from memory, for which its first cache, which gives 128 bytes, is busy for less than half
-// of a clock (x comes from there too, twice as wide), and issues about 36 of its 128 operations a lane and
-// clock to multiply and to round x. What must be under way to hide some 800 clocks of latency is 14 KiB; 32
-// warps with eight loads of 8 bytes a lane have 64 KiB.
+// Matrix products of a few rows without cuBLASLt: a warp a column of y, which reads its row of the weights
+// once for up to kMostRows rows of x. Bound by reading the weights while x has few rows. (One row has a
+// kernel of its own, row_products.cu.)
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/device_math.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/vectors.cuh"
 
 namespace eigenscope::cuda {
 
@@ -18,28 +14,22 @@ namespace {
 constexpr int kWarp = 32;
 constexpr int kMostRows = 8;  // rows of x that share one reading of the weights
 
-template <typename T, int kCount>
-struct alignas(sizeof(T) * kCount) Several {
-    T values[kCount];
-};
-
 template <typename T>
 __device__ float roundedTo(float x) {
     return toFloat(fromFloat<T>(x));
 }
 
-// Lanes share k, kCount consecutive elements at a time; a fixed tree adds them up. kRows: 1 where there is no
-// other row, else kMostRows. kAhead: loads of weights under way.
-template <typename Weight, typename Arithmetic, int kCount, int kRows>
-__global__ void __launch_bounds__(kThreads, kRows == 1 ? 4 : 3) dotGemmKernel(GemmParams p) {
-    constexpr int kAhead = kRows == 1 ? 16 / static_cast<int>(sizeof(Weight)) : 2;
+// Lanes share k, kCount consecutive elements at a time; a fixed tree adds them up.
+template <typename Weight, typename Arithmetic, int kCount>
+__global__ void __launch_bounds__(kThreads, 3) dotGemmKernel(GemmParams p) {
+    constexpr int kAhead = 2;  // loads of weights under way
     const int lane = static_cast<int>(threadIdx.x % kWarp);
-    const std::int64_t row = static_cast<std::int64_t>(blockIdx.y) * kRows, parts = p.k / kCount;
-    const int rows = kRows == 1 ? 1 : static_cast<int>(p.m - row < kRows ? p.m - row : kRows);
+    const std::int64_t row = static_cast<std::int64_t>(blockIdx.y) * kMostRows, parts = p.k / kCount;
+    const int rows = static_cast<int>(p.m - row < kMostRows ? p.m - row : kMostRows);
     for (std::int64_t column = firstIndex() / kWarp; column < p.n; column += indexStep() / kWarp) {
         const auto* weight = static_cast<const Several<Weight, kCount>*>(p.weight) + column * parts;
         const auto* x = reinterpret_cast<const Several<float, kCount>*>(p.x) + row * parts;
-        float sums[kRows] = {};
+        float sums[kMostRows] = {};
         for (std::int64_t first = lane; first < parts; first += kWarp * kAhead) {
             Several<Weight, kCount> w[kAhead];
 #pragma unroll
@@ -54,7 +44,7 @@ __global__ void __launch_bounds__(kThreads, kRows == 1 ? 4 : 3) dotGemmKernel(Ge
                     for (int c = 0; c < kCount; ++c)
                         factors[c] = toFloat(w[a].values[c]);  // of Arithmetic's type already, or it is float
 #pragma unroll
-                    for (int r = 0; r < kRows; ++r)
+                    for (int r = 0; r < kMostRows; ++r)
                         if (r < rows) {
                             const Several<float, kCount> v = x[r * parts + first + a * kWarp];
 #pragma unroll
@@ -65,7 +55,7 @@ __global__ void __launch_bounds__(kThreads, kRows == 1 ? 4 : 3) dotGemmKernel(Ge
         }
         float mine = 0.0f;  // of row `lane`
 #pragma unroll
-        for (int r = 0; r < kRows; ++r)
+        for (int r = 0; r < kMostRows; ++r)
             if (r < rows) {
 #pragma unroll
                 for (int distance = kWarp / 2; distance > 0; distance /= 2)
@@ -80,27 +70,15 @@ __global__ void __launch_bounds__(kThreads, kRows == 1 ? 4 : 3) dotGemmKernel(Ge
     }
 }
 
-template <typename Weight, typename Arithmetic, int kRows>
-void launchRows(const GemmParams& p, cudaStream_t stream) {
-    constexpr int kCount = 4;  // of x, 16 bytes: neighbouring lanes read neighbouring ones
-    const auto aligned = [](const void* pointer, std::size_t bytes) {
-        return reinterpret_cast<std::uintptr_t>(pointer) % bytes == 0;
-    };
-    const bool vectors = p.k % kCount == 0 && aligned(p.weight, kCount * sizeof(Weight)) &&
-                         aligned(p.x, kCount * sizeof(float));
-    const dim3 grid(blocksFor(p.n * kWarp), static_cast<unsigned>((p.m + kRows - 1) / kRows));
-    if (vectors)
-        launch("gemm", dotGemmKernel<Weight, Arithmetic, kCount, kRows>, grid, kThreads, 0, stream, p);
-    else
-        launch("gemm", dotGemmKernel<Weight, Arithmetic, 1, kRows>, grid, kThreads, 0, stream, p);
-}
-
 template <typename Weight, typename Arithmetic>
 void launchPart(const GemmParams& p, cudaStream_t stream) {
-    if (p.m == 1)
-        launchRows<Weight, Arithmetic, 1>(p, stream);
-    else
-        launchRows<Weight, Arithmetic, kMostRows>(p, stream);
+    constexpr int kCount = 4;  // of x, 16 bytes: neighbouring lanes read neighbouring ones
+    const bool vectors = p.k % kCount == 0 && alignedTo(p.weight, kCount * sizeof(Weight)) &&
+                         alignedTo(p.x, kCount * sizeof(float));
+    const dim3 grid(blocksFor(p.n * kWarp), static_cast<unsigned>((p.m + kMostRows - 1) / kMostRows));
+    const auto kernel =
+        vectors ? dotGemmKernel<Weight, Arithmetic, kCount> : dotGemmKernel<Weight, Arithmetic, 1>;
+    launch("gemm", kernel, grid, kThreads, 0, stream, p);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One thread an element (or a pair): embed, activate, add, rope, convert. All bound by memory.
+#include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/device_math.cuh"
 #include "kernels/cuda/device_position.cuh"
@@ -19,31 +20,12 @@ __global__ void embedKernel(EmbedParams p) {
     }
 }
 
-template <ActivateParams::Kind kKind>
-__device__ float activation(float x) {
-    if constexpr (kKind == ActivateParams::Kind::Relu)
-        return x < 0.0f ? 0.0f : x;  // NaN passes
-    else if constexpr (kKind == ActivateParams::Kind::Gelu)
-        return 0.5f * x * erfcf(-0.70710678f * x);  // 1 + erf(x / sqrt 2), without its cancellation for x < 0
-    else if constexpr (kKind == ActivateParams::Kind::GeluTanh)
-        return 0.5f * x * (1.0f + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    else
-        return x / (1.0f + expf(-x));
-}
-
-__global__ void clampKernel(ActivateParams p) {
+// To: what the results are rounded to.
+template <ActivateParams::Kind kKind, typename To>
+__global__ void activateKernel(ActivateParams p, To* y) {
     for (std::int64_t i = firstIndex(); i < p.count; i += indexStep()) {
-        const float x = p.x[i];  // comparisons keep NaN
-        const float value = x < -p.limit ? -p.limit : p.limit < x ? p.limit : x;
-        p.y[i] = p.gate ? value * p.gate[i] : value;
-    }
-}
-
-template <ActivateParams::Kind kKind>
-__global__ void activateKernel(ActivateParams p) {
-    for (std::int64_t i = firstIndex(); i < p.count; i += indexStep()) {
-        const float value = activation<kKind>(p.x[i]);
-        p.y[i] = p.gate ? value * p.gate[i] : value;
+        const float value = activation<kKind>(p.x[i], p.limit);
+        y[i] = fromFloat<To>(p.gate ? value * p.gate[i] : value);
     }
 }
 
@@ -85,27 +67,19 @@ void launchEmbed(const EmbedParams& p, cudaStream_t stream) {
 }
 
 void launchActivate(const ActivateParams& p, cudaStream_t stream) {
+    launchActivateTo(p, p.y, DType::F32, stream);
+}
+
+void launchActivateTo(const ActivateParams& p, void* y, DType dtype, cudaStream_t stream) {
     if (p.count == 0)
         return;
-    using Kind = ActivateParams::Kind;
-    const unsigned blocks = blocksFor(p.count);
-    switch (p.kind) {
-        case Kind::Relu:
-            launch("activate", activateKernel<Kind::Relu>, blocks, kThreads, 0, stream, p);
-            break;
-        case Kind::Gelu:
-            launch("activate", activateKernel<Kind::Gelu>, blocks, kThreads, 0, stream, p);
-            break;
-        case Kind::GeluTanh:
-            launch("activate", activateKernel<Kind::GeluTanh>, blocks, kThreads, 0, stream, p);
-            break;
-        case Kind::Silu:
-            launch("activate", activateKernel<Kind::Silu>, blocks, kThreads, 0, stream, p);
-            break;
-        case Kind::Clamp:
-            launch("activate", clampKernel, blocks, kThreads, 0, stream, p);
-            break;
-    }
+    withType(dtype, [&](auto type) {
+        using To = decltype(type);
+        withKind(p.kind, [&](auto kind) {
+            launch("activate", activateKernel<decltype(kind)::kKind, To>, blocksFor(p.count), kThreads, 0,
+                   stream, p, static_cast<To*>(y));
+        });
+    });
 }
 
 void launchAdd(const AddParams& p, cudaStream_t stream) {

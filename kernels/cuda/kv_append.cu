@@ -2,6 +2,7 @@
 // kvAppend: rows into a dense cache, or into codes and the ring of exact rows. Codes and scales come from
 // kernels/api/kv_layout.h, whose operations IEEE arithmetic decides, so they are the host's bit for bit.
 #include "kernels/api/kv_layout.h"
+#include "kernels/cuda/cache_rows.cuh"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/device_math.cuh"
 #include "kernels/cuda/device_position.cuh"
@@ -16,49 +17,15 @@ namespace {
 constexpr int kWarp = 32;
 constexpr int kEight = 8;  // codes that fill whole bytes, whatever their bits
 
-template <typename T, int kCount>
-struct alignas(sizeof(T) * kCount) Several {
-    T values[kCount];
-};
-
-bool alignedTo(const void* pointer, std::size_t bytes) {
-    return reinterpret_cast<std::uintptr_t>(pointer) % bytes == 0;
-}
-
-// A row of x: ((b * length + t) * heads + h).
-struct AppendedRow {
-    std::int64_t head;  // b * heads + h
-    std::int64_t t;     // from the first appended
-};
-__device__ AppendedRow locate(const KvAppendParams& p, std::int64_t row) {
-    if (row >> 32 == 0) {  // divisions of 64 bits take several times as long
-        const auto r = static_cast<unsigned>(row), heads = static_cast<unsigned>(p.cache.heads),
-                   length = static_cast<unsigned>(p.length);
-        const unsigned step = r / heads;
-        return {std::int64_t{step / length} * heads + r % heads, step % length};
-    }
-    const std::int64_t step = row / p.cache.heads;
-    return {step / p.length * p.cache.heads + row % p.cache.heads, step % p.length};
-}
-
 // A warp copies a row at a time, kCount elements a lane; row t of a head goes to row t % capacity of `to`.
 template <typename T, int kCount>
 __global__ void copyRowsKernel(KvAppendParams p, T* to, std::int64_t capacity, std::int64_t rows) {
-    const std::int64_t position = appendPosition(p), parts = p.cache.width / kCount;
+    const std::int64_t position = appendPosition(p);
     const int lane = static_cast<int>(threadIdx.x % kWarp);
     for (std::int64_t row = firstIndex() / kWarp; row < rows; row += indexStep() / kWarp) {
-        const AppendedRow at = locate(p, row);
-        const std::int64_t begin = (at.head * capacity + (position + at.t) % capacity) * parts;
-        const auto* x = reinterpret_cast<const Several<float, kCount>*>(p.x) + row * parts;
-        auto* y = reinterpret_cast<Several<T, kCount>*>(to) + begin;
-        for (std::int64_t i = lane; i < parts; i += kWarp) {
-            const Several<float, kCount> from = x[i];
-            Several<T, kCount> converted;
-#pragma unroll
-            for (int k = 0; k < kCount; ++k)
-                converted.values[k] = fromFloat<T>(from.values[k]);
-            y[i] = converted;
-        }
+        const AppendedRow at = locateRow(row, p.length, p.cache.heads);
+        const std::int64_t begin = (at.head * capacity + (position + at.t) % capacity) * p.cache.width;
+        copyRow<T, kCount>(p.x + row * p.cache.width, to + begin, p.cache.width, lane);
     }
 }
 
@@ -142,7 +109,7 @@ __global__ void codeRowsKernel(KvAppendParams p, std::int64_t tasks, int lanes, 
             range.combine(distance);
         if (count == 0)
             continue;
-        const AppendedRow at_row = locate(p, row);
+        const AppendedRow at_row = locateRow(row, p.length, v.heads);
         const std::int64_t to = at_row.head * v.capacity + position + at_row.t;
         const KvScale scale = kvScaleOf(range.least, range.most, range.finite != 0, kBits);
         if (lane == 0) {

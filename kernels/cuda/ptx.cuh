@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// PTX instructions that CUDA C++ has no functions for (PTX ISA; all exist from sm_80 on). T is __half or
+// PTX instructions that CUDA C++ has no functions for (PTX ISA; from sm_80 on). T is __half or
 // __nv_bfloat16; two elements of it share a 32-bit register, the lower index in the lower half.
 // (tests/kernels/emulation has another file of this name, which computes the same on the host.)
 #pragma once
@@ -30,6 +30,23 @@ __device__ __forceinline__ void mma16816(float (&c)[4], const unsigned (&a)[4], 
             "{%0,%1,%2,%3};"
             : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
             : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// c [16, 8] += a [16, 4] b [4, 8] in float64 by one warp. With g = lane / 4 and t = lane % 4 a lane holds of
+// a: rows g, g + 8 of column t; of b: row t of column g; of c: columns 2 t, 2 t + 1 of row g, then of row g
+// + 8. In one instruction from sm_90 on, before in two for the upper and the lower half.
+__device__ __forceinline__ void mma1684(double (&c)[4], const double (&a)[2], double b) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile(
+        "mma.sync.aligned.m16n8k4.row.col.f64.f64.f64.f64 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+        : "+d"(c[0]), "+d"(c[1]), "+d"(c[2]), "+d"(c[3])
+        : "d"(a[0]), "d"(a[1]), "d"(b));
+#else
+    for (int half = 0; half < 2; ++half)
+        asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0,%1}, {%2}, {%3}, {%0,%1};"
+                     : "+d"(c[2 * half]), "+d"(c[2 * half + 1])
+                     : "d"(a[half]), "d"(b));
+#endif
 }
 
 __device__ __forceinline__ unsigned sharedAddress(const void* shared) {

@@ -11,14 +11,15 @@ namespace eigenscope::cuda {
 
 namespace {
 
-// One block a row at a time. Two passes for the mean and the variance about it: one pass would cancel.
-template <bool kLayer>
-__global__ void normKernel(NormParams p) {
+// One block a row at a time. Two passes for the mean and the variance about it: one pass would cancel. To:
+// what the results are rounded to.
+template <bool kLayer, typename To>
+__global__ void normKernel(NormParams p, To* to) {
     __shared__ float shared[kThreads];
     const float width = static_cast<float>(p.width);
     for (std::int64_t row = blockIdx.x; row < p.rows; row += gridDim.x) {
         const float* x = p.x + row * p.width;
-        float* y = p.y + row * p.width;
+        To* y = to + row * p.width;
         float mean = 0.0f;
         if (kLayer) {
             for (std::int64_t i = threadIdx.x; i < p.width; i += kThreads)
@@ -31,7 +32,7 @@ __global__ void normKernel(NormParams p) {
         const float scale = 1.0f / sqrtf(blockReduce(squares, shared, Sum{}) / width + p.epsilon);
         for (std::int64_t i = threadIdx.x; i < p.width; i += kThreads) {
             const float value = (x[i] - mean) * scale * (p.weight ? p.weight[i] : 1.0f);
-            y[i] = p.bias ? value + p.bias[i] : value;
+            y[i] = fromFloat<To>(p.bias ? value + p.bias[i] : value);
         }
     }
 }
@@ -92,13 +93,17 @@ unsigned rowBlocks(std::int64_t rows) { return static_cast<unsigned>(std::min<st
 
 }  // namespace
 
-void launchNorm(const NormParams& p, cudaStream_t stream) {
+void launchNorm(const NormParams& p, cudaStream_t stream) { launchNormTo(p, p.y, DType::F32, stream); }
+
+void launchNormTo(const NormParams& p, void* y, DType dtype, cudaStream_t stream) {
     if (p.rows * p.width == 0)
         return;
-    if (p.kind == NormParams::Kind::LayerNorm)
-        launch("norm", normKernel<true>, rowBlocks(p.rows), kThreads, 0, stream, p);
-    else
-        launch("norm", normKernel<false>, rowBlocks(p.rows), kThreads, 0, stream, p);
+    withType(dtype, [&](auto type) {
+        using To = decltype(type);
+        const auto kernel =
+            p.kind == NormParams::Kind::LayerNorm ? normKernel<true, To> : normKernel<false, To>;
+        launch("norm", kernel, rowBlocks(p.rows), kThreads, 0, stream, p, static_cast<To*>(y));
+    });
 }
 
 void launchNll(const NllParams& p, cudaStream_t stream) {

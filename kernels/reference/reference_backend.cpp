@@ -99,6 +99,8 @@ public:
     void kvAppend(Stream&, const KvAppendParams& p) override { runAt(p, reference::kvAppend); }
     void attention(Stream&, const AttentionParams& p) override { runAt(p, reference::attention); }
     void gram(Stream&, const GramParams& p) override { run(p, reference::gram); }
+    void spreadGram(Stream&, const SpreadGramParams& p) override { run(p, reference::spreadGram); }
+    void logitWeights(Stream&, const LogitWeightsParams& p) override { run(p, reference::logitWeights); }
     void eigh(Stream&, const EighParams& p) override { run(p, reference::eigh); }
     void nll(Stream&, const NllParams& p) override { run(p, reference::nll); }
     void argmax(Stream&, const ArgmaxParams& p) override { run(p, reference::argmax); }

@@ -126,14 +126,17 @@ void rope(const RopeParams& p) {
 void gram(const GramParams& p) {
     for (std::int64_t row = 0; row < p.rows; ++row) {
         for (std::int64_t h = 0; h < p.heads; ++h) {
+            const double weight = p.weights ? p.weights[h * p.rows + row] : 1.0;
+            if (weight == 0.0)
+                continue;
             const float* x = p.x + (row * p.heads + h) * p.width;
             const std::int64_t group = h / p.group;
             double* gram = p.gram + group * p.width * p.width;
             for (std::int64_t i = 0; i < p.width; ++i) {
                 for (std::int64_t j = 0; j < p.width; ++j)
-                    gram[i * p.width + j] += static_cast<double>(x[i]) * x[j];
+                    gram[i * p.width + j] += weight * (static_cast<double>(x[i]) * x[j]);
                 if (p.sum)
-                    p.sum[group * p.width + i] += x[i];
+                    p.sum[group * p.width + i] += weight * x[i];
             }
         }
     }

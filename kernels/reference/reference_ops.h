@@ -16,6 +16,8 @@ void rope(const RopeParams& p);
 void kvAppend(const KvAppendParams& p);
 void attention(const AttentionParams& p);
 void gram(const GramParams& p);
+void spreadGram(const SpreadGramParams& p);
+void logitWeights(const LogitWeightsParams& p);
 void eigh(const EighParams& p);
 void nll(const NllParams& p);
 void argmax(const ArgmaxParams& p);

@@ -197,7 +197,7 @@ private slots:
             << QStringList{"plan", stats, "--kv-ratio", "0.001", "--output", out} << "0.0";
         QTest::newRow("memory too small")
             << QStringList{"plan", stats, "--fit-context", "1000000", "--memory", "1M", "--output", out}
-            << "--memory";
+            << "tokens fit at most";  // what would fit is named
         QTest::newRow("not the model of the statistics")
             << QStringList{"plan", stats,     "--fit-context", "100",      "--memory",
                            "1M",   "--model", at("good.json"), "--output", out}

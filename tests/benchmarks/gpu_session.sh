@@ -23,7 +23,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 device=cuda prebuilt='' output='' build='' quick=0 only='' minutes=28 state='' commit=''
 parts=(op_check op_bench llama_2_7b llama_3_8b calibration torch parity memcheck racecheck)
-ops=(convert add activate embed norm rope kvAppend gemm gram eigh nll argmax attention)
+ops=(convert add activate embed norm rope kvAppend gemm gram spreadGram logitWeights eigh nll argmax
+    attention)
 
 usage() { sed -n '3,27s/^# \{0,1\}//p' "$0"; }
 while [ $# -gt 0 ]; do
@@ -224,15 +225,14 @@ run_model() {  # PART PRESET
     tail -n 30 "$work/$1.json"
 }
 
-# With the statistics of method `eigen`, which have a bar, and fewer windows of those that `calibrate` takes by default.
+# With the statistics of method `eigen` alone, and with those that `calibrate` takes by default.
 run_calibration() {
-    local model=preset:llama-2-7b few=8 options=() queries status separator=''
+    local model=preset:llama-2-7b options=() queries status separator=''
     if [ "$device" != cuda ] || [ "$quick" = 1 ]; then
-        model=$root/resources/demo/llama-stories few=2 options=(--samples 2 --length 64)
+        model=$root/resources/demo/llama-stories options=(--samples 2 --length 64)
     fi
     printf '{"runs": [' > "$work/calibration.json"
     for queries in 0 32; do
-        [ $queries = 0 ] || options+=(--samples $few)
         limit=$(allowed 90)
         stopping "${launcher[@]}" "$bin/eigenscope-calibration-bench" "$model" --device "$device" "${options[@]}" \
             --attention-queries $queries > "$work/calibration.run" 2> "$work/calibration.log"

@@ -74,11 +74,8 @@ def model_bars(session):
         [(row["prefill_compute_fraction"], at) for row, at in zip(models, where) if row["context"] >= 4096], True)
     runs = result_of(session, "calibration").get("runs", [])
     bar("calibration, times its products", CALIBRATION,
-        [(run["times_of_products"], run["model"]) for run in runs if run["attention_queries"] == 0], False)
-    for run in runs:
-        if run["attention_queries"]:
-            print(f"       calibration with {run['attention_queries']} attention queries a window, {run['samples']} windows: "
-                  f"{run['times_of_products']:.2f} times its products")
+        [(run["times_of_products"], f"{run['model']}, {run['attention_queries']} attention queries a window")
+         for run in runs], False)
 
 
 def main():

@@ -42,6 +42,12 @@ public:
         count(), ForwardingBackend::attention(s, p);
     }
     void gram(Stream& s, const GramParams& p) override { count(), ForwardingBackend::gram(s, p); }
+    void spreadGram(Stream& s, const SpreadGramParams& p) override {
+        count(), ForwardingBackend::spreadGram(s, p);
+    }
+    void logitWeights(Stream& s, const LogitWeightsParams& p) override {
+        count(), ForwardingBackend::logitWeights(s, p);
+    }
 
     std::stop_source stop;
     int begun = 0, after = 0;
@@ -402,8 +408,9 @@ void TestAttentionAware::stopsWithinAWindow() {
         };
         const auto whole = std::make_shared<StoppingBackend>(host, -1);
         run(whole);
-        // Each layer's seven products, attention, four Gram matrices and one of moments for each query head.
-        QVERIFY2(whole->begun > 2 * 12, qPrintable(QString::number(whole->begun)));
+        // Each layer's seven products, attention, four Gram matrices, the output projection's, and the
+        // moments' weights, queries and keys.
+        QVERIFY2(whole->begun >= 2 * 16, qPrintable(QString::number(whole->begun)));
         for (int at = 0; at < whole->begun; ++at) {
             const auto backend = std::make_shared<StoppingBackend>(host, at);
             try {

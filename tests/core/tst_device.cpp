@@ -52,6 +52,16 @@ bool near(double found, double expected, double tolerance) {
     return std::abs(found - expected) <= tolerance * std::max(std::abs(expected), 1e-6);
 }
 
+// Of the largest.
+bool nearVector(const std::vector<double>& found, const std::vector<double>& expected) {
+    double largest = 0, error = 0;
+    for (std::size_t i = 0; i < expected.size() && found.size() == expected.size(); ++i) {
+        largest = std::max(largest, std::abs(expected[i]));
+        error = std::max(error, std::abs(found[i] - expected[i]));
+    }
+    return found.size() == expected.size() && error <= kBackendTolerance * largest;
+}
+
 PerplexityOptions shortWindows() {
     PerplexityOptions options;
     options.sequence_length = 24;
@@ -111,6 +121,97 @@ private slots:
             QVERIFY2(error < kGoldenTolerance, qPrintable(QString::number(error)));
         }
         QVERIFY(emulation::runtimeCounts().graph_launches > replayed);  // steps of one token, as on a GPU
+    }
+
+    // 16-bit products keep 8 or 11 bits of each factor; a row at a time and many take different kernels. As
+    // tst_transformer has it for the host.
+    void narrowArithmeticIsNear_data() {
+        QTest::addColumn<QString>("name");
+        QTest::addColumn<double>("bound");
+        QTest::newRow("bfloat16") << "llama-tied-bf16" << 4e-2;
+        QTest::newRow("float16") << "opt-plain-f16" << 5e-3;
+    }
+    void narrowArithmeticIsNear() {
+        QFETCH(QString, name);
+        QFETCH(double, bound);
+        const GoldenModel golden = openGoldenModel(name.toStdString(), device());
+        const Compute own = weightDType(*golden.open.model) == DType::BF16 ? Compute::BF16 : Compute::F16;
+        const Transformer transformer(golden.open.backend, golden.open.model);
+        for (const std::size_t chunk : {golden.ids.size(), std::size_t{1}}) {
+            Session session = transformer.createSession({.compute = own});
+            KvCache cache = transformer.createCache(KvFormat(weightDType(*golden.open.model)), 64);
+            std::vector<float> logits;
+            for (std::size_t at = 0; at < golden.ids.size(); at += chunk) {
+                const TensorView part = transformer.forward(session, std::span(golden.ids).subspan(at, chunk),
+                                                            cache, LogitsOf::All);
+                const std::size_t begin = logits.size();
+                logits.resize(begin + static_cast<std::size_t>(part.shape.count()));
+                device()->download(session.stream(), logits.data() + begin, part.data, part.bytes());
+            }
+            const double error = golden.relativeError(logits);
+            QVERIFY2(error > 1e-5 && error < bound, qPrintable(QString::number(error)));
+        }
+    }
+
+    // Of a decode step, each launch costs some microseconds of a layer's hundred.
+    void aLayerOfAStepIsSixKernels() {
+        const GoldenModel golden = openGoldenModel("llama-gqa", device());
+        const Transformer transformer(golden.open.backend, golden.open.model);
+        Session session = transformer.createSession({.max_rows = 1});
+        KvCache cache = transformer.createCache(KvFormat(DType::F32), 8);
+        const TensorView hidden = transformer.embed(session, std::vector<TokenId>{3}, cache);
+        for (int layer = 0; layer < golden.open.model->config.layers; ++layer) {
+            const int before = emulation::runtimeCounts().kernels;
+            transformer.runLayer(session, layer, hidden, 1, cache);
+            QCOMPARE(emulation::runtimeCounts().kernels - before, 6);
+        }
+    }
+
+    // Queries sampled, keys of heads side by side, and an interruption in the middle.
+    void momentsOfAttentionEqualTheHosts_data() { addMethodRows(); }
+    void momentsOfAttentionEqualTheHosts() {
+        const auto calibrated = [](const MethodGolden& golden, bool interrupted) {
+            CalibrationOptions options = goldenCalibration(golden);
+            options.attention_queries = 9;
+            options.samples = 3;
+            JobContext job;
+            const CalibrationPlan plan = planCalibration(job, golden.open, golden.text, options);
+            CalibrationKeeper keeper;
+            if (interrupted) {
+                std::stop_source stop;
+                JobContext stopped(stop.get_token());
+                keeper.interval_seconds = 0;
+                keeper.keep = [&](const PartialCalibration& partial) {
+                    keeper.start = partial;
+                    stop.request_stop();
+                };
+                try {
+                    const CalibrationKeeper first = keeper;
+                    runCalibration(stopped, golden.open, plan, first);
+                } catch (const Cancelled&) {
+                }
+                keeper.keep = nullptr;
+            }
+            return runCalibration(job, golden.open, plan, keeper);
+        };
+        const Statistics found = calibrated(openOn(device()), false);
+        const Statistics again = calibrated(openOn(device()), true);
+        const Statistics expected = calibrated(openOn(referenceBackend()), false);
+        QVERIFY(found.head_group > 1);
+        for (std::size_t layer = 0; layer < expected.layers.size(); ++layer) {
+            const LayerStatistics &f = found.layers[layer], &a = again.layers[layer],
+                                  &e = expected.layers[layer];
+            for (const auto part : {&LayerStatistics::logit_queries, &LayerStatistics::logit_keys,
+                                    &LayerStatistics::joint_logit_keys}) {
+                QCOMPARE((a.*part).gram, (f.*part).gram);
+                QCOMPARE((a.*part).sum, (f.*part).sum);
+                QVERIFY(nearVector((f.*part).gram, (e.*part).gram));
+                QVERIFY(nearVector((f.*part).sum, (e.*part).sum));
+            }
+            QCOMPARE(a.logit_weights, f.logit_weights);
+            QVERIFY(nearVector(f.logit_weights, e.logit_weights));
+            QVERIFY(nearVector(f.projection, e.projection));
+        }
     }
 
     void measuresEqualTheHosts_data() { addMethodRows(); }

@@ -158,9 +158,9 @@ private slots:
         QCOMPARE(errorOf([&] { run(golden.open, "3", exactly(0)); }),
                  "max tokens: expected at least 1, found 0");
         GenerationOptions options = exactly(2);
-        options.prefill_chunk = 0;
+        options.prefill_chunk = -1;
         QCOMPARE(errorOf([&] { run(golden.open, "3", options); }),
-                 "prefill chunk: expected at least 1, found 0");
+                 "prefill chunk: expected at least 1, or 0 for the device's, found -1");
         options = exactly(2);
         options.sampling.top_p = 2.0f;
         QVERIFY(errorOf([&] { run(golden.open, "3", options); }).starts_with("top-p: "));

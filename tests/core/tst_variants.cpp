@@ -125,13 +125,12 @@ struct PairSums {
 
 struct MomentsObserver final : LayerObserver {
     AttentionMoments& moments;
-    Stream& stream;
     const Model& model;
     std::vector<PairSums> sums;
 
-    MomentsObserver(AttentionMoments& m, Stream& s, const Model& of) : moments(m), stream(s), model(of) {}
+    MomentsObserver(AttentionMoments& m, const Model& of) : moments(m), model(of) {}
     void onAttention(int layer, const AttentionTrace& trace) override {
-        moments.add(layer, stream, trace, JobContext());
+        moments.add(layer, trace, JobContext());
         sums.emplace_back(model, layer, trace);
     }
 };
@@ -211,12 +210,13 @@ private slots:
         const GoldenModel golden = openGoldenModel(model.toStdString(), referenceBackend());
         const std::vector<TokenId>& ids = golden.long_ids.empty() ? golden.ids : golden.long_ids;
         const auto length = static_cast<std::int64_t>(ids.size());
-        AttentionMoments moments(*golden.open.backend, *golden.open.model, static_cast<int>(length), 1, 1, 1);
-        moments.startWindow(length);
         const Transformer transformer(golden.open.backend, golden.open.model);
         Session session = transformer.createSession({.threads = 1, .max_rows = length});
+        AttentionMoments moments(*golden.open.backend, *golden.open.model, session, static_cast<int>(length),
+                                 1, 1);
+        moments.startWindow(length);
         KvCache cache = transformer.createCache(DType::F32, length);
-        MomentsObserver observer(moments, session.stream(), *golden.open.model);
+        MomentsObserver observer(moments, *golden.open.model);
         transformer.forward(session, ids, cache, LogitsOf::None, &observer);
         for (int layer = 0; layer < golden.open.model->config.layers; ++layer) {
             LayerStatistics found;

@@ -111,10 +111,12 @@ std::vector<OpCase> allCases() {
     std::vector<OpCase> cases;
     addGemmCases(cases);
     addRowCases(cases);
+    addComposedCases(cases);
     addCacheCases(cases);
     addAttentionCases(cases);
     addCodeCases(cases);
     addStatisticsCases(cases);
+    addMomentCases(cases);
     return cases;
 }
 

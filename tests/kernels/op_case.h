@@ -52,11 +52,14 @@ std::vector<OpCase> benchCases();  // speed
 // One function a subject (op_cases_*.cpp); each appends to the table.
 void addGemmCases(std::vector<OpCase>& cases);
 void addRowCases(std::vector<OpCase>& cases);
+void addComposedCases(std::vector<OpCase>& cases);
 void addCacheCases(std::vector<OpCase>& cases);
 void addAttentionCases(std::vector<OpCase>& cases);
 void addCodeCases(std::vector<OpCase>& cases);
 void addStatisticsCases(std::vector<OpCase>& cases);
+void addMomentCases(std::vector<OpCase>& cases);
 void addBenchCases(std::vector<OpCase>& cases);
+void addComposedBenchCases(std::vector<OpCase>& cases);
 void addAttentionBenchCases(std::vector<OpCase>& cases);
 
 // Cosines and sines as a rotary embedding has them, on the device.

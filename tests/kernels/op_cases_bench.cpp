@@ -131,6 +131,51 @@ void addStatistics(std::vector<OpCase>& cases) {
             p.sum = run.updateF64("sum", kAny, std::vector<double>(8 * 128, 0.0));
             run.execute([&] { run.backend().gram(run.stream(), p); });
         });
+    // As calibration has them: a layer of 32 heads, a window of 2048 tokens, 32 sampled positions.
+    constexpr std::int64_t kWindow = 2048, kSamples = 32, kHeads = 32, kWidth = 128;
+    constexpr double kPairs = kSamples * kHeads * (kWindow / 2.0);
+    std::vector<TokenId> positions;
+    for (TokenId s = 0; s < kSamples; ++s)
+        positions.push_back(64 * s + 32);
+    add(cases, "2048 rows, 32 heads of 128, weights", Op::Gram, kWindow * kHeads * (4.0 * kWidth + 8.0),
+        1.0 * kWindow * kHeads * kWidth * (kWidth + 1), [](OpRun& run) {
+            GramParams p;
+            p.rows = kWindow, p.heads = kHeads, p.width = kWidth;
+            p.x = run.input(run.normal(kWindow * kHeads * kWidth));
+            p.weights = run.updateF64("weights", kAny, std::vector<double>(kWindow * kHeads, 0.5));
+            p.gram = run.updateF64("gram", kAny, std::vector<double>(kHeads * kWidth * kWidth, 0.0));
+            p.sum = run.updateF64("sum", kAny, std::vector<double>(kHeads * kWidth, 0.0));
+            run.execute([&] { run.backend().gram(run.stream(), p); });
+        });
+    add(cases, "32 samples of 2048 rows, 32 heads of 128", Op::SpreadGram, kPairs * 8.0,
+        kPairs * kWidth * (kWidth + 1), [=](OpRun& run) {
+            SpreadGramParams p;
+            p.length = kWindow, p.heads = kHeads, p.width = kWidth, p.samples = kSamples;
+            p.x = run.input(run.normal(kWindow * kHeads * kWidth));
+            p.positions = run.input(positions);
+            p.table = rotaryTable(run, kWindow, kWidth);
+            p.weights = run.updateF64("weights", kAny, std::vector<double>(kHeads * kSamples * kWindow, 0.5));
+            p.gram = run.updateF64("gram", kAny, std::vector<double>(kHeads * kWidth * kWidth, 0.0));
+            run.execute([&] { run.backend().spreadGram(run.stream(), p); });
+        });
+    add(cases, "32 samples of 2048 rows, 32 heads of 128", Op::LogitWeights,
+        4.0 * kWindow * kHeads * kWidth * 2 + kPairs * 8.0,
+        2.0 * kWindow * kHeads * kWidth * kWidth + kPairs * kWidth * 5, [=](OpRun& run) {
+            LogitWeightsParams p;
+            p.length = kWindow, p.query_heads = p.kv_heads = kHeads, p.width = kWidth;
+            p.samples = kSamples, p.scale = 0.1f;
+            const std::int64_t count = kWindow * kHeads * kWidth;
+            p.queries = run.input(run.normal(count)), p.keys = run.input(run.normal(count));
+            p.values = run.input(run.normal(count)), p.outputs = run.input(run.normal(count));
+            p.roots = run.input(run.normal(kHeads * kWidth * kWidth));
+            p.positions = run.input(positions);
+            p.table = rotaryTable(run, kWindow, kWidth);
+            p.weights = run.outputF64("weights", kAny, kHeads * kSamples * kWindow);
+            p.by_query = run.outputF64("by query", kAny, kHeads * kSamples);
+            p.by_key = run.outputF64("by key", kAny, kHeads * kWindow);
+            p.total = run.updateF64("total", kAny, std::vector<double>(kHeads, 0.0));
+            run.execute([&] { run.backend().logitWeights(run.stream(), p); });
+        });
     constexpr std::int64_t kVocab = 32000;
     add(cases, "64x32000", Op::Nll, 4.0 * 64 * kVocab, 0, [](OpRun& run) {
         NllParams p;
@@ -158,9 +203,10 @@ void addBenchCases(std::vector<OpCase>& cases) {
         addGemm(cases, m, DType::BF16, Compute::F32);
         addGemm(cases, m, DType::BF16, Compute::BF16);
     }
-    // More than a GPU's caches hold. One row and two take different kernels where a backend has one for one.
+    // More than a GPU's caches hold. One row has a kernel of its own on some backends, two have not.
     for (std::int64_t m : {1, 2})
         addGemm(cases, m, DType::BF16, Compute::BF16, 28672);
+    addComposedBenchCases(cases);
     addAttentionBenchCases(cases);
     addRows(cases);
     addStatistics(cases);

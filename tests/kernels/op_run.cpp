@@ -151,6 +151,16 @@ std::vector<std::byte> OpRun::bytes(std::int64_t count) {
     return values;
 }
 
+float* OpRun::scratch(std::int64_t count) {
+    return scratch(std::vector<float>(static_cast<std::size_t>(count), std::nanf("")));
+}
+
+float* OpRun::scratch(const std::vector<float>& values) {
+    void* address = place(values.data(), values.size() * sizeof(float), Kind::F32, "scratch", nullptr);
+    m_arrays.back().scratch = true;
+    return static_cast<float*>(address);
+}
+
 void* OpRun::filled(std::int64_t bytes, const std::vector<std::byte>& block) {
     m_filled.push_back(m_backend.allocate(static_cast<std::size_t>(bytes)));
     void* data = m_filled.back()->data();
@@ -216,14 +226,17 @@ void OpRun::finish() {
         std::vector<std::byte> now(array.before.size());
         m_backend.download(*m_stream, now.data(), array.buffer->data(), now.size());
         const std::size_t end = array.begin + array.bytes;
-        const std::string name =
-            array.output < 0 ? "an input" : m_outputs[static_cast<std::size_t>(array.output)].name;
+        const std::string name = array.scratch      ? "scratch memory"
+                                 : array.output < 0 ? "an input"
+                                                    : m_outputs[static_cast<std::size_t>(array.output)].name;
         if (!std::equal(now.begin(), now.begin() + static_cast<std::ptrdiff_t>(array.begin),
                         array.before.begin()))
             m_failures.push_back("the guard before " + name + " was overwritten");
         if (!std::equal(now.begin() + static_cast<std::ptrdiff_t>(end), now.end(),
                         array.before.begin() + static_cast<std::ptrdiff_t>(end)))
             m_failures.push_back("the guard after " + name + " was overwritten");
+        if (array.scratch)
+            continue;
         if (array.output < 0) {
             if (now != array.before)
                 m_failures.push_back("an input was changed");

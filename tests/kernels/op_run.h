@@ -70,6 +70,10 @@ public:
     const void* inputBytes(const std::vector<std::byte>& values);
     std::vector<std::byte> bytes(std::int64_t count);  // random
 
+    // Float32 arrays that an op may leave in any state: NaN, or what is given.
+    float* scratch(std::int64_t count);
+    float* scratch(const std::vector<float>& values);
+
     // For speed alone: `bytes` bytes of device memory filled with the block over and over. Not compared.
     void* filled(std::int64_t bytes, const std::vector<std::byte>& block);
 
@@ -97,6 +101,7 @@ private:
         std::size_t begin = 0, bytes = 0;
         Kind kind = Kind::F32;
         int output = -1;  // index into m_outputs
+        bool scratch = false;
     };
 
     void* place(const void* data, std::size_t bytes, Kind kind, const std::string& name, const Bound* bound);

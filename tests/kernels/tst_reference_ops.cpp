@@ -189,6 +189,60 @@ Results gram(Backend& backend, Stream& stream, Golden& golden) {
     return results;
 }
 
+Results weightedGram(Backend& backend, Stream& stream, Golden& golden) {
+    const std::size_t matrices = golden.values("expected").size();
+    const std::vector<double> weights = golden.values("weights");
+    Results results(matrices + golden.values("sum").size(), 0.0);
+    GramParams p;
+    p.x = golden.floats("x"), p.rows = golden.integer("rows"), p.heads = golden.integer("heads");
+    p.width = golden.integer("width"), p.group = golden.integer("group");
+    p.gram = results.data(), p.sum = results.data() + matrices;
+    p.weights = weights.data();
+    backend.gram(stream, p);
+    return results;
+}
+
+Results spreadGram(Backend& backend, Stream& stream, Golden& golden) {
+    const std::vector<double> weights = golden.values("weights");
+    Results results(golden.values("expected").size(), 0.0);
+    SpreadGramParams p;
+    p.x = golden.floats("x"), p.length = golden.integer("length"), p.heads = golden.integer("heads");
+    p.width = golden.integer("width"), p.group = golden.integer("group");
+    p.positions = golden.ids("positions"), p.samples = golden.integer("samples");
+    p.window = golden.integer("window"), p.table = golden.table(p.length);
+    p.weights = weights.data(), p.gram = results.data();
+    backend.spreadGram(stream, p);
+    return results;
+}
+
+// Weights by distance, zero where there is no key, then sums by query, by key, by key of heads together, and
+// the totals of calls so far, 2 before this one.
+Results logitWeights(Backend& backend, Stream& stream, Golden& golden) {
+    LogitWeightsParams p;
+    p.length = golden.integer("length"), p.width = golden.integer("width");
+    p.query_heads = golden.integer("query_heads"), p.kv_heads = golden.integer("kv_heads");
+    p.queries = golden.floats("queries"), p.keys = golden.floats("keys");
+    p.values = golden.floats("values"), p.outputs = golden.floats("outputs");
+    p.roots = golden.floats("roots"), p.alibi_slopes = golden.floats("slopes");
+    p.positions = golden.ids("positions"), p.samples = golden.integer("samples");
+    p.window = golden.integer("window"), p.scale = golden.number("scale");
+    p.joint = golden.integer("joint");
+    if (golden.has("cos"))
+        p.table = golden.table(p.length);
+    const std::int64_t weights = std::int64_t{p.query_heads} * p.samples * p.length;
+    const std::int64_t queries = std::int64_t{p.query_heads} * p.samples, keys = p.kv_heads * p.length;
+    const std::int64_t all = weights + queries + keys + keys / p.joint + p.kv_heads;
+    Results results(static_cast<std::size_t>(all), std::nan(""));
+    p.weights = results.data(), p.by_query = p.weights + weights, p.by_key = p.by_query + queries;
+    p.joint_keys = p.by_key + keys, p.total = p.joint_keys + keys / p.joint;
+    std::fill_n(p.total, p.kv_heads, 2.0);
+    backend.logitWeights(stream, p);
+    for (std::int64_t i = 0; i < weights; ++i)
+        if (i % p.length > p.positions[i / p.length % p.samples])
+            results[static_cast<std::size_t>(i)] = 0.0;
+    return results;
+}
+
 Results eigh(Backend& backend, Stream& stream, Golden& golden) {
     const std::vector<double> a = golden.values("a");
     Results results(golden.integer<std::size_t>("n"));
@@ -352,6 +406,9 @@ void TestReferenceOps::agreesWithNumpy() {
                                                        {"attention", attention},
                                                        {"append", append},
                                                        {"gram", gram},
+                                                       {"weighted_gram", weightedGram},
+                                                       {"spread_gram", spreadGram},
+                                                       {"logit_weights", logitWeights},
                                                        {"eigh", eigh},
                                                        {"nll", nll},
                                                        {"code_append", codeAppend},
@@ -370,8 +427,8 @@ void TestReferenceOps::agreesWithNumpy() {
     // Float32 results are rounded once (6e-8 of the value); double ones are limited by the file's 12 digits.
     // Eigenvalues are good to a fraction of the largest one.
     // Codes and the bits of scales are integers.
-    const bool exact =
-        run->first == "code_append" || run->first == "gram" || run->first == "eigh" || run->first == "nll";
+    const bool exact = run->first == "code_append" || run->first.endsWith("gram") ||
+                       run->first == "logit_weights" || run->first == "eigh" || run->first == "nll";
     for (std::size_t i = 0; i < actual.size(); ++i) {
         const double limit = exact ? 1e-11 * (largest + 1.0) : 6.1e-8 * std::abs(expected[i]) + 1e-10;
         QVERIFY2(std::abs(actual[i] - expected[i]) <= limit,

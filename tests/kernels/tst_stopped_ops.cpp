@@ -58,6 +58,35 @@ void TestStoppedOps::opsStop() {
     sums.width = static_cast<std::int32_t>(width);
     sums.gram = gram.data();
     QVERIFY_EXCEPTION_THROWN(backend->gram(*stream, sums), Cancelled);
+    const std::vector<std::int32_t> positions = {0, 95};
+    std::vector<double> weights(static_cast<std::size_t>(2 * rows), 1.0), sink(weights);
+    QVERIFY_EXCEPTION_THROWN(backend->spreadGram(*stream, {.x = x.data(),
+                                                           .length = rows,
+                                                           .heads = 1,
+                                                           .width = static_cast<std::int32_t>(width),
+                                                           .positions = positions.data(),
+                                                           .samples = 2,
+                                                           .table = {},
+                                                           .weights = weights.data(),
+                                                           .gram = gram.data()}),
+                             Cancelled);
+    QVERIFY_EXCEPTION_THROWN(backend->logitWeights(*stream, {.length = rows,
+                                                             .query_heads = 1,
+                                                             .kv_heads = 1,
+                                                             .width = static_cast<std::int32_t>(width),
+                                                             .queries = x.data(),
+                                                             .keys = x.data(),
+                                                             .values = x.data(),
+                                                             .outputs = x.data(),
+                                                             .roots = weight.data(),
+                                                             .positions = positions.data(),
+                                                             .samples = 2,
+                                                             .table = {},
+                                                             .weights = weights.data(),
+                                                             .by_query = sink.data(),
+                                                             .by_key = sink.data(),
+                                                             .total = sink.data()}),
+                             Cancelled);
     std::vector<double> values(static_cast<std::size_t>(width));
     EighParams eigh;
     eigh.a = gram.data();

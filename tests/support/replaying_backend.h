@@ -49,6 +49,10 @@ public:
     void kvAppend(Stream& stream, const KvAppendParams& p) override;
     void attention(Stream& stream, const AttentionParams& p) override;
     void gram(Stream& stream, const GramParams& p) override { m_host->gram(stream, p); }
+    void spreadGram(Stream& stream, const SpreadGramParams& p) override { m_host->spreadGram(stream, p); }
+    void logitWeights(Stream& stream, const LogitWeightsParams& p) override {
+        m_host->logitWeights(stream, p);
+    }
     void eigh(Stream& stream, const EighParams& p) override { m_host->eigh(stream, p); }
     void nll(Stream& stream, const NllParams& p) override { m_host->nll(stream, p); }
     void argmax(Stream& stream, const ArgmaxParams& p) override { m_host->argmax(stream, p); }

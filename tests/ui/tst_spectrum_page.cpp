@@ -148,7 +148,7 @@ private slots:
 
         boxes[0]->setValue(4);
         boxes[1]->setValue(128);
-        QTest::mouseClick(calibrate, Qt::LeftButton);
+        QTest::keyClick(m_ui->window.get(), Qt::Key_Return, Qt::ControlModifier);
         QTRY_VERIFY_WITH_TIMEOUT(m_ui->workspace->statistics() != nullptr, 60000);
         QTRY_VERIFY(!form->isVisible());
         QCOMPARE(m_ui->workspace->statistics()->calibration.samples, 4);

@@ -10,7 +10,6 @@
 #include <QFile>
 
 #include <algorithm>
-#include <mutex>
 
 namespace eigenscope {
 
@@ -95,16 +94,10 @@ void measureModels(JobContext& job, const std::vector<OpenModel>& models, Benchm
 
 }  // namespace
 
-struct BenchmarkRun::Mailbox {
-    std::mutex mutex;
-    int run = 0;
-    std::vector<BenchmarkRecord> rows;
-    std::vector<SkippedRecord> skipped;
-};
-
-BenchmarkRun::BenchmarkRun(Workspace& workspace, QObject* parent) : QObject(parent), m_workspace(workspace) {
-    m_timer.setInterval(kFetchMs);
-    connect(&m_timer, &QTimer::timeout, this, &BenchmarkRun::fetch);
+BenchmarkRun::BenchmarkRun(Workspace& workspace, QObject* parent)
+    : QObject(parent), m_workspace(workspace), m_stream(kFetchMs) {
+    connect(&m_stream, &JobStream::fetch, this, &BenchmarkRun::fetch);
+    connect(&m_stream, &JobStream::ended, this, &BenchmarkRun::updated);
     connect(&workspace, &Workspace::modelChanged, this, &BenchmarkRun::modelsChanged);
     connect(&workspace, &Workspace::otherModelChanged, this, &BenchmarkRun::modelsChanged);
     connect(&workspace, &Workspace::conversionChanged, this, &BenchmarkRun::modelsChanged);
@@ -208,46 +201,35 @@ Job* BenchmarkRun::start(const BenchmarkRequest& request) {
         return nullptr;
     }
     const std::vector<OpenModel> models = modelsOf(request);
-    m_mailbox = std::make_shared<Mailbox>();
-    m_mailbox->run = ++m_runs;
+    m_new_records = std::make_shared<Mailbox<BenchmarkRecord>>();
+    m_new_skipped = std::make_shared<Mailbox<SkippedRecord>>();
     m_alone = true;
-    const auto row_sink = [mailbox = m_mailbox](const BenchmarkRow& row) {
-        const std::lock_guard lock(mailbox->mutex);
-        mailbox->rows.push_back({mailbox->run, row});
+    ++m_runs;
+    const auto row_sink = [mailbox = m_new_records, run = m_runs](const BenchmarkRow& row) {
+        mailbox->put({run, row});
     };
-    const auto skip_sink = [mailbox = m_mailbox](const BenchmarkSkip& skip, const KvFormat& format) {
-        const std::lock_guard lock(mailbox->mutex);
-        mailbox->skipped.push_back({mailbox->run, skip, format});
+    const auto skip_sink = [mailbox = m_new_skipped, run = m_runs](const BenchmarkSkip& skip,
+                                                                   const KvFormat& format) {
+        mailbox->put({run, skip, format});
     };
     const QString title = models.size() == 1 ? tr("Benchmark %1").arg(QString::fromStdString(models[0].name))
                                              : tr("Benchmark %1 models").arg(models.size());
-    m_job = m_workspace.jobs().submit(
+    m_stream.follow(m_workspace.jobs().submit(
         Lane::Engine, title, this,
         [models, options = optionsOf(request), row_sink, skip_sink](JobContext& job) {
             measureModels(job, models, options, row_sink, skip_sink);
             return true;
         },
         [](bool) {},
-        [this](const QString& error) { emit m_workspace.notice(tr("The benchmark failed"), error, true); });
-    connect(m_job, &Job::ended, this, [this, job = m_job.data()] {
-        if (job == m_job) {  // not an earlier one that ended late
-            m_timer.stop();
-            fetch();
-            emit updated();
-        }
-    });
-    m_timer.start();
+        [this](const QString& error) { emit m_workspace.notice(tr("The benchmark failed"), error, true); }));
     emit updated();
-    return m_job;
+    return m_stream.job();
 }
 
 void BenchmarkRun::clear() {
-    m_timer.stop();
-    if (running()) {
-        m_job->cancel();
-    }
-    m_job = nullptr;
-    m_mailbox.reset();
+    m_stream.drop();
+    m_new_records.reset();
+    m_new_skipped.reset();
     m_records.clear();
     m_skipped.clear();
     m_runs = 0;
@@ -257,18 +239,14 @@ void BenchmarkRun::clear() {
 // Jobs of the engine wait for each other; answers in Compare, saving and loading do not.
 bool BenchmarkRun::othersRun() const {
     const std::vector<Job*> active = m_workspace.jobs().activeJobs();
-    return std::any_of(active.begin(), active.end(),
-                       [this](const Job* job) { return job != m_job && job->state() != Job::State::Queued; });
+    return std::any_of(active.begin(), active.end(), [this](const Job* job) {
+        return job != m_stream.job() && job->state() != Job::State::Queued;
+    });
 }
 
 void BenchmarkRun::fetch() {
-    std::vector<BenchmarkRecord> rows;
-    std::vector<SkippedRecord> skipped;
-    {
-        const std::lock_guard lock(m_mailbox->mutex);
-        rows.swap(m_mailbox->rows);
-        skipped.swap(m_mailbox->skipped);
-    }
+    std::vector<BenchmarkRecord> rows = m_new_records->take();
+    const std::vector<SkippedRecord> skipped = m_new_skipped->take();
     if (rows.empty() && skipped.empty()) {
         return;
     }

@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Benchmarks of the open models: one job measures what was asked for, model after model beside the same
 // ceilings; rows arrive as they are measured. What earlier runs of this session measured stays until cleared,
-// also when other models are opened meanwhile. GUI thread; rows cross over from the worker in a mailbox that
-// is emptied by a timer.
+// also when other models are opened meanwhile. GUI thread.
 #pragma once
 
 #include "core/benchmark/benchmark.h"
 #include "ui/model/benchmark_inputs.h"
-#include "ui/model/job_runner.h"
-
-#include <QPointer>
-#include <QTimer>
+#include "ui/model/job_stream.h"
 
 #include <memory>
 #include <string>
@@ -49,8 +45,8 @@ public:
     // Null when there is a problem or a run is going on.
     Job* start(const BenchmarkRequest& request);
     void clear();  // results; a run that is going on is cancelled
-    bool running() const { return m_job && m_job->active(); }
-    Job* job() const { return m_job; }  // the latest, running or ended; or null
+    bool running() const { return m_stream.running(); }
+    Job* job() const { return m_stream.job(); }  // the latest, running or ended; or null
 
     const std::vector<BenchmarkRecord>& records() const { return m_records; }
     const std::vector<SkippedRecord>& skipped() const { return m_skipped; }
@@ -64,16 +60,15 @@ signals:
     void modelsChanged();  // model() or name() of any
 
 private:
-    struct Mailbox;
     BenchmarkOptions optionsOf(const BenchmarkRequest& request) const;
     std::vector<OpenModel> modelsOf(const BenchmarkRequest& request) const;
     bool othersRun() const;
     void fetch();
 
     Workspace& m_workspace;
-    QTimer m_timer;
-    std::shared_ptr<Mailbox> m_mailbox;
-    QPointer<Job> m_job;
+    JobStream m_stream;
+    std::shared_ptr<Mailbox<BenchmarkRecord>> m_new_records;
+    std::shared_ptr<Mailbox<SkippedRecord>> m_new_skipped;
     std::vector<BenchmarkRecord> m_records;
     std::vector<SkippedRecord> m_skipped;
     int m_runs = 0;

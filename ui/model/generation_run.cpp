@@ -1,62 +1,41 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/model/generation_run.h"
 
-#include <mutex>
-
 namespace eigenscope {
 
 namespace {
 constexpr int kFetchMs = 33;
 }
 
-struct GenerationRun::Mailbox {
-    std::mutex mutex;
-    std::vector<TokenEvent> tokens;
-};
-
-GenerationRun::GenerationRun(JobRunner& jobs, QObject* parent) : QObject(parent), m_jobs(jobs) {
-    m_timer.setInterval(kFetchMs);
-    connect(&m_timer, &QTimer::timeout, this, &GenerationRun::fetch);
+GenerationRun::GenerationRun(JobRunner& jobs, QObject* parent)
+    : QObject(parent), m_jobs(jobs), m_stream(kFetchMs) {
+    connect(&m_stream, &JobStream::fetch, this, &GenerationRun::fetch);
+    connect(&m_stream, &JobStream::ended, this, &GenerationRun::end);
 }
 
 void GenerationRun::start(const OpenModel& model, const QString& prompt, const GenerationOptions& options) {
-    stop();
     clear();
-    m_mailbox = std::make_shared<Mailbox>();
+    m_mailbox = std::make_shared<Mailbox<TokenEvent>>();
     m_state = State::Streaming;
-    auto sink = [mailbox = m_mailbox](const TokenEvent& token) {
-        const std::lock_guard lock(mailbox->mutex);
-        mailbox->tokens.push_back(token);
-    };
-    m_job = m_jobs.submit(
+    const auto sink = [mailbox = m_mailbox](const TokenEvent& token) { mailbox->put(token); };
+    m_stream.follow(m_jobs.submit(
         Lane::Parallel, tr("Generate with %1").arg(QString::fromStdString(model.name)), this,
         [model, options, sink, text = prompt.toStdString()](JobContext& job) {
             return generate(job, model, text, options, sink);
         },
         [this](GenerationResult result) { m_result = std::move(result); },
-        [this](const QString& error) { m_error = error; });
-    connect(m_job, &Job::ended, this, [this, job = m_job] {
-        if (job != m_job) {
-            return;  // an earlier run that ended late
-        }
-        const auto state = job->state();
-        end(state == Job::State::Finished ? State::Done
-            : state == Job::State::Failed ? State::Failed
-                                          : State::Stopped);
-    });
-    m_timer.start();
+        [this](const QString& error) { m_error = error; }));
     emit updated();
 }
 
 void GenerationRun::stop() {
-    if (m_job && m_job->active()) {
-        m_job->cancel();
+    if (m_stream.running()) {
+        m_stream.job()->cancel();
     }
 }
 
 void GenerationRun::clear() {
-    m_timer.stop();
-    m_job = nullptr;
+    m_stream.drop();
     m_mailbox.reset();
     m_tokens.clear();
     m_result.reset();
@@ -66,22 +45,18 @@ void GenerationRun::clear() {
 }
 
 void GenerationRun::fetch() {
-    std::vector<TokenEvent> arrived;
-    {
-        const std::lock_guard lock(m_mailbox->mutex);
-        arrived.swap(m_mailbox->tokens);
-    }
+    const std::vector<TokenEvent> arrived = m_mailbox->take();
     if (!arrived.empty()) {
         m_tokens.insert(m_tokens.end(), arrived.begin(), arrived.end());
         emit updated();
     }
 }
 
-void GenerationRun::end(State state) {
-    m_timer.stop();
-    fetch();
-    m_state = state;
-    m_job = nullptr;
+void GenerationRun::end() {
+    const Job::State state = m_stream.job()->state();
+    m_state = state == Job::State::Finished ? State::Done
+              : state == Job::State::Failed ? State::Failed
+                                            : State::Stopped;
     emit updated();
     emit ended();
 }

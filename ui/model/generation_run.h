@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // One model answering a prompt: tokens arrive here while the engine works elsewhere. GUI thread; tokens are
-// fetched from the worker about 30 times a second, so a fast model does not flood the event loop.
+// fetched about 30 times a second.
 #pragma once
 
 #include "core/generation/generate.h"
-#include "ui/model/job_runner.h"
+#include "ui/model/job_stream.h"
 
 #include <QObject>
-#include <QTimer>
 
 #include <memory>
 #include <optional>
@@ -38,14 +37,12 @@ signals:
     void ended();
 
 private:
-    struct Mailbox;
     void fetch();
-    void end(State state);
+    void end();
 
     JobRunner& m_jobs;
-    QTimer m_timer;
-    std::shared_ptr<Mailbox> m_mailbox;
-    Job* m_job = nullptr;
+    JobStream m_stream;
+    std::shared_ptr<Mailbox<TokenEvent>> m_mailbox;
     State m_state = State::Idle;
     std::vector<TokenEvent> m_tokens;
     std::optional<GenerationResult> m_result;

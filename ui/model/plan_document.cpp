@@ -29,6 +29,14 @@ std::size_t bytesOf(const Spectrum& spectrum) {
     return count * sizeof(double);
 }
 
+// An allocation whose tables are missing gives way to one threshold.
+void useMeasured(RankPlan& plan, const MeasuredTables& tables) {
+    if (!canAllocate(plan.allocation, plan, tables)) {
+        plan.allocation = Allocation::Threshold;
+        plan.mixed_bits = false;
+    }
+}
+
 }  // namespace
 
 // Plans and the bases they are of; bases that did not change cost nothing to keep.
@@ -138,10 +146,7 @@ void PlanDocument::setThresholds(double key_threshold, double value_threshold) {
 }
 
 void PlanDocument::meet(RankPlan& plan, const Spectrum& spectrum, double target) const {
-    if (!eigenscope::canAllocate(plan.allocation, plan, m_tables)) {
-        plan.allocation = Allocation::Threshold;
-        plan.mixed_bits = false;
-    }
+    useMeasured(plan, m_tables);
     applyTarget(plan, spectrum, m_tables, std::clamp(target, smallestRatio(plan, spectrum, m_tables), 1.0));
 }
 
@@ -198,6 +203,12 @@ bool PlanDocument::canAllocate(Allocation allocation, bool mixed_bits) const {
     const std::optional<QuantisedGrid> grid = measuredBits();
     return grid && grid->group == m_plan.kv_bits.group && grid->keys == m_plan.kv_bits.key_grouping &&
            grid->recent == m_plan.kv_bits.recent;
+}
+
+RankPlan PlanDocument::allocatablePlan() const {
+    RankPlan plan = m_plan;
+    useMeasured(plan, m_tables);
+    return plan;
 }
 
 std::optional<QuantisedGrid> PlanDocument::measuredBits() const {

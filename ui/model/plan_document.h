@@ -31,6 +31,7 @@ public:
 
     // What was measured for sharing out targets; follows the statistics. Changes no rank, no history.
     void setTables(const MeasuredTables& tables);
+    const MeasuredTables& tables() const { return m_tables; }
 
     bool empty() const { return !m_spectrum; }
     const std::shared_ptr<const Spectrum>& spectrum() const { return m_spectrum; }
@@ -41,6 +42,8 @@ public:
     // Whether the tables hold what this allocation needs for the plan's bases: with mixed bits, tables over
     // bits whose codes were grouped as the plan's.
     bool canAllocate(Allocation allocation, bool mixed_bits = false) const;
+    // The plan, by one threshold where its own allocation's tables are missing.
+    RankPlan allocatablePlan() const;
     // How the tables over bits were measured; empty: there are none for these bases.
     std::optional<QuantisedGrid> measuredBits() const;
     std::optional<double> largestLayerError() const;  // measured at the plan's ranks or fewer; empty: unknown

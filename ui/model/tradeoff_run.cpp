@@ -5,22 +5,16 @@
 
 #include <QFileInfo>
 
-#include <mutex>
-
 namespace eigenscope {
 
 namespace {
 constexpr int kFetchMs = 100;
 }
 
-struct TradeoffRun::Mailbox {
-    std::mutex mutex;
-    std::vector<TradeoffPoint> points;
-};
-
-TradeoffRun::TradeoffRun(Workspace& workspace, QObject* parent) : QObject(parent), m_workspace(workspace) {
-    m_timer.setInterval(kFetchMs);
-    connect(&m_timer, &QTimer::timeout, this, &TradeoffRun::fetch);
+TradeoffRun::TradeoffRun(Workspace& workspace, QObject* parent)
+    : QObject(parent), m_workspace(workspace), m_stream(kFetchMs) {
+    connect(&m_stream, &JobStream::fetch, this, &TradeoffRun::fetch);
+    connect(&m_stream, &JobStream::ended, this, &TradeoffRun::updated);
     // Another model's or calibration's curves say nothing of this one.
     connect(&workspace, &Workspace::modelChanged, this, &TradeoffRun::clear);
     connect(&workspace, &Workspace::statisticsChanged, this, &TradeoffRun::clear);
@@ -34,7 +28,7 @@ Job* TradeoffRun::start(const QString& text, int windows) {
     const RankPlan& plan = m_workspace.plan().plan();
     const auto statistics = m_workspace.statistics();
     m_curves = availableCurves(*statistics, plan.criterion);
-    m_mailbox = std::make_shared<Mailbox>();
+    m_mailbox = std::make_shared<Mailbox<TradeoffPoint>>();
     TradeoffOptions options;
     options.criterion = plan.criterion;
     options.rank_multiple = plan.rank_multiple;
@@ -42,11 +36,8 @@ Job* TradeoffRun::start(const QString& text, int windows) {
     options.plain.group = plan.kv_bits.group;  // the plain caches are grouped as the plan's
     options.plain.keys = plan.kv_bits.key_grouping;
     options.plain.recent = plan.kv_bits.recent;
-    const auto sink = [mailbox = m_mailbox](const TradeoffPoint& point) {
-        const std::lock_guard lock(mailbox->mutex);
-        mailbox->points.push_back(point);
-    };
-    m_job = m_workspace.jobs().submit(
+    const auto sink = [mailbox = m_mailbox](const TradeoffPoint& point) { mailbox->put(point); };
+    m_stream.follow(m_workspace.jobs().submit(
         Lane::Engine, tr("Measure trade-off on %1").arg(QFileInfo(text).fileName()), this,
         [model = *m_workspace.model(), statistics, curves = m_curves, options, sink, windows,
          file = std::filesystem::path(text.toStdString())](JobContext& job) mutable {
@@ -56,25 +47,13 @@ Job* TradeoffRun::start(const QString& text, int windows) {
                 evaluationWindows(job, *model.tokenizer, model.model->config.max_positions, file, perplexity);
             return measureTradeoff(job, model, *statistics, curves, options, sink);
         },
-        [](const TradeoffResult&) {}, [this](const QString& error) { m_error = error; });
-    connect(m_job, &Job::ended, this, [this, job = m_job.data()] {
-        if (job == m_job) {  // not an earlier one that ended late
-            m_timer.stop();
-            fetch();
-            emit updated();
-        }
-    });
-    m_timer.start();
+        [](const TradeoffResult&) {}, [this](const QString& error) { m_error = error; }));
     emit updated();
-    return m_job;
+    return m_stream.job();
 }
 
 void TradeoffRun::clear() {
-    m_timer.stop();
-    if (running()) {
-        m_job->cancel();
-    }
-    m_job = nullptr;
+    m_stream.drop();
     m_mailbox.reset();
     m_curves.clear();
     m_points.clear();
@@ -83,11 +62,7 @@ void TradeoffRun::clear() {
 }
 
 void TradeoffRun::fetch() {
-    std::vector<TradeoffPoint> arrived;
-    {
-        const std::lock_guard lock(m_mailbox->mutex);
-        arrived.swap(m_mailbox->points);
-    }
+    const std::vector<TradeoffPoint> arrived = m_mailbox->take();
     if (!arrived.empty()) {
         m_points.insert(m_points.end(), arrived.begin(), arrived.end());
         emit updated();

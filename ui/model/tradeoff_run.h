@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Trade-off curves of the open model being measured: a job whose points arrive as they are measured. GUI
-// thread; points cross over from the worker in a mailbox that is emptied by a timer.
+// thread.
 #pragma once
 
 #include "core/evaluation/tradeoff.h"
-#include "ui/model/job_runner.h"
-
-#include <QPointer>
-#include <QTimer>
+#include "ui/model/job_stream.h"
 
 #include <memory>
 #include <vector>
@@ -25,7 +22,7 @@ public:
     // multiple. What was measured before is forgotten. Null when nothing can be measured.
     Job* start(const QString& text, int windows);
     void clear();
-    bool running() const { return m_job && m_job->active(); }
+    bool running() const { return m_stream.running(); }
     const std::vector<TradeoffCurve>& curves() const { return m_curves; }
     const std::vector<TradeoffPoint>& points() const { return m_points; }
     QString error() const { return m_error; }
@@ -34,13 +31,11 @@ signals:
     void updated();
 
 private:
-    struct Mailbox;
     void fetch();
 
     Workspace& m_workspace;
-    QTimer m_timer;
-    std::shared_ptr<Mailbox> m_mailbox;
-    QPointer<Job> m_job;
+    JobStream m_stream;
+    std::shared_ptr<Mailbox<TradeoffPoint>> m_mailbox;
     std::vector<TradeoffCurve> m_curves;
     std::vector<TradeoffPoint> m_points;
     QString m_error;

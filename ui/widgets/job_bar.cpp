@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/widgets/job_bar.h"
 
+#include "ui/widgets/elided_label.h"
 #include "ui/widgets/theme.h"
 
 #include <QHBoxLayout>
@@ -23,12 +24,13 @@ JobBar::JobBar(JobRunner& jobs, const Theme& theme, QWidget* parent)
     layout->setSpacing(kGap);
     m_light = new QLabel(this);
     m_light->setFixedSize(9, 9);
-    m_title = new QLabel(this);
+    // In a narrow window texts give way, not the window.
+    m_title = new ElidedLabel({}, this);
     m_progress = new QProgressBar(this);
     m_progress->setFixedWidth(140);
     m_progress->setTextVisible(false);
     m_progress->setAccessibleName(tr("Progress of the running job"));
-    m_summary = new QLabel(this);
+    m_summary = new ElidedLabel({}, this);
     m_summary->setProperty("role", "muted");
     m_cancel = new QToolButton(this);
     m_cancel->setText(tr("Cancel"));
@@ -37,9 +39,9 @@ JobBar::JobBar(JobRunner& jobs, const Theme& theme, QWidget* parent)
     m_list->setText(tr("Jobs"));
     m_list->setFocusPolicy(Qt::TabFocus);
     m_list->setToolTip(tr("Everything that ran since the start, with its result"));
-    m_readout = new QLabel(this);
+    m_readout = new ElidedLabel({}, this);
     m_readout->setProperty("role", "muted");
-    m_device = new QLabel(this);
+    m_device = new ElidedLabel({}, this);
     m_device->setProperty("role", "muted");
     for (QWidget* widget :
          {static_cast<QWidget*>(m_light), static_cast<QWidget*>(m_title), static_cast<QWidget*>(m_progress),
@@ -82,6 +84,7 @@ void JobBar::refresh() {
     m_progress->setVisible(busy);
     m_cancel->setVisible(busy);
     m_summary->setVisible(busy);
+    m_device->setVisible(!busy);  // the job has the room; the top bar says the device too
     if (!busy) {
         m_title->setText(tr("Ready"));
         return;

@@ -3,6 +3,8 @@
 // nothing but pixels. readout() goes to the status line.
 #pragma once
 
+#include "ui/widgets/tab_order.h"
+
 #include <QWidget>
 
 namespace eigenscope {
@@ -17,6 +19,12 @@ public:
 signals:
     void readout(const QString& text);            // live read-out of what the pointer is over
     void pageRequested(eigenscope::PageId page);  // "go on to ..."
+
+protected:
+    void showEvent(QShowEvent* event) override {
+        QWidget::showEvent(event);
+        tabInReadingOrder(this);
+    }
 };
 
 }  // namespace eigenscope

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/widgets/panel.h"
 
+#include "ui/widgets/elided_label.h"
 #include "ui/widgets/theme.h"
 
+#include <QEvent>
 #include <QHBoxLayout>
-#include <QPainter>
 #include <QPushButton>
-#include <QStyle>
+#include <QScrollArea>
+#include <QScrollBar>
 
 namespace eigenscope {
 
@@ -18,18 +20,21 @@ QLabel* roleLabel(const QString& text, const char* role, QWidget* parent) {
     return label;
 }
 
-// One line that ends with an ellipsis where there is no room for all of it; the tooltip then has the rest.
-class NoteLabel : public QLabel {
+// Scrolls down only: as wide as its content needs at least, with the scroll bar.
+class DownScrollArea : public QScrollArea {
 public:
-    using QLabel::QLabel;
+    using QScrollArea::QScrollArea;
+    QSize minimumSizeHint() const override {
+        const int width = widget() ? widget()->minimumSizeHint().width() : 0;
+        return {width + verticalScrollBar()->sizeHint().width(), 60};
+    }
 
 protected:
-    void paintEvent(QPaintEvent*) override {
-        const QString shown = fontMetrics().elidedText(text(), Qt::ElideRight, width());
-        setToolTip(shown == text() ? QString() : text());
-        QPainter painter(this);
-        style()->drawItemText(&painter, rect(), static_cast<int>(alignment()), palette(), isEnabled(), shown,
-                              foregroundRole());
+    bool eventFilter(QObject* watched, QEvent* event) override {
+        if (watched == widget() && event->type() == QEvent::LayoutRequest) {
+            updateGeometry();
+        }
+        return QScrollArea::eventFilter(watched, event);
     }
 };
 
@@ -43,9 +48,8 @@ Panel::Panel(const QString& title, QWidget* parent) : QFrame(parent) {
     m_header = new QHBoxLayout;
     m_header->setSpacing(8);
     m_title = roleLabel(title, "title", this);
-    m_note = new NoteLabel(this);
+    m_note = new ElidedLabel({}, this);
     m_note->setProperty("role", "muted");
-    m_note->setMinimumWidth(1);  // in a narrow panel it gives way to what stands at the right
     m_header->addWidget(m_title);
     m_header->addWidget(m_note);
     m_header->addStretch(1);
@@ -65,6 +69,16 @@ void Panel::setTitle(const QString& title) {
 void Panel::setNote(const QString& text) {
     m_note->setText(text);
     m_note->setVisible(!text.isEmpty());
+}
+
+QScrollArea* scrolledDown(QWidget* content) {
+    auto* scroll = new DownScrollArea(content->parentWidget());
+    scroll->setWidget(content);
+    scroll->setWidgetResizable(true);
+    scroll->setFrameShape(QFrame::NoFrame);
+    scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
+    scroll->setFocusPolicy(Qt::NoFocus);
+    return scroll;
 }
 
 EmptyState::EmptyState(const QString& title, const QString& text, const QString& action, QWidget* parent)

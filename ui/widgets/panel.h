@@ -8,6 +8,7 @@
 #include <QVBoxLayout>
 
 class QHBoxLayout;
+class QScrollArea;
 
 namespace eigenscope {
 
@@ -26,6 +27,10 @@ private:
     QHBoxLayout* m_header;
     QVBoxLayout* m_body;
 };
+
+// A column that scrolls down where the window is too low for it, and is never narrower than its content
+// needs. The content is owned by the scroll area that is returned.
+QScrollArea* scrolledDown(QWidget* content);
 
 // What an empty view shows: one sentence on what belongs here and, where it helps, the action that fills it.
 class EmptyState : public QWidget {

@@ -69,7 +69,8 @@ QPalette paletteOf(const ThemeColours& c) {
     palette.setColor(QPalette::PlaceholderText, c.muted);
     palette.setColor(QPalette::Link, c.key);
     palette.setColor(QPalette::Mid, c.line);
-    for (const auto role : {QPalette::WindowText, QPalette::Text, QPalette::ButtonText}) {
+    for (const auto role :
+         {QPalette::WindowText, QPalette::Text, QPalette::ButtonText, QPalette::PlaceholderText}) {
         QColor faint = c.muted;
         faint.setAlpha(150);
         palette.setColor(QPalette::Disabled, role, faint);

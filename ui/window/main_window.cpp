@@ -6,6 +6,7 @@
 #include "ui/widgets/message_bar.h"
 #include "ui/widgets/nav_rail.h"
 #include "ui/widgets/theme.h"
+#include "ui/widgets/wheel_guard.h"
 #include "ui/window/help_window.h"
 #include "ui/window/project_actions.h"
 #include "ui/window/top_bar.h"
@@ -55,6 +56,7 @@ bool isModel(const QString& path) {
 MainWindow::MainWindow(Workspace& workspace, Theme& theme, QWidget* parent)
     : QMainWindow(parent), m_workspace(workspace), m_theme(theme) {
     setAcceptDrops(true);
+    QCoreApplication::instance()->installEventFilter(new WheelGuard(this));
     setMinimumSize(1024, 720);
 
     QAction* undo = workspace.plan().undoStack().createUndoAction(this);

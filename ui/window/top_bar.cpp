@@ -4,6 +4,7 @@
 #include "core/model/family.h"
 #include "ui/model/units.h"
 #include "ui/model/workspace.h"
+#include "ui/widgets/elided_label.h"
 #include "ui/widgets/nav_rail.h"
 #include "ui/widgets/theme.h"
 
@@ -17,6 +18,7 @@ namespace eigenscope {
 namespace {
 
 constexpr int kCompactWidth = 1250;  // below this all four chips do not fit in full
+constexpr int kTextWidth = 180;      // of a calibration text's name; mixtures have long ones
 
 QLabel* chip(QWidget* parent) {
     auto* label = new QLabel(parent);
@@ -34,7 +36,7 @@ TopBar::TopBar(Workspace& workspace, const Theme& theme, QAction* undo, QAction*
     auto* layout = new QHBoxLayout(this);
     layout->setContentsMargins(kMargin, 7, kMargin, 7);
     layout->setSpacing(kGap);
-    m_name = new QLabel(this);
+    m_name = new ElidedLabel({}, this, Qt::ElideMiddle);
     m_name->setProperty("role", "title");
     m_model = chip(this);
     m_calibration = chip(this);
@@ -98,13 +100,18 @@ void TopBar::refresh() {
         m_model->setToolTip(m_compact ? full : QString());
         if (const auto& statistics = m_workspace.statistics()) {
             const QString text = QString::fromStdString(statistics->calibration.text);
-            const QString full = tr("calibrated on %1")
-                                     .arg(bold(QStringLiteral("%1, %2 × %3")
-                                                   .arg(text)
-                                                   .arg(statistics->calibration.samples)
-                                                   .arg(statistics->calibration.sequence_length)));
-            m_calibration->setText(m_compact ? tr("calibrated") : full);
-            m_calibration->setToolTip(m_compact ? full : QString());
+            const auto calibrated = [&](const QString& on) {
+                return tr("calibrated on %1")
+                    .arg(bold(QStringLiteral("%1, %2 × %3")
+                                  .arg(on)
+                                  .arg(statistics->calibration.samples)
+                                  .arg(statistics->calibration.sequence_length)));
+            };
+            const QString shown =
+                m_compact ? tr("calibrated")
+                          : calibrated(fontMetrics().elidedText(text, Qt::ElideMiddle, kTextWidth));
+            m_calibration->setText(shown);
+            m_calibration->setToolTip(shown == calibrated(text) ? QString() : calibrated(text));
         } else {
             m_calibration->setText(tr("not calibrated"));
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What calibration takes beside its matrix products:
 //   eigenscope-calibration-bench MODEL [--device NAME] [--samples 128] [--length 2048]
+//       [--attention-queries 0]
 // MODEL is a directory or a preset, whose weights are random; tokens are too. Prints JSON: seconds of the
 // run, and the seconds that the arithmetic of a forward pass over the same tokens takes at the rate of a
 // large matrix product measured in this run. Exit status 77: the device is not there.
@@ -55,7 +56,7 @@ class ByteTokenizer final : public Tokenizer {
 public:
     std::string description() const override { return "bytes"; }
     std::int32_t size() const override { return 256; }
-    std::vector<TokenId> encode(std::string_view text, bool) const override {
+    std::vector<TokenId> encode(std::string_view text, bool, const std::stop_token&) const override {
         std::vector<TokenId> ids;
         for (const char c : text)
             ids.push_back(static_cast<unsigned char>(c));

@@ -128,6 +128,75 @@ def gram(rows, heads, width, group):
                 expected=flat(per_group.transpose(0, 2, 1) @ per_group), sum=flat(per_group.sum(1)))
 
 
+def weighted_gram(rows, heads, width, group):
+    case = gram(rows, heads, width, group)
+    x = np.array(case["x"]).reshape(rows, heads // group, group, width)
+    weights = rng.random((heads, rows)) ** 8
+    weights[0, 1] = 0
+    w = weights.T.reshape(rows, heads // group, group)
+    case.update(op="weighted_gram", weights=flat(weights), expected=flat(np.einsum("rgh,rghi,rghj->gij", w, x, x)),
+                sum=flat(np.einsum("rgh,rghi->gi", w, x)))
+    return case
+
+
+def logit_case(length, query_heads, kv_heads, width, positions, window=0, alibi=False, rotary_dim=0, joint=1):
+    """Weights of logit errors: all pairs at once as dense matrices, attention as torch or numpy would write it, the
+    output's change through W itself and not a root of W^T W."""
+    group = query_heads // kv_heads
+    q, k, v = (f32(length, heads, width) for heads in (query_heads, kv_heads, kv_heads))
+    o = f32(length, query_heads, width, scale=0.3)
+    w = f32(query_heads, width, width)
+    cos, sin = tables(length, rotary_dim)
+    turn = lambda x: rotate(x.transpose(1, 0, 2), cos, sin) if rotary_dim else x.transpose(1, 0, 2)  # [heads, rows, dim]
+    scale = 0.4375
+    keys, values = (np.repeat(x, group, axis=0) for x in (turn(k), v.transpose(1, 0, 2)))
+    scores = scale * turn(q) @ keys.transpose(0, 2, 1)
+    distance = np.arange(length)[None, :] - np.arange(length)[:, None]
+    slopes = np.array([2.0 ** -(h + 1) for h in range(query_heads)])
+    if alibi:
+        scores = scores + slopes[:, None, None] * distance
+    hidden = (distance > 0) | ((distance <= -window) if window else False)
+    scores = np.where(hidden, -np.inf, scores)
+    a = np.exp(scores - scores.max(-1, keepdims=True))
+    a /= a.sum(-1, keepdims=True)
+    change = values[:, None] - o.transpose(1, 0, 2)[:, :, None]  # [heads, m, n, dim]
+    pairs = a**2 * np.linalg.norm(change @ w[:, None], axis=-1)**2
+    return dict(length=length, query_heads=query_heads, kv_heads=kv_heads, width=width, window=window, scale=scale,
+                samples=len(positions), positions=positions, rotary_dim=rotary_dim, joint=joint, queries=flat(q),
+                keys=flat(k), values=flat(v), outputs=flat(o), roots=flat(w), slopes=flat(slopes) if alibi else None,
+                cos=flat(cos) if rotary_dim else None, sin=flat(sin) if rotary_dim else None), pairs[:, positions], q
+
+
+def logit_weights(*shape, **options):
+    case, pairs, _ = logit_case(*shape, **options)
+    heads, kv_heads, joint, length = (case[k] for k in ("query_heads", "kv_heads", "joint", "length"))
+    by_distance = np.zeros_like(pairs)
+    for s, m in enumerate(case["positions"]):
+        by_distance[:, s, :m + 1] = pairs[:, s, m::-1]
+    by_key = pairs.reshape(kv_heads, -1, length).sum(1)
+    joint_keys = by_key.reshape(kv_heads // joint, joint, length).sum(1)
+    case.update(op="logit_weights", expected=flat(by_distance),
+                sum=flat(pairs.sum(-1)) + flat(by_key) + flat(joint_keys) + flat(by_key.sum(1) + 2))
+    return case
+
+
+def spread_gram(*shape, **options):
+    """A row's copies are rotated with a table row each, then summed as the weighted outer products that they are."""
+    case, pairs, q = logit_case(*shape, **options)
+    heads, width, length, group = (case[k] for k in ("query_heads", "width", "length", "kv_heads"))
+    group = heads // group
+    cos, sin = tables(length, case["rotary_dim"])
+    weights, total = np.full(pairs.shape, 7.0), np.zeros((heads // group, width, width))
+    for s, m in enumerate(case["positions"]):
+        weights[:, s, :m + 1] = pairs[:, s, m::-1]
+        copies = rotate(np.repeat(q[m][:, None], m + 1, axis=1), cos[:m + 1], sin[:m + 1])  # [heads, t, dim]
+        total += np.einsum("ght,ghti,ghtj->gij", *(a.reshape(heads // group, group, *a.shape[1:])
+                                                   for a in (weights[:, s, :m + 1], copies, copies)))
+    return dict(op="spread_gram", length=length, heads=heads, width=width, group=group, samples=case["samples"],
+                positions=case["positions"], window=case["window"], rotary_dim=case["rotary_dim"], x=case["queries"],
+                cos=case["cos"], sin=case["sin"], weights=flat(weights), expected=flat(total))
+
+
 def eigh(n, rank):
     x = f32(rank, n)
     a = x.T @ x
@@ -308,5 +377,11 @@ cases = [
     code_attention(1, 3, 3, 4, 4, [5, 1, 14], (2, 8, True), (8, 8, False), 5, dtype="bf16"),
     code_attention(1, 4, 2, 6, 8, [4, 9], (8, 8, False), (0, 8, False), 4, head_dim=10),
     code_attention(2, 2, 2, 5, 3, [9, 1, 10], (3, 8, True), (4, 8, False), 2, head_dim=8, mean=True),
+    weighted_gram(6, 4, 3, 2), weighted_gram(3, 2, 5, 1),
+    logit_weights(7, 4, 2, 4, [0, 3, 6], rotary_dim=4, joint=2),
+    logit_weights(9, 3, 3, 5, [2, 8], window=4, alibi=True),
+    logit_weights(6, 6, 2, 6, [5, 1], window=3, rotary_dim=4),
+    spread_gram(7, 4, 2, 4, [0, 3, 6], rotary_dim=4),
+    spread_gram(6, 3, 3, 7, [5, 2], window=3, rotary_dim=4),
 ]
 print(json.dumps({"cases": cases}, separators=(",", ":")).replace('{"op"', '\n{"op"'))

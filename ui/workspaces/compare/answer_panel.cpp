@@ -3,6 +3,7 @@
 
 #include "ui/model/generation_run.h"
 #include "ui/model/units.h"
+#include "ui/widgets/elided_label.h"
 #include "ui/widgets/theme.h"
 
 #include <QHBoxLayout>
@@ -23,11 +24,12 @@ QString escaped(const std::string& text) {
 }  // namespace
 
 AnswerPanel::AnswerPanel(const Theme& theme, QWidget* parent) : Panel({}, parent), m_theme(theme) {
-    m_name = new QLabel(this);
+    m_name = new ElidedLabel({}, this, Qt::ElideMiddle);
     m_name->setProperty("role", "title");
     m_badge = new QLabel(this);
     m_badge->setProperty("role", "badge");
-    m_state = mutedLabel({}, this);
+    m_state = new ElidedLabel({}, this);
+    m_state->setProperty("role", "muted");
     header()->insertWidget(0, m_badge);
     header()->insertWidget(0, m_name);
     header()->addWidget(m_state);
@@ -45,9 +47,11 @@ AnswerPanel::AnswerPanel(const Theme& theme, QWidget* parent) : Panel({}, parent
     body()->addWidget(m_figures);
 }
 
-void AnswerPanel::setModel(const QString& name, const QString& badge, bool original) {
+void AnswerPanel::setModel(const QString& name, const QString& badge, std::size_t token_bytes,
+                           bool original) {
     m_name->setText(name);
     m_badge->setText(badge);
+    m_token_bytes = token_bytes;
     m_badge->setProperty("role", original ? "badge" : "badge-value");
     m_badge->style()->unpolish(m_badge);
     m_badge->style()->polish(m_badge);
@@ -125,14 +129,13 @@ void AnswerPanel::show(const GenerationRun& run, const GenerationRun* other,
             add(tr("tokens/s"), shortCountText(run.tokensPerSecond()));
         }
     }
+    add(tr("KV a token"), bytesText(static_cast<double>(m_token_bytes)));
     if (run.result()) {
         add(tr("KV"), bytesText(static_cast<double>(run.result()->kv_cache_bytes)));
         add(tr("peak"), bytesText(static_cast<double>(run.result()->peak_memory_bytes)));
     }
-    QString line = figures.join(QStringLiteral("&nbsp;&nbsp;&nbsp; "));
-    m_figures->setText(line.isEmpty()
-                           ? QStringLiteral("&nbsp;")
-                           : QStringLiteral("<span style='color:%1'>%2</span>").arg(c.text.name(), line));
+    const QString line = figures.join(QStringLiteral("&nbsp;&nbsp;&nbsp; "));
+    m_figures->setText(QStringLiteral("<span style='color:%1'>%2</span>").arg(c.text.name(), line));
     m_figures->setToolTip(
         tr("Time to first token and speed while both models run at once; see Side by side for each alone"));
 }

@@ -18,7 +18,8 @@ class AnswerPanel : public Panel {
     Q_OBJECT
 public:
     AnswerPanel(const Theme& theme, QWidget* parent = nullptr);
-    void setModel(const QString& name, const QString& badge, bool original);
+    // token_bytes: of its cache, a token of one sequence.
+    void setModel(const QString& name, const QString& badge, std::size_t token_bytes, bool original);
     // other: the run to mark differences against, or null. first_difference: token index, -1 for none.
     void show(const GenerationRun& run, const GenerationRun* other, std::ptrdiff_t first_difference);
     QString plainText() const;
@@ -28,6 +29,7 @@ private:
     QLabel *m_name, *m_badge, *m_state, *m_figures;
     QTextBrowser* m_text;
     QString m_html;
+    std::size_t m_token_bytes = 0;
 };
 
 }  // namespace eigenscope

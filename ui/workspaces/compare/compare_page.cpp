@@ -173,11 +173,10 @@ KvFormatChoice* ComparePage::addFormatChoice(AnswerPanel* panel, const QString& 
     return choice;
 }
 
-// What the model is, and what a token takes in its cache.
-QString ComparePage::badge(const OpenModel& model, const KvFormatChoice& choice, const QString& kind) const {
+// Bytes of a token in the model's cache, in the chosen format.
+std::size_t ComparePage::tokenBytes(const OpenModel& model, const KvFormatChoice& choice) const {
     const ModelConfig& config = model.model->config;
-    const KvFormat format = resolveKvFormat(choice.format(), config, weightDType(*model.model));
-    return tr("%1 · %2 a token").arg(kind, bytesText(static_cast<double>(kvBytesPerToken(config, format))));
+    return kvBytesPerToken(config, resolveKvFormat(choice.format(), config, weightDType(*model.model)));
 }
 
 QWidget* ComparePage::makePrompt() {
@@ -254,6 +253,7 @@ QWidget* ComparePage::makeSampling() {
     m_other->setAccessibleName(tr("Compare with"));
     m_other->setToolTip(tr("What the original is compared with"));
     m_other->setSizeAdjustPolicy(QComboBox::AdjustToContents);
+    m_other->setMaximumWidth(230);  // a long name ends with an ellipsis; the list has all of it
     buttons->addWidget(m_other);
     buttons->addStretch(1);
     buttons->addWidget(m_stop);
@@ -356,8 +356,8 @@ void ComparePage::refreshModels() {
     m_right_stack->setCurrentIndex(right ? 1 : 0);
     refreshChat();
     if (left) {
-        m_left->setModel(QString::fromStdString(left->name), badge(*left, *m_left_format, tr("original")),
-                         true);
+        m_left->setModel(QString::fromStdString(left->name), tr("original"),
+                         tokenBytes(*left, *m_left_format), true);
         m_measurement->suggestText(m_workspace.suggestedEvaluationText());
         m_fidelity->suggestText(m_workspace.suggestedEvaluationText());
         if (m_prompt->toPlainText().isEmpty()) {
@@ -371,7 +371,8 @@ void ComparePage::refreshModels() {
                                                            QString::fromStdString(config.low_rank->method))
             : m_comparison->other() == Comparison::Other::Same ? tr("original")
                                                                : tr("checkpoint");
-        m_right->setModel(QString::fromStdString(right->name), badge(*right, *m_right_format, kind), false);
+        m_right->setModel(QString::fromStdString(right->name), kind, tokenBytes(*right, *m_right_format),
+                          false);
     }
     m_other->clear();
     m_other->addItem(tr("Converted model"), static_cast<int>(Comparison::Other::Conversion));

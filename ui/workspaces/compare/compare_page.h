@@ -46,7 +46,7 @@ private:
     QWidget* makeAnswers();  // both answers, agreement and measurements
     QWidget* makeFidelity();
     KvFormatChoice* addFormatChoice(AnswerPanel* panel, const QString& name);
-    QString badge(const OpenModel& model, const KvFormatChoice& choice, const QString& kind) const;
+    std::size_t tokenBytes(const OpenModel& model, const KvFormatChoice& choice) const;
     void refreshModels();
     void refreshAnswers();
     void refreshMeasurement();

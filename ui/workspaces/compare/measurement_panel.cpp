@@ -3,6 +3,7 @@
 
 #include "ui/model/comparison.h"
 #include "ui/model/units.h"
+#include "ui/widgets/elided_label.h"
 #include "ui/widgets/theme.h"
 #include "ui/workspaces/compare/text_choice.h"
 
@@ -79,7 +80,8 @@ MeasurementPanel::MeasurementPanel(Settings& settings, QWidget* parent) : Panel(
     m_grid->setColumnStretch(0, 1);
     auto* original = mutedLabel(tr("original"), this);
     original->setAlignment(Qt::AlignRight);
-    m_other_name = mutedLabel(tr("converted"), this);
+    m_other_name = new ElidedLabel(tr("converted"), this, Qt::ElideMiddle);
+    m_other_name->setProperty("role", "muted");
     m_other_name->setAlignment(Qt::AlignRight);
     m_grid->addWidget(original, 0, 1);
     m_grid->addWidget(m_other_name, 0, 2);

@@ -15,8 +15,8 @@
 #include "ui/workspaces/convert/convert_table.h"
 #include "ui/workspaces/convert/tradeoff_panel.h"
 #include "ui/workspaces/convert/tradeoff_plot.h"
-#include "ui/workspaces/spectrum/plan_budget.h"
 #include "ui/workspaces/spectrum/ratio_bar.h"
+#include "ui/workspaces/spectrum/spectrum_view.h"
 
 #include <QCheckBox>
 #include <QDir>
@@ -244,11 +244,7 @@ void ConvertPage::refreshFacts() {
                                                   kvGroupsText({bits.group, bits.key_grouping, bits.recent}))
                                        : QString());
     m_groups->setVisible(bits.quantises());
-    const DType dtype = resolveKvFormat(m_workspace.runOptions(), model).dtype;
-    const auto before = static_cast<double>(kvBytesPerToken(config, dtype));
-    const auto after = static_cast<double>(
-        kvBytesPerToken(convertedConfig(config, document.plan()), convertedFormat(document.plan(), dtype)));
-    m_facts->setFact(QStringLiteral("bytes"), beforeAfter(bytesText(before), bytesText(after)));
+    m_facts->setFact(QStringLiteral("bytes"), tokenBytesText(m_workspace));
     m_facts->setFact(QStringLiteral("expected"), percentText(document.expectedError()));
     if (const auto& statistics = m_workspace.statistics()) {
         const MemoryBound bound =

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/workspaces/convert/convert_table.h"
 
+#include "core/compression/converted_config.h"
 #include "core/model/kv_cache.h"
 #include "ui/model/model_tables.h"
 #include "ui/model/units.h"
 #include "ui/model/workspace.h"
 #include "ui/widgets/nav_rail.h"
 #include "ui/widgets/theme.h"
-#include "ui/workspaces/spectrum/plan_budget.h"
 #include "ui/workspaces/spectrum/spectrum_view.h"
 
 #include <QPainter>

@@ -16,6 +16,7 @@
 #include <QGridLayout>
 #include <QHeaderView>
 #include <QPlainTextEdit>
+#include <QScrollArea>
 #include <QSpinBox>
 #include <QSplitter>
 #include <QStackedLayout>
@@ -128,8 +129,9 @@ ModelPage::ModelPage(Workspace& workspace, const Theme& theme, QWidget* parent)
     auto* left_side = new QWidget(content);
     left_side->setLayout(left);
     left->setContentsMargins(0, 0, 0, 0);
-    left_side->setFixedWidth(320);
-    columns->addWidget(left_side);
+    QScrollArea* scroll = scrolledDown(left_side);
+    scroll->setFixedWidth(320);
+    columns->addWidget(scroll);
     auto* right = new QSplitter(Qt::Vertical, content);
     right->setHandleWidth(kGap);
     right->addWidget(makeTables());
@@ -226,7 +228,7 @@ QWidget* ModelPage::makeTokenizer() {
 }
 
 QWidget* ModelPage::makeCalculator() {
-    auto* panel = new Panel(tr("Memory"), this);
+    auto* panel = m_memory_panel = new Panel(tr("Memory"), this);
     auto* inputs = new FactList(panel);
     auto* grid = static_cast<QGridLayout*>(inputs->layout());
     m_context = spinBox(1, 100'000'000, 2048, tr("Context length"));
@@ -259,8 +261,10 @@ QWidget* ModelPage::makeCalculator() {
         tr("context × batch × KV per token; of a quantised cache with exact rows, those as well"));
     m_memory->addFact(QStringLiteral("scratch"), tr("Activations"), tr("Working memory of one forward pass"));
     m_memory->addFact(QStringLiteral("total"), tr("Total"));
-    m_memory->addFact(QStringLiteral("longest"), tr("Longest context that fits"),
-                      tr("By memory alone; the model's max positions may be shorter"));
+    m_memory->addFact(QStringLiteral("longest"), tr("Longest context"),
+                      tr("What the memory holds, but no more than the model has positions"));
+    m_memory->addFact(QStringLiteral("by_memory"), tr("Memory would hold"),
+                      tr("The same by memory alone, whatever positions the model has"));
     panel->body()->addWidget(m_memory);
     for (QSpinBox* box : {m_context, m_batch, m_limit}) {
         connect(box, &QSpinBox::valueChanged, this, &ModelPage::refreshCalculator);
@@ -374,10 +378,16 @@ void ModelPage::refreshCalculator() {
     set("scratch", static_cast<double>(estimate.scratch_bytes));
     set("total", static_cast<double>(estimate.total()));
     const auto limit = static_cast<std::int64_t>(m_limit->value() * kGiB);
-    m_memory->setFact(QStringLiteral("longest"),
-                      tr("%1 tokens")
-                          .arg(shortCountText(static_cast<double>(
-                              longestContext(config, weights, limit, m_batch->value(), format)))));
+    const auto tokens = [](std::int64_t count) {
+        return tr("%1 tokens").arg(shortCountText(static_cast<double>(count)));
+    };
+    const std::int64_t by_memory = longestContext(config, weights, limit, m_batch->value(), format);
+    const std::int64_t positions = config.max_positions;
+    m_memory->setFact(QStringLiteral("longest"), tokens(std::min(by_memory, positions)));
+    m_memory->setFact(QStringLiteral("by_memory"), tokens(by_memory));
+    m_memory_panel->setNote(m_context->value() > positions
+                                ? tr("the model has %1 positions").arg(countText(positions))
+                                : QString());
 }
 
 }  // namespace eigenscope

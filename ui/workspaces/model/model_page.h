@@ -43,7 +43,7 @@ private:
     QLabel* m_conversion;
     LayerTableModel* m_layers;
     TensorTableModel* m_tensors;
-    Panel* m_tokenizer_panel;
+    Panel *m_tokenizer_panel, *m_memory_panel;
     QPlainTextEdit* m_text;
     QTextBrowser* m_pieces;
     QSpinBox *m_context, *m_batch, *m_limit;

@@ -102,6 +102,8 @@ QWidget* CalibrationForm::buildCard() {
     m_calibrate = new QPushButton(tr("Calibrate"), card);
     m_calibrate->setObjectName(QStringLiteral("calibrate"));
     setPrimary(m_calibrate);
+    m_calibrate->setShortcut(QKeySequence(Qt::CTRL | Qt::Key_Return));
+    m_calibrate->setToolTip(tr("Run the texts through the model (Ctrl+Return)"));
     m_continue = new QPushButton(card);
     m_continue->setObjectName(QStringLiteral("continueCalibration"));
     m_continue->setToolTip(
@@ -137,6 +139,7 @@ QWidget* CalibrationForm::buildFields(QWidget* parent) {
     };
     m_corpus = new CorpusEditor(box);
     auto* texts = mutedLabel(tr("Texts"), box);
+    texts->setContentsMargins(0, 5, 0, 0);  // onto the first field's line
     grid->addWidget(texts, 0, 0, Qt::AlignTop);
     grid->addWidget(m_corpus, 0, 1, 1, 4);
     m_problem = mutedLabel({}, box);

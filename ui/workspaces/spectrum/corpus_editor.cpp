@@ -3,6 +3,7 @@
 
 #include "ui/model/units.h"
 #include "ui/widgets/panel.h"
+#include "ui/widgets/tab_order.h"
 
 #include <QComboBox>
 #include <QDoubleSpinBox>
@@ -152,6 +153,7 @@ void CorpusEditor::rowsChanged() {
         row.weight->setVisible(several);
         row.remove->setVisible(several);
     }
+    tabInReadingOrder(this);
     const int lines = static_cast<int>(m_rows.size()) + 2;  // and the buttons and options below
     setMinimumHeight(lines * (lineHeight(*this) + kSpacing) - kSpacing);
     m_add->setEnabled(m_rows.size() < static_cast<std::size_t>(kMostFiles));

@@ -5,19 +5,14 @@
 #include "ui/model/workspace.h"
 #include "ui/widgets/fact_list.h"
 #include "ui/widgets/panel.h"
-#include "ui/workspaces/spectrum/plan_budget.h"
 #include "ui/workspaces/spectrum/ratio_bar.h"
+#include "ui/workspaces/spectrum/spectrum_view.h"
 
-#include <QDoubleSpinBox>
-#include <QGridLayout>
+#include <QBoxLayout>
+#include <QLabel>
+#include <QLocale>
 
 namespace eigenscope {
-
-namespace {
-constexpr double kDefaultMemoryGiB = 24.0;
-constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
-const QString kMemoryKey = QStringLiteral("spectrum/memoryGiB");
-}  // namespace
 
 PlanFigures::PlanFigures(Workspace& workspace, const Theme& theme, QWidget* parent)
     : QWidget(parent), m_workspace(workspace) {
@@ -59,34 +54,6 @@ PlanFigures::PlanFigures(Workspace& workspace, const Theme& theme, QWidget* pare
                         "nats a token."));
     column->addWidget(m_facts);
 
-    auto* context = new QGridLayout;
-    context->setContentsMargins(0, 0, 0, 0);
-    context->setHorizontalSpacing(6);
-    m_memory = new QDoubleSpinBox(this);
-    m_memory->setRange(0.1, 100000.0);
-    m_memory->setDecimals(1);
-    m_memory->setSuffix(tr(" GiB"));
-    m_memory->setFixedWidth(84);
-    m_memory->setAccessibleName(tr("Memory for the longest context"));
-    m_memory->setValue(m_workspace.settings().value(kMemoryKey, kDefaultMemoryGiB).toDouble());
-    const QString teach =
-        tr("Tokens of one sequence that fit into this memory beside weights and scratch. The "
-           "model's own limit on positions is not applied.");
-    auto* label = mutedLabel(tr("Longest context in"), this);
-    label->setToolTip(teach);
-    label->setBuddy(m_memory);
-    m_context = figureLabel(QStringLiteral("—"), this);
-    m_context->setToolTip(teach);
-    m_context->setAccessibleName(tr("Longest context"));
-    context->addWidget(label, 0, 0);
-    context->addWidget(m_memory, 0, 1);
-    context->addWidget(m_context, 1, 0, 1, 2);
-    context->setColumnStretch(0, 1);
-    column->addLayout(context);
-    connect(m_memory, &QDoubleSpinBox::valueChanged, this, [this](double gib) {
-        m_workspace.settings().setValue(kMemoryKey, gib);
-        sync();
-    });
     connect(&workspace.plan(), &PlanDocument::changed, this, &PlanFigures::sync);
     connect(&workspace, &Workspace::modelChanged, this, &PlanFigures::sync);
     sync();
@@ -106,21 +73,9 @@ void PlanFigures::sync() {
     m_facts->setFact(QStringLiteral("divergence"),
                      divergence ? tr("%1 nats").arg(QLocale().toString(*divergence, 'g', 3)) : QString());
     const auto& model = m_workspace.model();
-    if (!model || document.plan().key_ranks.size() != static_cast<std::size_t>(model->model->config.layers)) {
-        m_facts->setFact(QStringLiteral("bytes"), {});
-        m_context->setText(QStringLiteral("—"));
-        return;
-    }
-    const PlanBudget budget = planBudget(
-        model->model->config, document.plan(), resolveKvFormat(m_workspace.runOptions(), *model).dtype,
-        model->model->weightBytes(), static_cast<std::int64_t>(m_memory->value() * kGiB));
-    m_facts->setFact(QStringLiteral("bytes"),
-                     tr("%1 → %2").arg(bytesText(static_cast<double>(budget.bytes_before)),
-                                       bytesText(static_cast<double>(budget.bytes_after))));
-    const auto tokens = [this](std::int64_t count) {
-        return count > 0 ? shortCountText(static_cast<double>(count)) : tr("does not fit");
-    };
-    m_context->setText(tr("%1 → %2 tokens").arg(tokens(budget.context_before), tokens(budget.context_after)));
+    const bool of_model =
+        model && document.plan().key_ranks.size() == static_cast<std::size_t>(model->model->config.layers);
+    m_facts->setFact(QStringLiteral("bytes"), of_model ? tokenBytesText(m_workspace) : QString());
 }
 
 }  // namespace eigenscope

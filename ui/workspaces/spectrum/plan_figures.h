@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the plan costs and saves, live: KV ratio, bytes of a token, errors, the longest context. GUI thread.
+// What the plan costs and saves, live: KV ratio, bytes of a token, errors. GUI thread.
 #pragma once
 
 #include <QWidget>
 
-class QDoubleSpinBox;
 class QLabel;
 
 namespace eigenscope {
@@ -26,10 +25,9 @@ private:
 
     Workspace& m_workspace;
     QWidget* m_headline = nullptr;
-    QLabel *m_ratio = nullptr, *m_context = nullptr;
+    QLabel* m_ratio = nullptr;
     RatioBar* m_bar = nullptr;
     FactList* m_facts = nullptr;
-    QDoubleSpinBox* m_memory = nullptr;
 };
 
 }  // namespace eigenscope

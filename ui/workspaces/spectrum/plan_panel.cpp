@@ -8,6 +8,7 @@
 #include "ui/widgets/theme.h"
 #include "ui/workspaces/spectrum/basis_box.h"
 #include "ui/workspaces/spectrum/cache_box.h"
+#include "ui/workspaces/spectrum/context_box.h"
 #include "ui/workspaces/spectrum/layer_threshold_row.h"
 #include "ui/workspaces/spectrum/measure_box.h"
 #include "ui/workspaces/spectrum/plan_figures.h"
@@ -22,6 +23,7 @@
 #include <QScrollArea>
 #include <QSignalBlocker>
 #include <QSlider>
+#include <QTimer>
 
 #include <algorithm>
 #include <array>
@@ -69,6 +71,13 @@ PlanPanel::PlanPanel(Workspace& workspace, const Theme& theme, QWidget* parent)
     column->addWidget(m_measure);
     column->addWidget(buildThresholds(theme));
     column->addWidget(separator(content));
+    m_context = new ContextBox(m_workspace, content);
+    connect(m_context, &ContextBox::started, this, [this](Job* job) {
+        follow(job);
+        sync();
+    });
+    column->addWidget(m_context);
+    column->addWidget(separator(content));
     m_cache = new CacheBox(m_workspace, content);
     connect(m_cache, &CacheBox::groupsEdited, this, [this](const KvGroups& groups) {
         const bool mixed = m_mixed->isChecked();
@@ -82,12 +91,12 @@ PlanPanel::PlanPanel(Workspace& workspace, const Theme& theme, QWidget* parent)
     auto* figures = new PlanFigures(m_workspace, theme, content);
     column->addWidget(figures);
     column->addStretch(1);
-    auto* scroll = new QScrollArea(this);
-    scroll->setWidget(content);
-    scroll->setWidgetResizable(true);
-    scroll->setFrameShape(QFrame::NoFrame);
-    scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-    scroll->setFocusPolicy(Qt::NoFocus);
+    QScrollArea* scroll = scrolledDown(content);
+    connect(m_context, &ContextBox::said, scroll,
+            [scroll](QWidget* message) {  // once it has its place
+                QTimer::singleShot(0, message,
+                                   [scroll, message] { scroll->ensureWidgetVisible(message, 0, 8); });
+            });
     body()->addWidget(scroll, 1);
     body()->addWidget(figures->headline());
     buildActions();
@@ -285,6 +294,7 @@ void PlanPanel::syncAllocation() {
     m_budget->setVisible(errors);
     m_budget->setEnabled(!missing);
     m_target->setEnabled(!missing);
+    m_context->setFittable(!missing && !running);
     m_budget->setValue(plan.error_budget);
     m_cache->sync(shown.mixed);
 }

@@ -16,6 +16,7 @@ namespace eigenscope {
 
 class BasisBox;
 class CacheBox;
+class ContextBox;
 class Job;
 class JobProgress;
 class MeasureBox;
@@ -50,6 +51,7 @@ private:
     Workspace& m_workspace;
     BasisBox* m_basis = nullptr;
     CacheBox* m_cache = nullptr;
+    ContextBox* m_context = nullptr;
     QComboBox *m_criterion = nullptr, *m_multiple = nullptr, *m_allocation = nullptr;
     QCheckBox *m_mixed = nullptr, *m_link = nullptr;
     SliderRow *m_keys = nullptr, *m_values = nullptr, *m_budget = nullptr, *m_target = nullptr;

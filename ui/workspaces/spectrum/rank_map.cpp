@@ -268,7 +268,7 @@ void RankMap::drawNumbers(QPainter& painter, const Block& block) const {
         for (int head = 0; head < m_heads; ++head) {
             const int rank = rankAt(layer, head, block.side);
             // Viridis is dark below the middle.
-            painter.setPen(rank * 2 < m_width ? QColor(255, 255, 255, 220) : QColor(16, 19, 26, 220));
+            painter.setPen(rank * 2 < m_width ? QColor(255, 255, 255) : QColor(16, 19, 26));
             painter.drawText(cellRect(layer, head, block.side), Qt::AlignCenter, QString::number(rank));
         }
     }

@@ -86,12 +86,12 @@ QWidget* SpectrumPage::buildMain() {
     m_rows->addWidget(buildPlotPanel());
     m_rows->addWidget(buildBarsPanel());
     m_plan = new PlanPanel(m_workspace, m_theme, m_columns);
-    m_plan->setMinimumWidth(290);  // its figures and a scroll bar beside them
+    m_plan->setMinimumWidth(300);  // its figures and a scroll bar beside them
     m_columns->addWidget(m_plan);
     m_columns->setStretchFactor(0, 0);
     m_columns->setStretchFactor(1, 1);
     m_columns->setStretchFactor(2, 0);
-    m_columns->setSizes({258, 740, 290});
+    m_columns->setSizes({258, 730, 300});
     m_rows->setStretchFactor(0, 3);
     m_rows->setStretchFactor(1, 1);
     m_rows->setSizes({580, 210});

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/workspaces/spectrum/spectrum_view.h"
 
-#include "ui/model/plan_document.h"
+#include "core/compression/converted_config.h"
+#include "core/model/kv_cache.h"
+#include "ui/model/units.h"
+#include "ui/model/workspace.h"
 
 #include <QLocale>
 
@@ -121,6 +124,17 @@ int steppedRank(int rank, int steps, int multiple, int head_dim) {
     // From a rank between two multiples (the full width, or one set with another multiple) to the next one.
     const int from = steps > 0 ? rank / multiple : (rank + multiple - 1) / multiple;
     return std::clamp((from + steps) * multiple, std::min(multiple, head_dim), head_dim);
+}
+
+QString tokenBytesText(Workspace& workspace) {
+    const OpenModel& model = *workspace.model();
+    const ModelConfig& config = model.model->config;
+    const RankPlan& plan = workspace.plan().plan();
+    const DType exact = resolveKvFormat(workspace.runOptions(), model).dtype;
+    const std::size_t before = kvBytesPerToken(config, exact),
+                      after = kvBytesPerToken(convertedConfig(config, plan), convertedFormat(plan, exact));
+    return QObject::tr("%1 → %2").arg(bytesText(static_cast<double>(before)),
+                                      bytesText(static_cast<double>(after)));
 }
 
 QString sideName(Side side) {

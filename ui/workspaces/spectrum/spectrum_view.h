@@ -14,6 +14,7 @@
 namespace eigenscope {
 
 class PlanDocument;
+class Workspace;
 
 enum class ShownSides { Keys, Values, Both };  // in the order of the segmented control
 
@@ -60,6 +61,10 @@ void editThreshold(PlanDocument& document, Side side, int layer, double threshol
 int snappedRank(double rank, int multiple, int head_dim);
 // The next rank that the multiple allows, up or down.
 int steppedRank(int rank, int steps, int multiple, int head_dim);
+
+// "4.00 KiB → 2.38 KiB": cache of a token, before and after conversion with the open plan. A plan of the open
+// model.
+QString tokenBytesText(Workspace& workspace);
 
 QString sideName(Side side);              // "keys"
 QString thresholdText(double threshold);  // "0.947"

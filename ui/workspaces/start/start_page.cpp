@@ -6,6 +6,7 @@
 #include "core/model/open_checkpoint.h"
 #include "ui/model/units.h"
 #include "ui/model/workspace.h"
+#include "ui/widgets/elided_label.h"
 #include "ui/widgets/nav_rail.h"
 #include "ui/widgets/panel.h"
 #include "ui/widgets/theme.h"
@@ -15,6 +16,7 @@
 #include <QGridLayout>
 #include <QHBoxLayout>
 #include <QPushButton>
+#include <QScrollArea>
 #include <QToolButton>
 
 namespace eigenscope {
@@ -44,6 +46,8 @@ QString demoNote(const QString& name) {
     return {};
 }
 
+constexpr int kNameWidth = 260;  // of a model in a list; the tooltip has its path
+
 bool isProject(const QString& path) { return path.endsWith(QLatin1String(".eigenscope")); }
 
 bool isThere(const QString& path) {
@@ -58,7 +62,9 @@ StartPage::StartPage(Workspace& workspace, const Theme& theme, QWidget* parent)
     columns->setContentsMargins(0, 0, 0, 0);
     columns->setSpacing(kGap);
 
-    auto* left = new QVBoxLayout;
+    auto* left_side = new QWidget(this);
+    auto* left = new QVBoxLayout(left_side);
+    left->setContentsMargins(0, 0, 0, 0);
     left->setSpacing(kGap);
     auto* open = new Panel({}, this);
     open->body()->setContentsMargins(12, 14, 12, 10);
@@ -94,10 +100,11 @@ StartPage::StartPage(Workspace& workspace, const Theme& theme, QWidget* parent)
     left->addWidget(m_recent);
     left->addWidget(makePresets());
     left->addStretch(1);
-    columns->addLayout(left, 3);
+    columns->addWidget(scrolledDown(left_side), 3);  // recent models may be many
 
     auto* right = new QVBoxLayout;
     m_steps = new Panel(tr("What to do next"), this);
+    m_steps->setMinimumWidth(260);
     m_step_rows = new QVBoxLayout;
     m_step_rows->setSpacing(12);
     m_steps->body()->addLayout(m_step_rows);
@@ -137,7 +144,7 @@ QWidget* StartPage::makePresets() {
         open->setProperty("link", true);
         open->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
         open->setIcon(themedIcon(QStringLiteral("model"), m_theme.colours().key, m_theme.colours().key, 16));
-        open->setMinimumWidth(150);
+        open->setMinimumWidth(120);
         const auto checkpoint = openCheckpoint(model);
         const ModelConfig config = readModelConfig(checkpoint->config(), checkpoint->configFile());
         open->setToolTip(
@@ -174,7 +181,7 @@ QWidget* StartPage::modelRow(const QString& path, const QString& note, bool remo
     auto* open = new QToolButton(row);
     const std::string repository = hubName(path.toStdString());
     const QString name = repository.empty() ? QFileInfo(path).fileName() : QString::fromStdString(repository);
-    open->setText(name);
+    open->setText(open->fontMetrics().elidedText(name, Qt::ElideMiddle, kNameWidth));
     open->setObjectName(QStringLiteral("open-") + name);
     open->setToolTip(path);
     open->setAccessibleName(tr("Open %1").arg(name));
@@ -186,9 +193,8 @@ QWidget* StartPage::modelRow(const QString& path, const QString& note, bool remo
     open->setMinimumWidth(150);
     connect(open, &QToolButton::clicked, this, [this, path] { emit pathRequested(path); });
     layout->addWidget(open);
-    auto* label = mutedLabel({}, row);
-    label->setText(label->fontMetrics().elidedText(note, Qt::ElideMiddle, 520));
-    label->setToolTip(note);
+    auto* label = new ElidedLabel(note, row, Qt::ElideMiddle);
+    label->setProperty("role", "muted");
     layout->addWidget(label, 1);
     if (removable) {
         auto* remove = new QToolButton(row);
@@ -214,6 +220,7 @@ void StartPage::setDemoFolder(const QString& folder) {
         }
     }
     m_demo->setVisible(m_demo_rows->count() > 0);
+    tabInReadingOrder(this);
 }
 
 void StartPage::rebuildRecent() {
@@ -226,6 +233,7 @@ void StartPage::rebuildRecent() {
     if (recent.isEmpty()) {
         m_recent_rows->addWidget(mutedLabel(tr("Models and projects you open are listed here."), this));
     }
+    tabInReadingOrder(this);
 }
 
 void StartPage::rebuildSteps() {
@@ -274,14 +282,15 @@ void StartPage::rebuildSteps() {
                                              : c.muted)
                                       .name()));
         layout->addWidget(mark, 0, Qt::AlignTop);
-        auto* texts = new QVBoxLayout;
-        texts->setSpacing(2);
+        auto* texts = new QGridLayout;  // the text goes on below the button
+        texts->setVerticalSpacing(2);
+        texts->setColumnStretch(0, 1);
         auto* title = new QLabel(step.name, row);
         title->setProperty("role", "title");
-        texts->addWidget(title);
+        texts->addWidget(title, 0, 0);
         auto* text = mutedLabel(step.text, row);
         text->setWordWrap(true);
-        texts->addWidget(text);
+        texts->addWidget(text, 1, 0, 1, 2);
         layout->addLayout(texts, 1);
         if (model && (current || step.done)) {
             auto* go = new QToolButton(row);
@@ -289,12 +298,13 @@ void StartPage::rebuildSteps() {
             go->setProperty("outlined", true);
             go->setAccessibleName(tr("Go to %1").arg(step.name));
             connect(go, &QToolButton::clicked, this, [this, page = step.page] { emit pageRequested(page); });
-            layout->addWidget(go, 0, Qt::AlignTop);
+            texts->addWidget(go, 0, 1);
         }
         m_step_rows->addWidget(row);
         reached = step.done;
         ++number;
     }
+    tabInReadingOrder(this);
 }
 
 }  // namespace eigenscope

@@ -52,6 +52,28 @@ void mma(void* const* lanes) {
     }
 }
 
+struct MmaDoubleLane {
+    double* c;
+    const double* a;
+    double b;
+};
+
+inline void mmaDouble(void* const* lanes) {
+    double a[16][4], b[4][8];
+    for (int lane = 0; lane < 32; ++lane) {
+        const auto& mine = *static_cast<const MmaDoubleLane*>(lanes[lane]);
+        a[lane / 4][lane % 4] = mine.a[0];
+        a[lane / 4 + 8][lane % 4] = mine.a[1];
+        b[lane % 4][lane / 4] = mine.b;
+    }
+    for (int lane = 0; lane < 32; ++lane) {
+        const auto& mine = *static_cast<const MmaDoubleLane*>(lanes[lane]);
+        for (int i = 0; i < 4; ++i)
+            for (int k = 0; k < 4; ++k)
+                mine.c[i] += a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
+    }
+}
+
 struct MatrixLane {
     const void* row;
     unsigned* to;
@@ -96,6 +118,11 @@ template <typename T>
 void mma16816(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
     emulated::MmaLane mine{c, a, b};
     emulation::warpTogether(&mine, emulated::mma<T>);
+}
+
+inline void mma1684(double (&c)[4], const double (&a)[2], double b) {
+    emulated::MmaDoubleLane mine{c, a, b};
+    emulation::warpTogether(&mine, emulated::mmaDouble);
 }
 
 inline void loadMatrix4(unsigned (&to)[4], const void* row) {
