@@ -35,8 +35,9 @@ struct BenchmarkOptions {
     std::vector<int> batches = {1};
     int new_tokens = 32;
     int repetitions = 3;
-    bool prefill = true;            // otherwise decode alone: no time to first token
-    std::int64_t prefill_rows = 0;  // tokens of all sequences in one call; 0: resolveRows(), as generation does
+    bool prefill = true;  // otherwise decode alone: no time to first token
+    std::int64_t prefill_rows =
+        0;  // tokens of all sequences in one call; 0: resolveRows(), as generation does
     std::optional<BenchmarkCeilings> ceilings;  // empty: measured when the run begins
     RunOptions run;
 };
