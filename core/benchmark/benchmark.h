@@ -36,8 +36,8 @@ struct BenchmarkOptions {
     int new_tokens = 32;
     int repetitions = 3;
     bool prefill = true;  // otherwise decode alone: no time to first token
-    std::int64_t prefill_rows =
-        0;  // tokens of all sequences in one call; 0: resolveRows(), as generation does
+    // Tokens of all sequences in one call; 0: as generation does (resolveRows()).
+    std::int64_t prefill_rows = 0;
     std::optional<BenchmarkCeilings> ceilings;  // empty: measured when the run begins
     RunOptions run;
 };

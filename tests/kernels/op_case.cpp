@@ -107,6 +107,16 @@ CaseResult runCase(const OpCase& op_case, Backend& backend, Backend& reference,
     return result;
 }
 
+void add(std::vector<OpCase>& cases, std::string name, Op op, std::function<void(OpRun&)> run,
+         bool misaligned) {
+    OpCase op_case;
+    op_case.name = std::string(nameOf(op)) + "/" + std::move(name) + (misaligned ? " misaligned" : "");
+    op_case.op = op;
+    op_case.run = std::move(run);
+    op_case.misaligned = misaligned;
+    cases.push_back(std::move(op_case));
+}
+
 std::vector<OpCase> allCases() {
     std::vector<OpCase> cases;
     addGemmCases(cases);

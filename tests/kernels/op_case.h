@@ -49,6 +49,10 @@ std::string compare(const Output& output, const Output& reference, double& worst
 std::vector<OpCase> allCases();    // correctness
 std::vector<OpCase> benchCases();  // speed
 
+// A case of an op that every backend supports; its name is the op's, then `name`.
+void add(std::vector<OpCase>& cases, std::string name, Op op, std::function<void(OpRun&)> run,
+         bool misaligned = false);
+
 // One function a subject (op_cases_*.cpp); each appends to the table.
 void addGemmCases(std::vector<OpCase>& cases);
 void addRowCases(std::vector<OpCase>& cases);

@@ -12,16 +12,6 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-void add(std::vector<OpCase>& cases, std::string name, Op op, std::function<void(OpRun&)> run,
-         bool misaligned = false) {
-    OpCase op_case;
-    op_case.name = std::string(nameOf(op)) + "/" + std::move(name) + (misaligned ? " misaligned" : "");
-    op_case.op = op;
-    op_case.run = std::move(run);
-    op_case.misaligned = misaligned;
-    cases.push_back(std::move(op_case));
-}
-
 // Doubles that an op reads and must leave as they are.
 const double* inputF64(OpRun& run, const std::vector<double>& values) {
     return run.updateF64("input", kExact, values);

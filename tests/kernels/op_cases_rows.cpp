@@ -20,16 +20,6 @@ RotaryTable rotaryTable(OpRun& run, std::int64_t positions, std::int32_t rotary_
 
 namespace {
 
-void add(std::vector<OpCase>& cases, std::string name, Op op, std::function<void(OpRun&)> run,
-         bool misaligned = false) {
-    OpCase op_case;
-    op_case.name = std::string(nameOf(op)) + "/" + std::move(name) + (misaligned ? " misaligned" : "");
-    op_case.op = op;
-    op_case.run = std::move(run);
-    op_case.misaligned = misaligned;
-    cases.push_back(std::move(op_case));
-}
-
 std::string size(std::int64_t rows, std::int64_t width) {
     return std::to_string(rows) + "x" + std::to_string(width);
 }

@@ -11,16 +11,6 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-void add(std::vector<OpCase>& cases, std::string name, Op op, std::function<void(OpRun&)> run,
-         bool misaligned = false) {
-    OpCase op_case;
-    op_case.name = std::string(nameOf(op)) + "/" + std::move(name) + (misaligned ? " misaligned" : "");
-    op_case.op = op;
-    op_case.run = std::move(run);
-    op_case.misaligned = misaligned;
-    cases.push_back(std::move(op_case));
-}
-
 void addGram(std::vector<OpCase>& cases) {
     struct Shape {
         std::int64_t rows;
